@@ -1,0 +1,1 @@
+"""Asks a battery over its local HTTP API, and understands its answers."""

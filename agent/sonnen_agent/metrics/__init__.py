@@ -1,0 +1,1 @@
+"""From snapshots to metric families: the only place that knows a metric's name."""

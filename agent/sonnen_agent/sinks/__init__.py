@@ -1,0 +1,1 @@
+"""Where snapshots go: each sink delivers, or says why not."""
