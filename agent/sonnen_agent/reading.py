@@ -7,6 +7,7 @@ last column is the reference.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 Endpoint = Literal["status", "powermeter", "inverter", "battery", "latestdata", "configurations"]
@@ -156,10 +157,25 @@ class Reading:
     """All that is known of one battery at one moment: a fresh status, and the slower parts that are still true."""
 
     status: Status
+    unix_seconds: float
+    """When the status arrived, by our wall clock."""
+    monotonic_seconds: float
+    """The same by the monotonic clock."""
     generation: str
     """How it answers: `v2`, `v1` or `eco6` (SONNEN_API 1)."""
     meters: tuple[Meter, ...] = ()
-    inverter: Inverter | None = None
-    pack: Pack | None = None
-    system: System | None = None
-    configuration: Configuration | None = None
+    inverter: Inverter = field(default_factory=Inverter)
+    pack: Pack = field(default_factory=Pack)
+    system: System = field(default_factory=System)
+    configuration: Configuration = field(default_factory=Configuration)
+
+    @property
+    def clock_offset_seconds(self) -> float | None:
+        """The battery's clock minus ours, or None while its zone is unknown; good to a second."""
+        if self.system.utc_offset_hours is None or self.status.local_time is None:
+            return None
+        try:
+            local = datetime.strptime(self.status.local_time, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+        except ValueError:
+            return None
+        return local.timestamp() - self.system.utc_offset_hours * 3600 - self.unix_seconds

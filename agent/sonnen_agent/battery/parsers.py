@@ -1,0 +1,199 @@
+"""One pure parser per endpoint, from a JSON document to a part of a Reading.
+
+Every field may be missing, null, or of another type than yesterday (SONNEN_API 4, 5): what is not
+believable is None. Only a document of the wrong shape is an error.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from sonnen_agent.battery import values
+from sonnen_agent.battery.values import Fields, Parse
+from sonnen_agent.errors import BatteryError
+from sonnen_agent.reading import Configuration, Inverter, Meter, Pack, Phases, Place, Status, System
+
+_FLOWS: dict[str, tuple[Place, Place]] = {
+    "FlowConsumptionBattery": ("battery", "home"),
+    "FlowConsumptionGrid": ("grid", "home"),
+    "FlowConsumptionProduction": ("solar", "home"),
+    "FlowGridBattery": ("grid", "battery"),
+    "FlowProductionBattery": ("solar", "battery"),
+    "FlowProductionGrid": ("solar", "grid"),
+}
+_PROBES = {"tempbdc": "bdc", "temphmi": "hmi", "temppu": "pu", "tmax": "max"}
+_COMPONENTS = {"statebms": "bms", "statecorecontrolmodule": "core", "stateinverter": "inverter"}
+_MODULE_WATT_HOURS = (500, 12_000)
+_SYSTEM_WATT_HOURS = (500, 100_000)
+_ENTRIES_LIMIT = 64
+"""More meters, lights or reasons than this are not a battery's; each one would be a series for years."""
+
+
+def parse_status(document: object) -> Status:
+    """Return the powers of `/api/v1/status` or `/api/v2/status` (SONNEN_API 4)."""
+    raw = _object(document)
+    if values.number(raw.get("ReturnCode")):
+        raise BatteryError("invalid", f"answered ReturnCode {raw['ReturnCode']!r} instead of a status")
+    flows = ((flow, values.boolean(raw.get(key))) for key, flow in _FLOWS.items())
+    return Status(
+        production_watts=values.watts(raw.get("Production_W")),
+        consumption_watts=values.watts(raw.get("Consumption_W")),
+        grid_feed_in_watts=values.watts(raw.get("GridFeedIn_W")),
+        discharge_watts=values.watts(raw.get("Pac_total_W")),
+        state_of_charge_percent=values.percent(raw.get("RSOC")),
+        usable_state_of_charge_percent=values.percent(raw.get("USOC")),
+        backup_buffer_percent=values.percent(raw.get("BackupBuffer")),
+        consumption_average_watts=values.watts(raw.get("Consumption_Avg")),
+        inverter_ac_volts=values.volts(raw.get("Uac")),
+        battery_volts=values.volts(raw.get("Ubat")),
+        inverter_hertz=values.hertz(raw.get("Fac")),
+        apparent_output_voltamperes=(
+            values.watts(raw.get("Sac1")),
+            values.watts(raw.get("Sac2")),
+            values.watts(raw.get("Sac3")),
+        ),
+        on_grid={"ongrid": True, "offgrid": False}.get((values.text(raw.get("SystemStatus")) or "").lower()),
+        discharge_not_allowed=values.boolean(raw.get("dischargeNotAllowed")),
+        operating_mode=values.number(raw.get("OperatingMode")),
+        flows={flow: active for flow, active in flows if active is not None},
+        local_time=values.text(raw.get("Timestamp")),
+        booting=all(values.number(raw.get(key)) == 0 for key in ("Uac", "Fac", "Ubat")),
+    )
+
+
+def parse_meters(document: object) -> tuple[Meter, ...]:
+    """Return the meters of `/api/v2/powermeter` (a list) or `/api/powermeter` (by `4_1`); SONNEN_API 5.3."""
+    entries: Iterable[tuple[str, object]]
+    if isinstance(document, list):
+        entries = ((str(position), entry) for position, entry in enumerate(document))
+    else:
+        entries = _object(document).items()
+    meters: dict[tuple[str, str], Meter] = {}
+    for key, entry in islice(entries, _ENTRIES_LIMIT):
+        meter = _meter(key, values.fields(entry))
+        if meter is not None:
+            # Two series of one name would make the Pushgateway refuse the whole group.
+            meters.setdefault((meter.direction, meter.name), meter)
+    return tuple(meters.values())
+
+
+def _meter(key: str, raw: Fields) -> Meter | None:
+    direction = values.text(raw.get("direction"))
+    if direction is None:
+        return None
+    device, channel = values.number(raw.get("deviceid")), values.number(raw.get("channel"))
+    name = f"{device:g}_{channel:g}" if device is not None and channel is not None else values.text(key) or "0"
+    error = values.number(raw.get("error"))
+    if error:
+        return Meter(direction=direction, name=name, error=error)
+    volts = tuple(values.volts(raw.get(f"v_l{phase}_n")) for phase in (1, 2, 3))
+    watts = _connected(raw, "w_l{}", values.watts, volts)
+    known = [phase for phase in watts if phase is not None]
+    total = values.watts(raw.get("w_total"))
+    imported, exported = values.count(raw.get("kwh_imported")), values.count(raw.get("kwh_exported"))
+    return Meter(
+        direction=direction,
+        name=name,
+        error=error,
+        amperes=_connected(raw, "a_l{}", values.amperes, volts),
+        volts=_connected(raw, "v_l{}_n", values.volts, volts),
+        watts=watts,
+        total_watts=sum(known) if total is None and known else total,
+        imported_watt_hours=None if imported is None else imported * 1000,
+        exported_watt_hours=None if exported is None else exported * 1000,
+    )
+
+
+def parse_inverter(document: object) -> Inverter:
+    """Return what `/api/v2/inverter` or the legacy `/api/inverter` measures (SONNEN_API 5.4, 6)."""
+    raw = _object(document)
+    while "fac" not in raw and isinstance(raw.get("status"), dict):  # the legacy form wraps it once or twice
+        raw = values.fields(raw["status"])
+    temperatures = ((probe, values.celsius(raw.get(key))) for key, probe in _PROBES.items())
+    volts = tuple(values.volts(raw.get(f"uac{phase}")) for phase in (1, 2, 3))
+    return Inverter(
+        grid_hertz=values.hertz(raw.get("fac")),
+        grid_volts=_connected(raw, "uac{}", values.volts, volts),
+        temperatures={probe: value for probe, value in temperatures if value is not None},
+        pv_watts=values.watts(raw.get("ppv")),
+        microgrid_watts=values.watts(raw.get("pac_microgrid")),
+    )
+
+
+def parse_pack(document: object) -> Pack:
+    """Return the modules' values of `/api/v2/battery` (SONNEN_API 5.1)."""
+    raw = _object(document)
+    return Pack(
+        cycles=values.count(raw.get("cyclecount")),
+        current_amperes=values.amperes(raw.get("systemcurrent")),
+        cell_temperature_min_celsius=values.celsius(raw.get("minimumcelltemperature")),
+        cell_temperature_max_celsius=values.celsius(raw.get("maximumcelltemperature")),
+        cell_min_volts=values.volts(raw.get("minimumcellvoltage")) or None,
+        cell_max_volts=values.volts(raw.get("maximumcellvoltage")) or None,
+        alarm=values.count(raw.get("systemalarm")),
+        warning=values.count(raw.get("systemwarning")),
+        full_charge_capacity_watt_hours=_capacity(raw.get("fullchargecapacitywh"), modules=None),
+    )
+
+
+def parse_system(document: object) -> System:
+    """Return the states of `/api/v2/latestdata`; its powers are not used, its feed-in is wrong (SONNEN_API 5.2)."""
+    raw = _object(document)
+    inner = values.fields(raw.get("ic_status"))
+    states = ((component, values.text(inner.get(key))) for key, component in _COMPONENTS.items())
+    system = System(
+        states={component: state for component, state in states if state is not None},
+        leds=_switches(inner.get("Eclipse Led")),
+        shutdown_reasons=_switches(inner.get("DC Shutdown Reason")),
+        utc_offset_hours=values.number(raw.get("UTC_Offet", raw.get("UTC_Offset"))),
+    )
+    if system.booting:
+        return system
+    modules = values.count(inner.get("nrbatterymodules"))
+    return System(
+        states=system.states,
+        leds=system.leds,
+        shutdown_reasons=system.shutdown_reasons,
+        utc_offset_hours=system.utc_offset_hours,
+        battery_modules=modules,
+        seconds_since_full_charge=values.count(inner.get("secondssincefullcharge")),
+        full_charge_capacity_watt_hours=_capacity(raw.get("FullChargeCapacity"), modules),
+    )
+
+
+def parse_configuration(document: object) -> Configuration:
+    """Return what `/api/v2/configurations` says of the installation, all texts there (SONNEN_API 5.6)."""
+    raw = _object(document)
+    modules = values.count(raw.get("IC_BatteryModules"))
+    capacity = values.count(raw.get("CM_MarketingModuleCapacity"))
+    return Configuration(
+        firmware=values.text(raw.get("DE_Software")),
+        installed_capacity_watt_hours=modules * capacity if modules and capacity else None,
+    )
+
+
+def _object(document: object) -> Fields:
+    if not isinstance(document, dict):
+        raise BatteryError("invalid", f"answered a JSON {type(document).__name__} where an object was expected")
+    return document
+
+
+def _connected(raw: Fields, pattern: str, parse: Parse, volts: tuple[float | None, ...]) -> Phases:
+    """Return a quantity of the three phases; one at exactly 0 V is not connected and has no values."""
+    one, two, three = (None if volts[phase - 1] == 0 else parse(raw.get(pattern.format(phase))) for phase in (1, 2, 3))
+    return one, two, three
+
+
+def _switches(value: object) -> dict[str, bool]:
+    """Return the entries that are exactly true or false; brightness and texts stand between them."""
+    named = ((values.text(key), state) for key, state in values.fields(value).items())
+    switches = ((name, state) for name, state in named if name is not None and isinstance(state, bool))
+    return dict(islice(switches, _ENTRIES_LIMIT))
+
+
+def _capacity(value: object, modules: float | None) -> float | None:
+    """Return Wh; some software sends mAh in its place, which is too much for one module (SONNEN_API 5.2)."""
+    capacity = values.number(value)
+    if capacity is None:
+        return None
+    (low, high), share = (_MODULE_WATT_HOURS, capacity / modules) if modules else (_SYSTEM_WATT_HOURS, capacity)
+    return capacity if low <= share <= high else None

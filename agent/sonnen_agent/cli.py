@@ -1,0 +1,129 @@
+"""The command line: which command, with which options, and how its errors look to a person."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from sonnen_agent.config.load import load_config
+from sonnen_agent.config.model import Config
+from sonnen_agent.errors import AgentError, ConfigError
+from sonnen_agent.version import agent_version
+
+_EX_CONFIG = 78
+"""sysexits.h; systemd does not restart a unit that ends with it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (CLI.md)."""
+    options = _parser().parse_args(arguments)
+    level = logging.DEBUG if options.verbose else logging.INFO
+    # No timestamps: journald has them.
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return _EX_CONFIG
+    except AgentError as error:
+        print(f"sonnen-agent: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has enough; do not complain about it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sonnen-agent", description="Pushes a Sonnen home battery's readings to a Prometheus Pushgateway."
+    )
+    parser.add_argument("--version", action="version", version=f"sonnen-agent {agent_version()}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, text in (
+        ("run", _run, "read and deliver until stopped"),
+        ("once", _once, "read every battery once and print what would be pushed"),
+        ("check", _check, "validate the config and name every problem"),
+    ):
+        with_config = commands.add_parser(name, help=text, description=text)
+        with_config.add_argument("--config", required=True, type=Path, metavar="FILE", help="the config file (YAML)")
+        with_config.set_defaults(command=command)
+    simulate = commands.add_parser("simulate", help="serve a simulated house with a battery")
+    simulate.add_argument("--port", type=_port, default=8080, metavar="N", help="0 takes a free one (default: 8080)")
+    simulate.add_argument("--generation", choices=("eco8", "sb10", "evo", "eco6"), default="sb10")
+    simulate.add_argument("--seed", type=int, default=0, metavar="N", help="another seed is another weather")
+    simulate.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="simulated seconds per second")
+    simulate.add_argument("--start", type=_moment, metavar="ISO8601", help="the simulated time at the start")
+    simulate.add_argument("--token", metavar="T", help="the API token to ask for (default: any)")
+    simulate.set_defaults(command=_simulate)
+    for subparser in commands.choices.values():
+        subparser.add_argument("--verbose", action="store_true", help="log what is done, not only what changes")
+    return parser
+
+
+def _config(options: argparse.Namespace) -> Config:
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    return load_config(options.config, Path(credentials) if credentials else None)
+
+
+# Each command imports what it needs and no more: `run` on a small Pi has no simulator in memory.
+
+
+def _run(options: argparse.Namespace) -> int:
+    from sonnen_agent.commands import run  # noqa: PLC0415
+
+    return run.run(_config(options))
+
+
+def _once(options: argparse.Namespace) -> int:
+    from sonnen_agent.commands import once  # noqa: PLC0415
+
+    return once.run(_config(options))
+
+
+def _check(options: argparse.Namespace) -> int:
+    from sonnen_agent.commands import check  # noqa: PLC0415
+
+    return check.run(_config(options), options.config)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from sonnen_agent.commands import simulate  # noqa: PLC0415
+
+    return simulate.run(
+        port=options.port,
+        generation=options.generation,
+        seed=options.seed,
+        speed=options.speed,
+        start=options.start,
+        token=options.token,
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"should be a port from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0
+    if not 0 < speed <= 100_000:
+        raise argparse.ArgumentTypeError(f"should be a number from above 0 to 100000, got {text!r}")
+    return speed
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"should be like 2026-06-21T06:00, got {text!r}") from None

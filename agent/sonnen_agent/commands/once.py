@@ -1,0 +1,26 @@
+"""`sonnen-agent once`: what would be pushed, on the screen instead."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+from sonnen_agent.commands.wiring import Parts
+from sonnen_agent.config.model import Config
+
+_TIMEOUT_SECONDS = 15
+"""Per battery: enough to try every face of one that is not there."""
+_AT_A_TIME = 16
+
+
+def run(config: Config) -> int:
+    """Print every group; return 0 when all batteries were read, 1 when one was not."""
+    parts = Parts(config)
+    observers = [parts.observer(battery, timeout_seconds=_TIMEOUT_SECONDS) for battery in config.batteries]
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        snapshots = list(pool.map(lambda observer: observer.observe(), observers))
+    for item in (*snapshots, parts.report()):
+        key, page = parts.grouping.page(item)
+        # JSON's quoting is what a label value needs.
+        job, instance = (json.dumps(value, ensure_ascii=False) for value in (key.job, key.instance))
+        print(f"# group job={job} instance={instance}")
+        print(page.decode(), end="")
+    return 0 if all(snapshot.reading is not None for snapshot in snapshots) else 1

@@ -1,0 +1,158 @@
+"""From the config file to a Config, or to a ConfigError that names every problem."""
+
+import re
+import ssl
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+
+import yaml
+
+from sonnen_agent.config.model import (
+    DEFAULT_INTERVAL_SECONDS,
+    DEFAULT_JOB,
+    BatteryConfig,
+    Config,
+    PullConfig,
+    PushgatewayConfig,
+)
+from sonnen_agent.config.secrets import read_secret
+from sonnen_agent.config.section import Section, shown
+from sonnen_agent.errors import ConfigError
+
+_SMALLEST = "batteries: [{name: home, url: http://192.168.1.20}] and pushgateway: {url: http://gateway.example:9091}"
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_OUR_LABELS = frozenset(
+    {"job", "instance", "phase", "meter", "direction", "from", "to", "probe", "stat", "led", "reason"}
+    | {"component", "state", "endpoint", "firmware", "model", "generation", "tariff", "currency"}
+)
+
+
+def load_config(file: Path, credentials: Path | None) -> Config:
+    """Return the config; `credentials` is the folder of systemd's credentials, if there is one."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
+        raise ConfigError(str(file), (f"cannot be read: {reason}; name the config with --config FILE",)) from error
+    problems: list[str] = []
+    root = Section(_parse(file, text), "", problems)
+    config = _Reader(file.resolve().parent, credentials).config(root)
+    root.close()
+    if problems:
+        raise ConfigError(str(file), tuple(problems))
+    return config
+
+
+def _parse(file: Path, text: str) -> Mapping[object, object]:
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that refuses double keys
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+        fix = "; indent with spaces, not with tabs" if r"\t" in str(error.problem) else ""
+        raise ConfigError(str(file), (f"{where}{error.problem}{fix}",)) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(str(file), (f"is not YAML: {error}",)) from error
+    if document is None:
+        raise ConfigError(str(file), (f"is empty; the smallest config is {_SMALLEST}",))
+    if not isinstance(document, dict):
+        raise ConfigError(str(file), (f"should be a mapping of keys, got {shown(document)}; write {_SMALLEST}",))
+    return document
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without objects, where a key that stands twice is an error instead of the last one winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                problem = f"the key {key.value!r} stands twice; keep one of the two"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+class _Reader:
+    def __init__(self, folder: Path, credentials: Path | None) -> None:
+        self._folder = folder
+        self._credentials = credentials
+
+    def config(self, root: Section) -> Config:
+        interval_seconds = root.number("interval_seconds", minimum=1, maximum=3600, default=DEFAULT_INTERVAL_SECONDS)
+        batteries = tuple(self._battery(section) for section in root.sections("batteries"))
+        if root.values.get("batteries") in (None, []):
+            root.problem("batteries", f"is missing; the smallest config is {_SMALLEST}")
+        names = [battery.name for battery in batteries]
+        for position, name in enumerate(names):
+            if name and name in names[:position]:
+                root.problem(f"batteries[{position}].name", f"{name!r} is the name of another battery, too; rename one")
+        pushgateway = root.read("pushgateway", self._pushgateway)
+        pull = root.read("pull", self._pull)
+        if root.values.get("pushgateway") is None and root.values.get("pull") is None:
+            root.problem("pushgateway", "is missing, and so is pull: say where the readings go; " + _SMALLEST)
+        return Config(interval_seconds=interval_seconds, batteries=batteries, pushgateway=pushgateway, pull=pull)
+
+    def _battery(self, section: Section) -> BatteryConfig:
+        name = section.required_text("name", "home")
+        battery = BatteryConfig(
+            name=name,
+            url=section.url("url", "http://192.168.1.20"),
+            token=read_secret(section, "token_file", self._folder, self._credential(f"token-{name}")),
+            labels=self._labels(section),
+        )
+        section.close()
+        return battery
+
+    def _labels(self, section: Section) -> Mapping[str, str]:
+        labels = section.texts("labels")
+        for name in labels:
+            if not _LABEL_NAME.fullmatch(name) or name.startswith("__"):
+                section.problem(f"labels.{name}", "is no label name; use letters, digits and underscores")
+            elif name in _OUR_LABELS:
+                section.problem(f"labels.{name}", "is a label that the agent sets itself; choose another name")
+        return labels
+
+    def _pushgateway(self, section: Section) -> PushgatewayConfig:
+        gateway = PushgatewayConfig(
+            url=section.url("url", "http://gateway.example:9091"),
+            job=section.text("job") or DEFAULT_JOB,
+            username=section.text("username"),
+            password=read_secret(section, "password_file", self._folder, self._credential("pushgateway-password")),
+            bearer_token=read_secret(section, "bearer_token_file", self._folder, None),
+            ca_file=self._ca_file(section),
+            on_stop=section.choice("on_stop", ("delete", "keep"), "delete"),
+            compression=section.choice("compression", ("gzip", "none"), "gzip"),
+        )
+        if gateway.username is not None and gateway.bearer_token is not None:
+            section.problem("bearer_token_file", "and username exclude each other; keep one way to log in")
+        if (gateway.username is None) != (gateway.password is None):
+            missing = "username" if gateway.username is None else "password_file"
+            if missing == "username" or section.values.get("password_file") is None:
+                section.problem(missing, "is missing; a user name and a password file go together")
+        return gateway
+
+    def _ca_file(self, section: Section) -> Path | None:
+        name = section.text("ca_file")
+        if name is None:
+            return None
+        path = self._folder / name
+        try:
+            ssl.create_default_context(cafile=str(path))
+        except (OSError, ssl.SSLError) as error:
+            reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+            section.problem("ca_file", f"cannot use {str(path)!r}: {reason}")
+        return path
+
+    def _pull(self, section: Section) -> PullConfig:
+        listen = section.required_text("listen", "127.0.0.1:9422")
+        host, _, port = listen.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if listen and not (host and port.isdecimal() and 0 < int(port) < 65536):
+            section.problem("listen", f"should be an address and a port, such as 127.0.0.1:9422, got {listen!r}")
+            return PullConfig(host="", port=0)
+        return PullConfig(host=host, port=int(port or 0))
+
+    def _credential(self, name: str) -> Path | None:
+        # A credential's name is a file name; a battery called a/b has to name its file itself.
+        return self._credentials / name if self._credentials is not None and "/" not in name else None

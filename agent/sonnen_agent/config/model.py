@@ -1,0 +1,68 @@
+"""The config as data: every default is here, and in `systemd/config.yml` for people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+DEFAULT_JOB = "sonnen"
+DEFAULT_INTERVAL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A token or password that does not show itself in logs or tracebacks."""
+
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """Return the secret itself, for the connection it was made for."""
+        return self._value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatteryConfig:
+    """One battery to read."""
+
+    name: str
+    """The `instance` label."""
+    url: str
+    token: Secret | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushgatewayConfig:
+    """Where groups are pushed to."""
+
+    url: str
+    job: str = DEFAULT_JOB
+    username: str | None = None
+    password: Secret | None = None
+    bearer_token: Secret | None = None
+    ca_file: Path | None = None
+    on_stop: Literal["delete", "keep"] = "delete"
+    compression: Literal["gzip", "none"] = "gzip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullConfig:
+    """Where `/metrics` is served."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A config that was found good."""
+
+    batteries: tuple[BatteryConfig, ...]
+    interval_seconds: float = DEFAULT_INTERVAL_SECONDS
+    pushgateway: PushgatewayConfig | None = None
+    pull: PullConfig | None = None
+
+    @property
+    def job(self) -> str:
+        """The `job` of the battery groups."""
+        return self.pushgateway.job if self.pushgateway is not None else DEFAULT_JOB

@@ -1,0 +1,167 @@
+"""A mapping of the config file that is read key by key, and what is wrong with it.
+
+Reading never fails: each problem is noted with its path, the value and the fix, a stand-in is
+returned, and reading goes on, so that a person sees all problems at once.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+_Choice = TypeVar("_Choice", bound=str)
+_Item = TypeVar("_Item")
+
+_SECRET_KEYS = {"token", "auth_token", "api_token", "password", "bearer_token", "secret"}
+
+
+@dataclass(slots=True)
+class Section:
+    """One mapping at one path; `close` when all its keys were asked for."""
+
+    values: Mapping[object, object]
+    path: str
+    problems: list[str]
+    """Shared by all sections of a file."""
+    _known: list[str] = field(default_factory=list, init=False)
+
+    def problem(self, key: str, message: str) -> None:
+        """Note what is wrong with a key and how to mend it."""
+        self.problems.append(f"{self._at(key)}: {message}")
+
+    def text(self, key: str) -> str | None:
+        """Return a text, or None where the key is absent."""
+        value = self._value(key)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            self.problem(key, f"should be text, got {shown(value)}; put it into quotes")
+            return None
+        if not value.strip() or not value.isprintable():
+            self.problem(key, f"should be printable text, got {shown(value)}")
+            return None
+        return value
+
+    def required_text(self, key: str, example: str) -> str:
+        """Return a text that has to be there."""
+        if self._value(key) is None:
+            self.problem(key, f"is missing; write for example {key}: {example}")
+            return ""
+        return self.text(key) or ""
+
+    def choice(self, key: str, choices: tuple[_Choice, ...], default: _Choice) -> _Choice:
+        """Return one of a few words."""
+        value = self._value(key)
+        for choice in choices:
+            if value == choice:
+                return choice
+        if value is not None:
+            self.problem(key, f"should be {' or '.join(choices)}, got {shown(value)}")
+        return default
+
+    def number(self, key: str, *, minimum: float, maximum: float, default: float) -> float:
+        """Return a number in a range, both ends included."""
+        value = self._value(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
+            self.problem(key, f"should be a number from {minimum} to {maximum}, got {shown(value)}")
+            return default
+        return value
+
+    def url(self, key: str, example: str) -> str:
+        """Return an http or https URL with a host, and without anything secret in it."""
+        value = self.required_text(key, example)
+        if not value:
+            return ""
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError as error:
+            self.problem(key, f"is not a URL ({error}), got {shown(value)}; write for example {example}")
+            return ""
+        if parts.username is not None or parts.password is not None:
+            self.problem(key, "holds a user name or password; write the URL without them and use a file of its own")
+        elif parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in value):
+            self.problem(key, f"should be a URL with a host, such as {example}, got {shown(value)}")
+        elif port == 0 or parts.query or parts.fragment:
+            self.problem(key, f"should end after the host, the port or a path, got {shown(value)}")
+        else:
+            return value
+        return ""
+
+    def section(self, key: str) -> "Section | None":
+        """Return the mapping below a key, or None where the key is absent."""
+        value = self._value(key)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            self.problem(key, f"should be a mapping of keys, got {shown(value)}")
+            return None
+        return Section(value, self._at(key), self.problems)
+
+    def sections(self, key: str) -> "Iterator[Section]":
+        """Yield the mappings of a list."""
+        value = self._value(key)
+        if value is None:
+            return
+        if not isinstance(value, list):
+            self.problem(key, "should be a list; start each entry with '- '")
+            return
+        for position, item in enumerate(value):
+            path = f"{key}[{position}]"
+            if isinstance(item, dict):
+                yield Section(item, self._at(path), self.problems)
+            else:
+                self.problem(path, f"should be a mapping of keys, got {shown(item)}")
+
+    def texts(self, key: str) -> Mapping[str, str]:
+        """Return a mapping of texts."""
+        section = self.section(key)
+        if section is None:
+            return {}
+        names = [name for name in section.values if isinstance(name, str)]
+        texts = {name: section.text(name) for name in names}
+        section.close()
+        return {name: text for name, text in texts.items() if text is not None}
+
+    def read(self, key: str, read: Callable[["Section"], _Item]) -> _Item | None:
+        """Return what `read` makes of the section below a key, or None where it is absent."""
+        section = self.section(key)
+        if section is None:
+            return None
+        item = read(section)
+        section.close()
+        return item
+
+    def close(self) -> None:
+        """Note every key that nobody asked for."""
+        for key in self.values:
+            if key in self._known:
+                continue
+            if key in _SECRET_KEYS and f"{key}_file" in self._known:
+                self.problem(
+                    str(key),
+                    "a secret does not belong into this file; "
+                    f"put it into a file of its own (chmod 600) and write {key}_file: with its path",
+                )
+                continue
+            close = difflib.get_close_matches(str(key), self._known, n=1)
+            guess = f"did you mean {close[0]!r}? " if close else ""
+            self.problem(str(key), f"unknown key; {guess}known here are {', '.join(self._known)}")
+
+    def _value(self, key: str) -> object:
+        if key not in self._known:
+            self._known.append(key)
+        return self.values.get(key)
+
+    def _at(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
+
+
+def shown(value: object) -> str:
+    """Return a value as a message may show it; what is inside a list or mapping could be secret."""
+    if isinstance(value, dict):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else repr(value)

@@ -1,0 +1,48 @@
+"""One battery's way from a beat to a snapshot, and the words for it in the log: changes, not states."""
+
+import logging
+import time
+from collections.abc import Mapping
+
+from sonnen_agent.battery.battery import Battery
+from sonnen_agent.errors import BatteryError
+from sonnen_agent.reading import Reading
+from sonnen_agent.snapshot import Snapshot
+
+_log = logging.getLogger(__name__)
+
+
+class Observer:
+    """Reads a battery at each beat. Not for use by two threads at once."""
+
+    def __init__(self, name: str, battery: Battery, labels: Mapping[str, str], *, timeout_seconds: float) -> None:
+        """Take at most `timeout_seconds` per beat for all requests together."""
+        self._name = name
+        self._battery = battery
+        self._labels = labels
+        self._timeout_seconds = timeout_seconds
+        self._last_reading: Reading | None = None
+        self._online: bool | None = None
+
+    def observe(self) -> Snapshot:
+        """Return a snapshot of now, of an offline battery when it could not be read."""
+        reading: Reading | None = None
+        try:
+            reading = self._battery.read(self._timeout_seconds)
+        except BatteryError as error:
+            level = logging.DEBUG if self._online is False else logging.WARNING
+            _log.log(level, "%s: not readable (%s): %s", self._name, error.outcome, error)
+        else:
+            if self._online is False:
+                _log.info("%s: readable again", self._name)
+            self._last_reading = reading
+        self._online = reading is not None
+        return Snapshot(
+            battery=self._name,
+            labels=self._labels,
+            reading=reading,
+            states=self._battery.states,
+            endpoints=self._battery.endpoints(),
+            last_reading_unix_seconds=self._last_reading.unix_seconds if self._last_reading is not None else None,
+            taken_monotonic_seconds=time.monotonic(),
+        )

@@ -1,0 +1,69 @@
+"""A gateway's own thread: takes what is new, pushes it, and says once when that fails or works again."""
+
+import logging
+import time
+
+from sonnen_agent.errors import PushError
+from sonnen_agent.metrics.groups import Grouping, GroupKey
+from sonnen_agent.sinks.mailbox import Mailbox
+from sonnen_agent.sinks.pushgateway import Pushgateway, delete_groups
+from sonnen_agent.snapshot import AgentReport, Snapshot
+
+_log = logging.getLogger(__name__)
+
+_AWAY = ("timeout", "refused", "closed", "http_error")
+
+
+class Delivery:
+    """From a mailbox to a gateway, until the mailbox closes."""
+
+    def __init__(
+        self,
+        gateway: Pushgateway,
+        mailbox: Mailbox[Snapshot | AgentReport],
+        grouping: Grouping,
+        *,
+        interval_seconds: float,
+        delete_on_stop: tuple[GroupKey, ...],
+    ) -> None:
+        self._gateway = gateway
+        self._mailbox = mailbox
+        self._grouping = grouping
+        self._interval_seconds = interval_seconds
+        self._delete_on_stop = delete_on_stop
+        self._failing: dict[str, str] = {}
+        """Why, by group, as long as its pushes fail."""
+        self._lost = 0
+        """Pushes lost since all groups were well."""
+
+    def run(self) -> None:
+        """Deliver until the mailbox closes, then remove the groups that shall not outlive the agent."""
+        while (item := self._mailbox.take()) is not None:
+            self._deliver(item)
+        delete_groups(self._gateway, self._delete_on_stop)
+        self._gateway.close()
+
+    def _deliver(self, item: Snapshot | AgentReport) -> None:
+        if isinstance(item, Snapshot) and not item.is_current(time.monotonic(), self._interval_seconds):
+            return  # it waited for a gateway that was away, while its battery's loop hung
+        key, page = self._grouping.page(item)
+        group = f"{key.job}/{key.instance}"
+        try:
+            self._gateway.push(key, page)
+        except PushError as error:
+            self._tell_failure(group, error)
+        else:
+            self._tell_success(group)
+
+    def _tell_failure(self, group: str, error: PushError) -> None:
+        state = "away" if error.outcome in _AWAY else error.outcome
+        # A page may be wrong for one group; everything else is about the gateway, and said once for all.
+        known = self._failing.get(group) == state if state == "rejected" else state in self._failing.values()
+        _log.log(logging.DEBUG if known else logging.WARNING, "push of %s failed: %s", group, error)
+        self._failing[group] = state
+        self._lost += 1
+
+    def _tell_success(self, group: str) -> None:
+        if self._failing.pop(group, None) is not None and not self._failing:
+            _log.info("pushing works again; %d pushes were lost", self._lost)
+            self._lost = 0

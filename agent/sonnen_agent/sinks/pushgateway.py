@@ -1,0 +1,148 @@
+"""The Pushgateway: one PUT per group and beat over one kept-alive connection (EDGE 1).
+
+PUT replaces the whole group, so what is not in a page is gone at once. A group is pushed only
+while its values are young: a late delivery would show an old value as a new one.
+"""
+
+import base64
+import gzip
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from sonnen_agent.errors import ExchangeError, Outcome, PushError
+from sonnen_agent.metrics.groups import GroupKey
+from sonnen_agent.transport import Answer, Connection
+from sonnen_agent.version import agent_version
+
+SINK = "pushgateway"
+_ANSWER_LIMIT_BYTES = 64 * 1024
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+"""What a path can hold as it is; a gateway cleans away dots, slashes and nothings (EDGE 1.1)."""
+
+Record = Callable[[str, Outcome, float, int], None]
+"""Told of every delivery: sink, outcome, duration in seconds, bytes of the body."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Where a gateway is, and how to be let in."""
+
+    url: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    bearer_token: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    compress: bool = True
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that every request carries."""
+        headers = {"User-Agent": f"sonnen-agent/{agent_version()}"}
+        if self.bearer_token is not None:
+            headers["Authorization"] = f"Bearer {self.bearer_token}"
+        elif self.username is not None and self.password is not None:
+            pair = f"{self.username}:{self.password}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        return headers
+
+
+class Pushgateway:
+    """One gateway. Not for use by two threads at once."""
+
+    def __init__(self, access: Access, *, timeout_seconds: float, record: Record) -> None:
+        parts = urlsplit(access.url)
+        self._access = access
+        self._prefix = parts.path.rstrip("/")
+        self._timeout_seconds = timeout_seconds
+        self._record = record
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._connection = Connection(parts.scheme, parts.hostname or "", port, ca_file=access.ca_file)
+
+    def push(self, key: GroupKey, page: bytes) -> None:
+        """Replace a group by a page in text format, or raise PushError with the gateway's own words."""
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        if self._access.compress:
+            page = gzip.compress(page, compresslevel=6, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        begin = time.monotonic()
+        outcome: Outcome = "ok"
+        try:
+            self._request("PUT", key, headers, page)
+        except PushError as error:
+            outcome = error.outcome
+            raise
+        finally:
+            self._record(SINK, outcome, time.monotonic() - begin, len(page))
+
+    def delete(self, key: GroupKey) -> None:
+        """Remove a group, or raise PushError; one that is not there is fine."""
+        self._request("DELETE", key, {}, None)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _request(self, method: str, key: GroupKey, headers: dict[str, str], body: bytes | None) -> None:
+        path = self._prefix + group_path(key)
+        try:
+            answer = self._connection.request(
+                method,
+                path,
+                headers={**self._access.headers(), **headers},
+                body=body,
+                timeout_seconds=self._timeout_seconds,
+                body_limit=_ANSWER_LIMIT_BYTES,
+            )
+            _check(answer)
+        except ExchangeError as error:
+            hint = (
+                "; the gateway may be rejecting this push (Pushgateway 1.11.0 does so without a reply), "
+                "see push_failure_time_seconds on its page"
+                if error.outcome == "closed"
+                else ""
+            )
+            raise PushError(error.outcome, f"{self._access.url}: {error}{hint}") from error
+
+
+def group_path(key: GroupKey) -> str:
+    """Return the path of a group; values that a path cannot hold travel as base64."""
+    return "/metrics" + "".join(_step(name, value) for name, value in (("job", key.job), ("instance", key.instance)))
+
+
+def _step(name: str, value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return f"/{name}/{value}"
+    encoded = base64.urlsafe_b64encode(value.encode()).decode()
+    return f"/{name}@base64/{encoded or '='}"
+
+
+def _check(answer: Answer) -> None:
+    """Raise PushError unless the gateway took it: 200, or 202 where it does not check."""
+    said = f"answered {answer.status}" + (f": {answer.excerpt}" if answer.excerpt else "")
+    if answer.status in (200, 202):
+        return
+    if answer.status == 400:
+        raise PushError("rejected", said)
+    if answer.status in (401, 403):
+        raise PushError("unauthorized", f"{said}: the user name, password or token is wrong; mend the config")
+    if answer.status == 404:
+        raise PushError("not_found", f"{said}: no Pushgateway here; mend the URL's path")
+    if 300 <= answer.status < 400:
+        to = answer.headers.get("Location", "elsewhere")
+        raise PushError("http_error", f"{said}: a redirect to {to}, which is not followed; write the final URL")
+    raise PushError("http_error", said)
+
+
+def delete_groups(gateway: Pushgateway, keys: Iterable[GroupKey]) -> None:
+    """Remove the groups of an agent that stops; the first failure ends it, the rest would fail alike."""
+    for key in keys:
+        try:
+            gateway.delete(key)
+        except PushError as error:
+            _log.warning("the groups stay on the gateway: %s", error)
+            return

@@ -1,0 +1,45 @@
+"""What goes out at one beat: a battery's snapshot, or the agent's report about itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sonnen_agent.reading import Endpoint, Reading, System
+from sonnen_agent.telemetry import Counts
+
+_CURRENT_BEATS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A battery at one beat. Without a reading it is offline, and nothing measured is shown."""
+
+    battery: str
+    """Its name, the `instance` label."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Static labels from the config, on every series of this battery."""
+    reading: Reading | None
+    states: System | None = None
+    """Of a battery that is starting: what it says of itself, while its values are held back."""
+    endpoints: Mapping[Endpoint, bool] = field(default_factory=dict)
+    """Which endpoints answered the last time."""
+    last_reading_unix_seconds: float | None = None
+    """When a reading last succeeded, by our clock."""
+    taken_monotonic_seconds: float
+    """Now, for telling how old this is."""
+
+    def is_current(self, now_monotonic_seconds: float, interval_seconds: float) -> bool:
+        """Whether it may still be shown as the present: for three beats."""
+        return now_monotonic_seconds - self.taken_monotonic_seconds <= _CURRENT_BEATS * interval_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentReport:
+    """The agent about itself."""
+
+    host: str
+    """The `instance` label."""
+    version: str
+    revision: str
+    python_version: str
+    start_unix_seconds: float
+    counts: Counts
