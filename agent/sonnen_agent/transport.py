@@ -51,7 +51,7 @@ class Connection:
             self._pool: urllib3.HTTPConnectionPool = _HttpsPool(
                 host,
                 port,
-                ssl_context=ssl.create_default_context(cafile=ca_file),
+                ca_certs=ca_file,
                 cert_reqs="CERT_REQUIRED",  # urllib3 1.26 verifies nothing unless told
                 deadline=self._deadline,
             )
@@ -102,6 +102,7 @@ class Connection:
                 redirect=False,
                 preload_content=False,
                 assert_same_host=False,
+                enforce_content_length=True,  # urllib3 1.26 takes a truncated body for a whole one unless told
             )
         except exceptions.HTTPError as error:
             raise _translated(error) from error
@@ -137,7 +138,7 @@ def _read_bounded(response: Any, body_limit: int) -> bytes:  # noqa: ANN401 - na
 def _translated(error: exceptions.HTTPError) -> ExchangeError:
     """Return our error for one of urllib3's, by what it means for the operator."""
     cause = _root(error)
-    if isinstance(cause, ssl.SSLError):
+    if isinstance(error, exceptions.SSLError) or isinstance(cause, ssl.SSLError):
         return ExchangeError("refused", f"TLS failed: {cause}")
     if isinstance(error, exceptions.NewConnectionError):  # in urllib3 1.26 a TimeoutError by descent
         return ExchangeError("refused", f"cannot connect: {_reason(cause)}")

@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
 
 def render(families: Iterable[Metric]) -> bytes:
     """Return the families as a page in text format 0.0.4, UTF-8."""

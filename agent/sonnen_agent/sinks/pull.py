@@ -10,12 +10,10 @@ from socketserver import TCPServer, ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
 from sonnen_agent.errors import StartError
 from sonnen_agent.metrics.agent import agent_families
 from sonnen_agent.metrics.battery import battery_families
-from sonnen_agent.metrics.exposition import render
+from sonnen_agent.metrics.exposition import CONTENT_TYPE, render
 from sonnen_agent.metrics.groups import Grouping
 from sonnen_agent.snapshot import AgentReport, Snapshot
 
@@ -74,10 +72,11 @@ class PullServer:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             start_response("405 Method Not Allowed", [("Allow", "GET, HEAD"), ("Content-Length", "0")])
             return ()
-        status, kind, body = {
-            "/metrics": lambda: ("200 OK", CONTENT_TYPE_LATEST, self._page.page()),
-            "/": lambda: ("200 OK", "text/html", b'<p>sonnen-agent: <a href="metrics">metrics</a></p>\n'),
-        }.get(environ["PATH_INFO"], lambda: ("404 Not Found", "text/plain", b"see /metrics\n"))()
+        status, kind, body = "404 Not Found", "text/plain", b"see /metrics\n"
+        if environ["PATH_INFO"] == "/metrics":
+            status, kind, body = "200 OK", CONTENT_TYPE, self._page.page()
+        elif environ["PATH_INFO"] == "/":
+            status, kind, body = "200 OK", "text/html", b'<p>sonnen-agent: <a href="metrics">metrics</a></p>\n'
         start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return (body,)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from sonnen_agent.errors import ExchangeError, Outcome, PushError
+from sonnen_agent.metrics.exposition import CONTENT_TYPE
 from sonnen_agent.metrics.groups import GroupKey
 from sonnen_agent.transport import Answer, Connection
 from sonnen_agent.version import agent_version
@@ -65,7 +66,7 @@ class Pushgateway:
 
     def push(self, key: GroupKey, page: bytes) -> None:
         """Replace a group by a page in text format, or raise PushError with the gateway's own words."""
-        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        headers = {"Content-Type": CONTENT_TYPE}
         if self._access.compress:
             page = gzip.compress(page, compresslevel=6, mtime=0)
             headers["Content-Encoding"] = "gzip"

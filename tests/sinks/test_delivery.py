@@ -1,0 +1,146 @@
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+from pytest_httpserver import HTTPServer
+
+from sonnen_agent.metrics.groups import Grouping, GroupKey
+from sonnen_agent.sinks.delivery import Delivery
+from sonnen_agent.sinks.mailbox import Mailbox
+from sonnen_agent.sinks.pushgateway import Access, Pushgateway
+from sonnen_agent.snapshot import AgentReport, Snapshot
+
+_PATH = "/metrics/job/sonnen/instance/home"
+
+
+def snapshot(battery: str = "home", *, age_seconds: float = 0) -> Snapshot:
+    return Snapshot(battery=battery, reading=None, taken_monotonic_seconds=time.monotonic() - age_seconds)
+
+
+class Line:
+    """A delivery that is run by hand: each item put is delivered when the test says so."""
+
+    def __init__(self, httpserver: HTTPServer, delete: tuple[GroupKey, ...] = ()) -> None:
+        self.gateway = Pushgateway(Access(url=httpserver.url_for("")), timeout_seconds=5, record=lambda *_: None)
+        self.delete = delete
+
+    def deliver(self, *items: Snapshot) -> None:
+        mailbox = OneByOne(items)
+        Delivery(self.gateway, mailbox, Grouping(job="sonnen"), interval_seconds=5, delete_on_stop=self.delete).run()
+
+
+class OneByOne(Mailbox[Snapshot | AgentReport]):
+    """Gives each item once, in order, and then is closed."""
+
+    def __init__(self, items: tuple[Snapshot, ...]) -> None:
+        super().__init__()
+        self._waiting: Iterator[Snapshot] = iter(items)
+
+    def take(self) -> Snapshot | None:
+        return next(self._waiting, None)
+
+
+@pytest.fixture
+def line(httpserver: HTTPServer) -> Line:
+    return Line(httpserver)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.INFO and "werkzeug" not in record.name
+    ]
+
+
+def test_every_item_becomes_a_push(httpserver: HTTPServer, line: Line) -> None:
+    httpserver.expect_request(_PATH, method="PUT").respond_with_data(status=200)
+
+    line.deliver(snapshot(), snapshot())
+
+    assert [request.method for request, _ in httpserver.log] == ["PUT", "PUT"]
+
+
+def test_a_snapshot_that_waited_for_more_than_three_beats_is_not_shown_as_the_present(
+    httpserver: HTTPServer, line: Line
+) -> None:
+    line.deliver(snapshot(age_seconds=16))
+
+    assert httpserver.log == []
+
+
+def test_an_outage_is_two_lines_in_the_log(
+    httpserver: HTTPServer, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for status in (503, 503, 503, 200, 200):
+        httpserver.expect_ordered_request(_PATH).respond_with_data("away", status=status)
+
+    line.deliver(*(snapshot() for _ in range(5)))
+
+    assert said(caplog) == [
+        f"push of sonnen/home failed: {httpserver.url_for('')}: answered 503: away",
+        "pushing works again; 3 pushes were lost",
+    ]
+
+
+def test_another_reason_while_it_fails_is_told(
+    httpserver: HTTPServer, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for status in (503, 401, 401):
+        httpserver.expect_ordered_request(_PATH).respond_with_data(status=status)
+
+    line.deliver(*(snapshot() for _ in range(3)))
+
+    lines = said(caplog)
+    assert len(lines) == 2
+    assert "the user name, password or token is wrong" in lines[1]
+
+
+def test_a_gateway_that_is_away_is_told_once_for_all_groups(
+    httpserver: HTTPServer, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    httpserver.expect_request(_PATH).respond_with_data(status=500)
+    httpserver.expect_request("/metrics/job/sonnen/instance/barn").respond_with_data(status=500)
+
+    line.deliver(snapshot("home"), snapshot("barn"), snapshot("home"), snapshot("barn"))
+
+    assert len(said(caplog)) == 1
+
+
+def test_a_rejected_page_is_told_for_each_group(
+    httpserver: HTTPServer, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    httpserver.expect_request(_PATH).respond_with_data("inconsistent", status=400)
+    httpserver.expect_request("/metrics/job/sonnen/instance/barn").respond_with_data("inconsistent", status=400)
+
+    line.deliver(snapshot("home"), snapshot("barn"), snapshot("home"), snapshot("barn"))
+
+    assert [message.partition(" failed")[0] for message in said(caplog)] == [
+        "push of sonnen/home",
+        "push of sonnen/barn",
+    ]
+
+
+def test_the_groups_are_deleted_at_the_end(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(_PATH, method="DELETE").respond_with_data(status=202)
+    httpserver.expect_request("/metrics/job/sonnen_agent/instance/pi", method="DELETE").respond_with_data(status=202)
+
+    Line(httpserver, (GroupKey(job="sonnen", instance="home"), GroupKey(job="sonnen_agent", instance="pi"))).deliver()
+
+    assert [request.method for request, _ in httpserver.log] == ["DELETE", "DELETE"]
+
+
+def test_a_gateway_that_is_away_at_the_end_is_asked_once_and_told(
+    httpserver: HTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    httpserver.expect_request(_PATH, method="DELETE").respond_with_data(status=500)
+
+    Line(httpserver, (GroupKey(job="sonnen", instance="home"), GroupKey(job="sonnen_agent", instance="pi"))).deliver()
+
+    assert len(httpserver.log) == 1
+    assert "the groups stay on the gateway" in caplog.text

@@ -1,0 +1,100 @@
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from sonnen_agent.scheduler import Beat, Threads, next_beat
+
+
+class Hands:
+    """A clock that moves only by waiting and working."""
+
+    def __init__(self, beats: int) -> None:
+        self.now = 100.0
+        self.acted_at: list[float] = []
+        self.missed: list[int] = []
+        self._beats = beats
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return len(self.acted_at) == self._beats
+
+    def run(self, act: Callable[[], None], interval_seconds: float = 5) -> None:
+        def noted() -> None:
+            self.acted_at.append(self.now)
+            act()
+
+        beat = Beat(start=100.0, interval_seconds=interval_seconds, clock=lambda: self.now, wait=self.wait)
+        beat.run(noted, self.missed.append)
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_the_first_beat_is_at_once_and_the_others_are_on_the_grid_whatever_the_work_takes() -> None:
+    hands = Hands(4)
+    durations = iter([0.1, 3.0, 0.2, 4.9])
+
+    hands.run(lambda: hands.work(next(durations)))
+
+    assert hands.acted_at == [100, 105, 110, 115]
+    assert hands.missed == []
+
+
+def test_beats_that_were_slept_through_are_counted_and_not_made_up_for() -> None:
+    hands = Hands(3)
+    durations = iter([12.0, 0.1, 0.1])
+
+    hands.run(lambda: hands.work(next(durations)))
+
+    assert hands.acted_at == [100, 115, 120]
+    assert hands.missed == [2]
+
+
+def test_work_that_ends_on_a_beat_waits_for_the_next() -> None:
+    hands = Hands(2)
+
+    hands.run(lambda: hands.work(5.0))
+
+    assert hands.acted_at == [100, 110]
+    assert hands.missed == [1, 1]
+
+
+def test_a_fractional_interval_does_not_drift() -> None:
+    hands = Hands(10_000)
+
+    hands.run(lambda: hands.work(0.01), interval_seconds=1.1)
+
+    assert hands.acted_at[-1] == pytest.approx(100 + 9_999 * 1.1)
+    assert hands.missed == []
+
+
+@pytest.mark.parametrize("now", [100.0, 100.0 + 3 * 1.1, 100.0 + 7 * 0.1])
+def test_the_next_beat_is_always_later(now: float) -> None:
+    for interval in (0.1, 1.1, 5):
+        assert now < next_beat(100.0, interval, now) <= now + interval + 1e-9
+
+
+def test_a_crash_is_noted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    threads = Threads()
+    clock = iter(range(100))
+
+    def crash() -> None:
+        raise ZeroDivisionError
+
+    threads.start("home", crash)
+    threads.join(10, lambda: next(clock))
+
+    assert threads.crashed
+    assert "home crashed: please report this" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_threads_that_end_are_no_crash(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    threads = Threads()
+    threads.start("home", lambda: None)
+    threads.join(10, lambda: 0)
+
+    assert not threads.crashed
+    assert caplog.text == ""

@@ -1,0 +1,307 @@
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+from pytest_httpserver import HTTPServer
+
+from sonnen_agent.errors import ExchangeError
+from sonnen_agent.transport import Answer, Connection
+
+Talk = Callable[[socket.socket], None]
+
+_FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class TalkingServer:
+    """Speaks whatever a test wants, once per connection; the last talk goes on for further connections."""
+
+    def __init__(self, talks: tuple[Talk, ...], context: ssl.SSLContext | None = None) -> None:
+        self._talks = list(talks)
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.connections = 0
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            talk = self._talks.pop(0) if len(self._talks) > 1 else self._talks[0]
+            with peer:
+                try:
+                    if self._context is not None:
+                        peer = self._context.wrap_socket(peer, server_side=True)
+                    talk(peer)
+                except OSError:
+                    pass  # the client hung up, which is what most of these tests are about
+                finally:
+                    peer.close()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+@contextmanager
+def talking(*talks: Talk, context: ssl.SSLContext | None = None) -> Iterator[TalkingServer]:
+    server = TalkingServer(talks, context)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def say(answer: bytes) -> Talk:
+    def talk(peer: socket.socket) -> None:
+        peer.recv(65536)
+        peer.sendall(answer)
+
+    return talk
+
+
+def hang_up(peer: socket.socket) -> None:
+    peer.recv(65536)
+
+
+def drip(answer: bytes, pause: float = 0.1) -> Talk:
+    def talk(peer: socket.socket) -> None:
+        peer.recv(65536)
+        for position in range(len(answer)):
+            peer.sendall(answer[position : position + 1])
+            time.sleep(pause)
+
+    return talk
+
+
+def request(port: int, *, timeout_seconds: float = 10, body_limit: int = 1000, scheme: str = "http") -> Answer:
+    connection = Connection(scheme, "127.0.0.1", port)
+    try:
+        return connection.request("GET", "/x", headers={}, timeout_seconds=timeout_seconds, body_limit=body_limit)
+    finally:
+        connection.close()
+
+
+def failure(port: int, *, timeout_seconds: float = 10) -> ExchangeError:
+    with pytest.raises(ExchangeError) as caught:
+        request(port, timeout_seconds=timeout_seconds)
+    return caught.value
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def test_many_requests_share_one_connection() -> None:
+    def answer_often(peer: socket.socket) -> None:
+        while peer.recv(65536):
+            peer.sendall(_FINE)
+
+    with talking(answer_often) as server:
+        connection = Connection("http", "127.0.0.1", server.port)
+        for _ in range(5):
+            connection.request("GET", "/x", headers={}, timeout_seconds=5, body_limit=10)
+        connection.close()
+
+        assert server.connections == 1
+
+
+def test_a_body_that_drips_ends_at_the_deadline() -> None:
+    # All of it would take 40 s; every single byte comes in time.
+    with talking(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n" + 400 * b"x")) as server:
+        error = failure(server.port, timeout_seconds=0.5)
+
+    assert (error.outcome, str(error)) == ("timeout", "no answer in time")
+
+
+def test_a_head_that_drips_ends_at_the_deadline() -> None:
+    with talking(drip(b"HTTP/1.1 200 OK\r\nX-Padding: " + 400 * b"x" + b"\r\nContent-Length: 0\r\n\r\n")) as server:
+        error = failure(server.port, timeout_seconds=0.5)
+
+    assert error.outcome == "timeout"
+
+
+def test_a_server_that_never_answers_times_out() -> None:
+    over = threading.Event()
+
+    def say_nothing(_: socket.socket) -> None:
+        over.wait()
+
+    with talking(say_nothing) as server:
+        error = failure(server.port, timeout_seconds=0.3)
+        over.set()
+
+    assert error.outcome == "timeout"
+
+
+def test_interim_answers_do_not_extend_the_deadline() -> None:
+    with talking(drip(50 * b"HTTP/1.1 100 Continue\r\n\r\n" + _FINE, pause=0.01)) as server:
+        error = failure(server.port, timeout_seconds=0.5)
+
+    assert error.outcome == "timeout"
+
+
+def test_a_closed_connection_is_tried_once_more_on_a_fresh_one() -> None:
+    with talking(hang_up, say(_FINE)) as server:
+        answer = request(server.port)
+
+        assert (answer.status, answer.body) == (200, b"ok")
+        assert server.connections == 2
+
+
+def test_a_second_close_without_an_answer_is_an_error() -> None:
+    with talking(hang_up) as server:
+        error = failure(server.port)
+
+        assert (error.outcome, str(error)) == ("closed", "the connection was closed without an answer")
+        assert server.connections == 2
+
+
+def test_a_reset_counts_as_closed() -> None:
+    def reset(peer: socket.socket) -> None:
+        peer.recv(65536)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+
+    with talking(reset) as server:
+        assert failure(server.port).outcome == "closed"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"\x80\x81\x82 this is not HTTP\r\n\r\n", b"HTTP/1.1 abc OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + 70000 * b"x"],
+    ids=["rubbish", "no-status", "endless-header"],
+)
+def test_what_is_not_http_is_invalid(answer: bytes) -> None:
+    with talking(say(answer)) as server:
+        assert failure(server.port).outcome == "invalid"
+
+
+def test_a_truncated_body_is_invalid() -> None:
+    with talking(say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")) as server:
+        assert failure(server.port).outcome == "invalid"
+
+
+def test_a_body_beyond_the_limit_is_invalid_and_the_next_request_is_clean() -> None:
+    huge = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + 100_000 * b"x"
+    with talking(say(huge), say(_FINE)) as server:
+        connection = Connection("http", "127.0.0.1", server.port)
+        with pytest.raises(ExchangeError, match="larger than 1000 bytes") as caught:
+            connection.request("GET", "/x", headers={}, timeout_seconds=10, body_limit=1000)
+        answer = connection.request("GET", "/x", headers={}, timeout_seconds=10, body_limit=1000)
+        connection.close()
+
+    assert caught.value.outcome == "invalid"
+    assert answer.body == b"ok"
+
+
+def test_a_compressed_body_is_not_blown_up() -> None:
+    with talking(
+        say(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00")
+    ) as server:
+        assert request(server.port).body == b"\x1f\x8b\x08\x00"
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/x").respond_with_data(status=301, headers={"Location": httpserver.url_for("/y")})
+
+    assert request(httpserver.port).status == 301
+    assert [request.path for request, _ in httpserver.log] == ["/x"]
+
+
+def test_a_port_without_a_server_is_refused(unused_port: int) -> None:
+    error = failure(unused_port)
+
+    assert (error.outcome, str(error)) == ("refused", "cannot connect: Connection refused")
+
+
+def test_a_name_without_an_address_is_refused() -> None:
+    connection = Connection("http", "no-such-host.invalid", 80)
+    with pytest.raises(ExchangeError, match="cannot connect: ") as caught:
+        connection.request("GET", "/", headers={}, timeout_seconds=10, body_limit=10)
+    connection.close()
+
+    assert caught.value.outcome == "refused"
+
+
+def test_an_excerpt_is_one_printable_line() -> None:
+    answer = Answer(status=400, headers={}, body=b"text format parsing error\n\tin line 3:\x00 \xff" + 2000 * b"x")
+
+    assert answer.excerpt.startswith("text format parsing error in line 3: \N{REPLACEMENT CHARACTER}xxx")
+    assert len(answer.excerpt) == 300
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def server_context(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def test_a_private_authority_is_trusted_when_it_is_named(
+    authority: trustme.CA, server_context: ssl.SSLContext, tmp_path: Path
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    with talking(say(_FINE), context=server_context) as server:
+        connection = Connection("https", "127.0.0.1", server.port, ca_file=str(ca_file))
+        answer = connection.request("GET", "/x", headers={}, timeout_seconds=10, body_limit=10)
+        connection.close()
+
+    assert answer.body == b"ok"
+
+
+def test_a_dripping_body_over_tls_ends_at_the_deadline(
+    authority: trustme.CA, server_context: ssl.SSLContext, tmp_path: Path
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    dripping = drip(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n" + 400 * b"x")
+    with talking(dripping, context=server_context) as server:
+        connection = Connection("https", "127.0.0.1", server.port, ca_file=str(ca_file))
+        with pytest.raises(ExchangeError) as caught:
+            connection.request("GET", "/x", headers={}, timeout_seconds=0.5, body_limit=1000)
+        connection.close()
+
+    assert caught.value.outcome == "timeout"
+
+
+def test_an_unknown_authority_is_refused(server_context: ssl.SSLContext) -> None:
+    with (
+        talking(say(_FINE), context=server_context) as server,
+        pytest.raises(ExchangeError, match="TLS failed") as caught,
+    ):
+        request(server.port, scheme="https")
+
+    assert caught.value.outcome == "refused"
+
+
+def test_a_certificate_for_another_host_is_refused(authority: trustme.CA, tmp_path: Path) -> None:
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("gateway.example").configure_cert(context)
+    with talking(say(_FINE), context=context) as server:
+        connection = Connection("https", "127.0.0.1", server.port, ca_file=str(ca_file))
+        with pytest.raises(ExchangeError, match="TLS failed"):
+            connection.request("GET", "/x", headers={}, timeout_seconds=10, body_limit=10)
+        connection.close()
