@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate = commands.add_parser("simulate", help="serve a simulated house with a battery")
     simulate.add_argument("--port", type=_port, default=8080, metavar="N", help="0 takes a free one (default: 8080)")
     simulate.add_argument("--generation", choices=("eco8", "sb10", "evo", "eco6"), default="sb10")
-    simulate.add_argument("--seed", type=int, default=0, metavar="N", help="another seed is another weather")
+    simulate.add_argument("--seed", type=int, default=1, metavar="N", help="another seed is another weather")
     simulate.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="simulated seconds per second")
     simulate.add_argument("--start", type=_moment, metavar="ISO8601", help="the simulated time at the start")
     simulate.add_argument("--token", metavar="T", help="the API token to ask for (default: any)")

@@ -1,0 +1,171 @@
+"""A house whose physics hold: what flows, what is stored, and what went through so far."""
+
+import struct
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+from sonnen_agent.simulator.loads import STEP_SECONDS, Loads
+from sonnen_agent.simulator.parameters import HouseParameters
+from sonnen_agent.simulator.storage import Response, cell_volts, respond
+from sonnen_agent.simulator.weather import Weather
+
+_HOURS = STEP_SECONDS / 3600.0
+_AVERAGE_STEPS = 60 // STEP_SECONDS
+_CELLS_LAZINESS_SECONDS = 10_800.0
+_INVERTER_LAZINESS_SECONDS = 1_200.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A house at the beginning of one step; its powers stand still until the next one."""
+
+    time: datetime
+    """When the step began, in UTC."""
+    production_watts: float
+    consumption_watts: float
+    consumption_average_watts: float
+    """Mean of the last minute."""
+    consumption_peak_watts: float
+    """The highest since the simulation began."""
+    grid_feed_in_watts: float
+    """> 0 export, < 0 import: exactly production + discharge - consumption."""
+    discharge_watts: float
+    """AC, > 0 discharging, < 0 charging; idle is the electronics' own use."""
+    cell_watts: float
+    """DC, > 0 into the cells: what the stored energy changes by."""
+    stored_watt_hours: float
+    state_of_charge_percent: float
+    """Of the whole pack."""
+    usable_state_of_charge_percent: float
+    """On the owner's scale, the deep-discharge reserve taken off."""
+    seconds_since_full_charge: int
+    cycles: float
+
+    grid_hertz: float
+    phase_volts: tuple[float, float, float]
+    """Phase to neutral; all three exist in the street, even where the house has one."""
+    stack_volts: float
+    stack_amperes: float
+    """> 0 into the cells."""
+    cell_volts: tuple[float, float]
+    """Lowest and highest cell; the same for the temperatures."""
+    cell_celsius: tuple[float, float]
+    inverter_celsius: float
+
+    production_watt_hours: float
+    """Integral since the simulation began; the same for those below."""
+    consumption_watt_hours: float
+    grid_import_watt_hours: float
+    grid_export_watt_hours: float
+    battery_charge_watt_hours: float
+    """AC side, own use included; the same for the discharge."""
+    battery_discharge_watt_hours: float
+
+
+class House:
+    """Advances on a fixed grid, so that it is the same however often and whenever it is asked."""
+
+    def __init__(self, parameters: HouseParameters, seed: int, start: datetime) -> None:
+        self.parameters = parameters
+        self._seed = seed
+        self._weather = Weather(parameters, seed)
+        self._loads = Loads(parameters, seed)
+        self._time = int(start.timestamp()) // STEP_SECONDS * STEP_SECONDS
+        self._stored = parameters.capacity_watt_hours * parameters.initial_state_of_charge_percent / 100.0
+        self._since_full = parameters.initial_seconds_since_full_charge
+        self._cycles = parameters.earlier_cycles
+        self._cells_celsius = self._weather.cellar_celsius(self._time) + 3.0
+        self._inverter_celsius = self._cells_celsius + 6.0
+        self._recent: deque[float] = deque(maxlen=_AVERAGE_STEPS)
+        self._peak = 0.0
+        self._integrals = [0.0] * 6
+        self._need = 0.0
+        self._enter()
+
+    def at(self, moment: datetime) -> State:
+        """Return the state of the step around a moment; time never goes back, an earlier one gets the present step."""
+        while self._time + STEP_SECONDS <= moment.timestamp():
+            self._leave()
+            self._enter()
+        return self._state()
+
+    def _enter(self) -> None:
+        """Find the powers of the step that begins now."""
+        self._production = self._weather.production_watts(self._time)
+        self._consumption = self._loads.consumption_watts(self._time)
+        # The battery's controller sees the meters of the step before: a kettle's first seconds come from the grid.
+        self._battery: Response = respond(self.parameters, self._stored, self._need, STEP_SECONDS)
+        self._feed_in = self._production + self._battery.discharge_watts - self._consumption
+        self._need = self._consumption - self._production
+        self._recent.append(self._consumption)
+        self._peak = max(self._peak, self._consumption)
+
+    def _leave(self) -> None:
+        """Count what flowed during the step, and go to the next."""
+        discharge, cells = self._battery.discharge_watts, self._battery.cell_watts
+        flows = (
+            self._production,
+            self._consumption,
+            max(0.0, -self._feed_in),
+            max(0.0, self._feed_in),
+            max(0.0, -discharge),
+            max(0.0, discharge),
+        )
+        for index, watts in enumerate(flows):
+            self._integrals[index] += watts * _HOURS
+        capacity = self.parameters.capacity_watt_hours
+        self._stored = min(capacity, self._stored + cells * _HOURS)
+        self._cycles += max(0.0, -cells) * _HOURS / capacity
+        self._since_full = 0 if self._stored >= capacity - 1.0 else self._since_full + STEP_SECONDS
+        cellar = self._weather.cellar_celsius(self._time)
+        effort = abs(cells) / self.parameters.max_charge_watts
+        warm, hot = cellar + 3.0 + 10.0 * effort * effort, cellar + 9.0 + 25.0 * effort
+        self._cells_celsius += (warm - self._cells_celsius) * STEP_SECONDS / _CELLS_LAZINESS_SECONDS
+        self._inverter_celsius += (hot - self._inverter_celsius) * STEP_SECONDS / _INVERTER_LAZINESS_SECONDS
+        self._time += STEP_SECONDS
+
+    def _state(self) -> State:
+        parameters = self.parameters
+        jitter = _jitter(f"{self._seed}/grid/{self._time}")
+        percent = 100.0 * self._stored / parameters.capacity_watt_hours
+        deep = parameters.deep_discharge_reserve_percent
+        volts = cell_volts(parameters, percent, self._battery.cell_watts)
+        stack = volts * parameters.cells_in_series
+        street = 230.5 + 0.0004 * self._feed_in
+        bought, sold, charged, discharged = self._integrals[2:]
+        return State(
+            time=datetime.fromtimestamp(self._time, UTC),
+            production_watts=self._production,
+            consumption_watts=self._consumption,
+            consumption_average_watts=sum(self._recent) / len(self._recent),
+            consumption_peak_watts=self._peak,
+            grid_feed_in_watts=self._feed_in,
+            discharge_watts=self._battery.discharge_watts,
+            cell_watts=self._battery.cell_watts,
+            stored_watt_hours=self._stored,
+            state_of_charge_percent=percent,
+            usable_state_of_charge_percent=max(0.0, (percent - deep) / (100.0 - deep) * 100.0),
+            seconds_since_full_charge=self._since_full,
+            cycles=self._cycles,
+            grid_hertz=50.0 + 0.05 * jitter[0],
+            phase_volts=(street + jitter[1], street + jitter[2], street + jitter[3]),
+            stack_volts=stack,
+            stack_amperes=self._battery.cell_watts / stack,
+            cell_volts=(volts - 0.004 + 0.002 * jitter[4], volts + 0.004 + 0.002 * jitter[5]),
+            cell_celsius=(self._cells_celsius - 0.6, self._cells_celsius + 0.7),
+            inverter_celsius=self._inverter_celsius,
+            production_watt_hours=self._integrals[0],
+            consumption_watt_hours=self._integrals[1],
+            grid_import_watt_hours=bought,
+            grid_export_watt_hours=sold,
+            battery_charge_watt_hours=charged,
+            battery_discharge_watt_hours=discharged,
+        )
+
+
+def _jitter(key: str) -> tuple[float, ...]:
+    """Return six numbers from -1 to 1 that depend on the key only; far quicker than seeding a random.Random."""
+    digest = blake2b(key.encode(), digest_size=12).digest()
+    return tuple(number / 32_767.5 - 1.0 for number in struct.unpack("<6H", digest))
