@@ -19,6 +19,19 @@ _EX_CONFIG = 78
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (CLI.md)."""
+    try:
+        try:
+            return _run_command(arguments)
+        finally:
+            # What is still in the buffer would otherwise fail at exit, where nobody can catch it.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough; do not complain about it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run_command(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     level = logging.DEBUG if options.verbose else logging.INFO
     # No timestamps: journald has them.
@@ -33,10 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _EX_CONFIG
     except AgentError as error:
         print(f"sonnen-agent: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # Whoever read our output has enough; do not complain about it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130

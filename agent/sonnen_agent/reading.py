@@ -174,6 +174,8 @@ class Reading:
         """The battery's clock minus ours, or None while its zone is unknown; good to a second."""
         if self.system.utc_offset_hours is None or self.status.local_time is None:
             return None
+        if not -12 <= self.system.utc_offset_hours <= 14:  # no zone has it
+            return None
         try:
             local = datetime.strptime(self.status.local_time, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
         except ValueError:

@@ -1,6 +1,7 @@
 """`sonnen-agent once`: what would be pushed, on the screen instead."""
 
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from sonnen_agent.commands.wiring import Parts
@@ -21,6 +22,6 @@ def run(config: Config) -> int:
         key, page = parts.grouping.page(item)
         # JSON's quoting is what a label value needs.
         job, instance = (json.dumps(value, ensure_ascii=False) for value in (key.job, key.instance))
-        print(f"# group job={job} instance={instance}")
-        print(page.decode(), end="")
+        # As bytes: the format is UTF-8, whatever the terminal speaks.
+        sys.stdout.buffer.write(f"# group job={job} instance={instance}\n".encode() + page)
     return 0 if all(snapshot.reading is not None for snapshot in snapshots) else 1

@@ -16,10 +16,12 @@ from sonnen_agent.config.model import (
     PushgatewayConfig,
 )
 from sonnen_agent.config.secrets import read_secret
-from sonnen_agent.config.section import Section, shown
+from sonnen_agent.config.section import Section
 from sonnen_agent.errors import ConfigError
 
 _SMALLEST = "batteries: [{name: home, url: http://192.168.1.20}] and pushgateway: {url: http://gateway.example:9091}"
+_NAMES_THE_VALUE = re.compile("found undefined|found duplicate anchor|could not determine a constructor")
+"""Messages of YAML with a piece of a value that stands there without quotes, such as a password."""
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _OUR_LABELS = frozenset(
     {"job", "instance", "phase", "meter", "direction", "from", "to", "probe", "stat", "led", "reason"}
@@ -50,18 +52,32 @@ def _parse(file: Path, text: str) -> Mapping[object, object]:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
         fix = "; indent with spaces, not with tabs" if r"\t" in str(error.problem) else ""
-        raise ConfigError(str(file), (f"{where}{error.problem}{fix}",)) from error
+        problem = error.problem
+        if _NAMES_THE_VALUE.match(str(problem)):
+            problem = "a value that begins with *, & or ! has to be in quotes"
+        raise ConfigError(str(file), (f"{where}{problem}{fix}",)) from error
+    except RecursionError as error:
+        raise ConfigError(str(file), ("nests too deeply; is it the config?",)) from error
     except yaml.YAMLError as error:
         raise ConfigError(str(file), (f"is not YAML: {error}",)) from error
     if document is None:
         raise ConfigError(str(file), (f"is empty; the smallest config is {_SMALLEST}",))
     if not isinstance(document, dict):
-        raise ConfigError(str(file), (f"should be a mapping of keys, got {shown(document)}; write {_SMALLEST}",))
+        # Not shown: the file may be a token's, named by mistake.
+        kind = "a list" if isinstance(document, list) else "a single value"
+        raise ConfigError(str(file), (f"should be a mapping of keys, got {kind}; write {_SMALLEST}",))
     return document
 
 
 class _Loader(yaml.SafeLoader):
     """YAML without objects, where a key that stands twice is an error instead of the last one winning."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError) as error:  # 2023-02-30, !!bool maybe, !!timestamp soon
+            problem = "this value is none to YAML; put it into quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         seen: set[str] = set()
@@ -124,11 +140,13 @@ class _Reader:
             on_stop=section.choice("on_stop", ("delete", "keep"), "delete"),
             compression=section.choice("compression", ("gzip", "none"), "gzip"),
         )
+        if gateway.username is not None and ":" in gateway.username:
+            section.problem("username", f"cannot hold a colon, got {gateway.username!r}")
         if gateway.username is not None and gateway.bearer_token is not None:
             section.problem("bearer_token_file", "and username exclude each other; keep one way to log in")
         if (gateway.username is None) != (gateway.password is None):
             missing = "username" if gateway.username is None else "password_file"
-            if missing == "username" or section.values.get("password_file") is None:
+            if section.values.get(missing) is None:
                 section.problem(missing, "is missing; a user name and a password file go together")
         return gateway
 
@@ -141,7 +159,7 @@ class _Reader:
             ssl.create_default_context(cafile=str(path))
         except (OSError, ssl.SSLError) as error:
             reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
-            section.problem("ca_file", f"cannot use {str(path)!r}: {reason}")
+            section.problem("ca_file", f"cannot use {str(path)!r}: {reason}; name a file in PEM form")
         return path
 
     def _pull(self, section: Section) -> PullConfig:

@@ -1,34 +1,51 @@
 """Secrets from files of their own, or from systemd's credentials."""
 
 import re
+import shlex
 import stat
 from pathlib import Path
 
 from sonnen_agent.config.model import Secret
 from sonnen_agent.config.section import Section
 
-_LOOKS_LIKE_A_SECRET = re.compile(r"[0-9A-Za-z_-]{20,}")
+_COULD_BE_A_SECRET = re.compile(r"[^/]{20,}")
 
 
 def read_secret(section: Section, key: str, folder: Path, credential: Path | None) -> Secret | None:
     """Return the secret from the file that `key` names, else from the credential if that is there."""
-    name = section.text(key)
+    name = section.secret_path(key)
     if name is None:
-        if credential is not None and credential.is_file():
+        if section.values.get(key) is None and credential is not None and _is_file(credential):
             return _read(section, key, credential)
-        return None
-    if _LOOKS_LIKE_A_SECRET.fullmatch(name) and not (folder / name).exists():
-        section.problem(key, "looks like the secret itself (not shown here); put it into a file and write its path")
         return None
     path = folder / name
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        section.problem(key, f"cannot read {str(path)!r}: {error.strerror}; create it, or mend the path")
+        if _COULD_BE_A_SECRET.fullmatch(name):
+            section.problem(
+                key,
+                f"is no file in {str(folder)!r} (not shown here, it may be the secret itself); "
+                "write the path of a file that holds the secret",
+            )
+        else:
+            section.problem(key, f"cannot read {str(path)!r}: {error.strerror}; create it, or mend the path")
+        return None
+    if not stat.S_ISREG(mode):
+        section.problem(key, f"{str(path)!r} is not a file; write the path of a file that holds the secret")
         return None
     if mode & stat.S_IROTH:
-        section.problem(key, f"{str(path)!r} can be read by every user of this machine; run: chmod 600 {path}")
+        section.problem(
+            key, f"{str(path)!r} can be read by every user of this machine; run: chmod 600 {shlex.quote(str(path))}"
+        )
     return _read(section, key, path)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _read(section: Section, key: str, path: Path) -> Secret | None:
@@ -45,7 +62,9 @@ def _read(section: Section, key: str, path: Path) -> Secret | None:
     if not secret:
         section.problem(key, f"{str(path)!r} is empty; it should hold the secret and nothing else")
         return None
-    if not secret.isprintable() or not secret.isascii() or " " in secret:
+    # A password is encoded on its way; a token is not.
+    plain = key == "password_file" or (secret.isascii() and " " not in secret)
+    if not secret.isprintable() or not plain:
         section.problem(key, f"{str(path)!r} should hold the secret and nothing else, on one line")
         return None
     return Secret(secret)

@@ -5,7 +5,7 @@ returned, and reading goes on, so that a person sees all problems at once.
 """
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -26,13 +26,18 @@ class Section:
     """Shared by all sections of a file."""
     _known: list[str] = field(default_factory=list, init=False)
 
+    @property
+    def has_problems(self) -> bool:
+        """Whether anything in this section, or below it, was found wrong."""
+        return any(problem.startswith((f"{self.path}.", f"{self.path}[", f"{self.path}:")) for problem in self.problems)
+
     def problem(self, key: str, message: str) -> None:
         """Note what is wrong with a key and how to mend it."""
         self.problems.append(f"{self._at(key)}: {message}")
 
     def text(self, key: str) -> str | None:
         """Return a text, or None where the key is absent."""
-        value = self._value(key)
+        value = self.value(key)
         if value is None:
             return None
         if not isinstance(value, str):
@@ -43,16 +48,24 @@ class Section:
             return None
         return value
 
+    def secret_path(self, key: str) -> str | None:
+        """Return the path of a file with a secret; what stands there instead may be the secret, and is not shown."""
+        value = self.value(key)
+        if value is None or (isinstance(value, str) and value.strip() and value.isprintable()):
+            return value
+        self.problem(key, "should be the path of a file that holds the secret; what it is instead is not shown here")
+        return None
+
     def required_text(self, key: str, example: str) -> str:
         """Return a text that has to be there."""
-        if self._value(key) is None:
+        if self.value(key) is None:
             self.problem(key, f"is missing; write for example {key}: {example}")
             return ""
         return self.text(key) or ""
 
     def choice(self, key: str, choices: tuple[_Choice, ...], default: _Choice) -> _Choice:
         """Return one of a few words."""
-        value = self._value(key)
+        value = self.value(key)
         for choice in choices:
             if value == choice:
                 return choice
@@ -62,7 +75,7 @@ class Section:
 
     def number(self, key: str, *, minimum: float, maximum: float, default: float) -> float:
         """Return a number in a range, both ends included."""
-        value = self._value(key)
+        value = self.value(key)
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
@@ -70,10 +83,21 @@ class Section:
             return default
         return value
 
+    def required_number(self, key: str, *, minimum: float, maximum: float, example: str) -> float:
+        """Return a number in a range that has to be there."""
+        if self.value(key) is None:
+            self.problem(key, f"is missing; write for example {key}: {example}")
+            return minimum
+        return self.number(key, minimum=minimum, maximum=maximum, default=minimum)
+
     def url(self, key: str, example: str) -> str:
         """Return an http or https URL with a host, and without anything secret in it."""
         value = self.required_text(key, example)
         if not value:
+            return ""
+        if "@" in value:
+            # Whatever is wrong with the rest: what stands before the @ may be a password.
+            self.problem(key, "holds a user name or password; write the URL without them and use a file of its own")
             return ""
         try:
             parts = urlsplit(value)
@@ -81,19 +105,19 @@ class Section:
         except ValueError as error:
             self.problem(key, f"is not a URL ({error}), got {shown(value)}; write for example {example}")
             return ""
-        if parts.username is not None or parts.password is not None:
-            self.problem(key, "holds a user name or password; write the URL without them and use a file of its own")
-        elif parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in value):
+        if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in value):
             self.problem(key, f"should be a URL with a host, such as {example}, got {shown(value)}")
-        elif port == 0 or parts.query or parts.fragment:
-            self.problem(key, f"should end after the host, the port or a path, got {shown(value)}")
+        elif parts.query or parts.fragment:
+            self.problem(key, "should end after the host, the port or a path; remove the ? or # and what follows")
+        elif port == 0:
+            self.problem(key, f"should have a port from 1 to 65535 or none, got {shown(value)}")
         else:
             return value
         return ""
 
     def section(self, key: str) -> "Section | None":
         """Return the mapping below a key, or None where the key is absent."""
-        value = self._value(key)
+        value = self.value(key)
         if value is None:
             return None
         if not isinstance(value, dict):
@@ -103,7 +127,7 @@ class Section:
 
     def sections(self, key: str) -> "Iterator[Section]":
         """Yield the mappings of a list."""
-        value = self._value(key)
+        value = self.value(key)
         if value is None:
             return
         if not isinstance(value, list):
@@ -121,10 +145,15 @@ class Section:
         section = self.section(key)
         if section is None:
             return {}
-        names = [name for name in section.values if isinstance(name, str)]
-        texts = {name: section.text(name) for name in names}
-        section.close()
-        return {name: text for name, text in texts.items() if text is not None}
+        texts: dict[str, str] = {}
+        for name, value in section.values.items():
+            if not isinstance(name, str):
+                section.problem(str(name), "the name should be text; put it into quotes")
+            elif value is None:
+                section.problem(name, "has no value; write one behind the colon and a space")
+            elif (text := section.text(name)) is not None:
+                texts[name] = text
+        return texts
 
     def read(self, key: str, read: Callable[["Section"], _Item]) -> _Item | None:
         """Return what `read` makes of the section below a key, or None where it is absent."""
@@ -147,21 +176,30 @@ class Section:
                     f"put it into a file of its own (chmod 600) and write {key}_file: with its path",
                 )
                 continue
-            close = difflib.get_close_matches(str(key), self._known, n=1)
-            guess = f"did you mean {close[0]!r}? " if close else ""
+            guess = nearest(str(key), self._known)
             self.problem(str(key), f"unknown key; {guess}known here are {', '.join(self._known)}")
 
-    def _value(self, key: str) -> object:
+    def value(self, key: str) -> object:
+        """Return whatever stands under a key, and take note that it is known; None where it is absent."""
         if key not in self._known:
             self._known.append(key)
         return self.values.get(key)
 
     def _at(self, key: str) -> str:
-        return f"{self.path}.{key}" if self.path else key
+        name = key if key.isprintable() else repr(key)
+        return f"{self.path}.{name}" if self.path else name
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the question whether one of the known names was meant, empty where none is near."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def shown(value: object) -> str:
-    """Return a value as a message may show it; what is inside a list or mapping could be secret."""
+    """Return a value as a message may show it; what is inside a list or mapping, or before an @, could be secret."""
     if isinstance(value, dict):
         return "a mapping"
+    if isinstance(value, str) and "@" in value:
+        return "a text with an @ (not shown here)"
     return "a list" if isinstance(value, list) else repr(value)

@@ -1,5 +1,6 @@
 """One row of the metrics table, and how rows become prometheus_client's families."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
@@ -35,7 +36,7 @@ def build(rows: Iterable[Row[Source]], sources: Iterable[tuple[Source, Mapping[s
         family = Metric(row.name.removesuffix("_total") if row.kind == "counter" else row.name, row.help, row.kind)
         for source, labels in sources:
             for own, value in row.values(source):
-                if value is not None:
+                if value is not None and math.isfinite(value):
                     family.add_sample(row.name, {**labels, **dict(zip(row.labels, own, strict=True))}, float(value))
         if family.samples:
             yield family

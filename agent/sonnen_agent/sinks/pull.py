@@ -57,7 +57,10 @@ class PullServer:
         try:
             self._server: _Server = (_Server6 if ":" in host else _Server)((host, port), _QuietHandler)
         except OSError as error:
-            raise StartError(f"pull.listen: cannot listen on {host}:{port}: {error.strerror}") from error
+            raise StartError(
+                f"pull.listen: cannot listen on {host}:{port}: {error.strerror}; "
+                "choose another address or port, or stop what uses it"
+            ) from error
         self._server.set_app(self._answer)
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, name="pull", daemon=True).start()

@@ -1,0 +1,334 @@
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pytest_httpserver import HTTPServer
+
+from sonnen_agent.version import agent_version
+
+AGENT = Path(sys.executable).with_name("sonnen-agent")
+STATUS = {
+    "Apparent_output": 1210,
+    "BackupBuffer": "10",
+    "Consumption_W": 900,
+    "Fac": 50.01,
+    "GridFeedIn_W": 300,
+    "OperatingMode": "2",
+    "Pac_total_W": -800,
+    "Production_W": 2000,
+    "RSOC": 61,
+    "SystemStatus": "OnGrid",
+    "Timestamp": "2024-06-20 12:00:00",
+    "USOC": 58,
+    "Uac": 231,
+    "Ubat": 212,
+}
+METER = {"direction": "production", "deviceid": 4, "channel": 1, "error": 0, "v_l1_n": 231.2, "w_l1": 2000.5}
+CONFIG = """\
+batteries:
+  - {{name: home, url: "{url}", token_file: home.token, labels: {{host: sonnen-a}}}}
+pushgateway: {{url: "http://127.0.0.1:9"}}
+"""
+
+
+def environment(changes: dict[str, str]) -> dict[str, str]:
+    # What a test environment may set about Python's output hides what a user would see.
+    output = ("PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONUTF8", "CREDENTIALS_DIRECTORY")
+    return {**{name: value for name, value in os.environ.items() if name not in output}, **changes}
+
+
+def agent(*arguments: str | Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [AGENT, *arguments],
+        capture_output=True,
+        env=environment(changes),
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        token = tmp_path / "home.token"
+        token.write_text("t0ken\n")
+        token.chmod(0o600)
+        file = tmp_path / "config.yml"
+        file.write_text(text)
+        return file
+
+    return write
+
+
+@pytest.fixture
+def battery(httpserver: HTTPServer) -> HTTPServer:
+    """Return a battery that knows its status and its meters."""
+    httpserver.expect_request("/api/v2/status").respond_with_json(STATUS)
+    httpserver.expect_request("/api/v2/powermeter").respond_with_json([METER])
+    httpserver.expect_request(re.compile("/.*")).respond_with_data(status=404)
+    return httpserver
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """Return a URL where nobody listens, and nobody else can begin to."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+def groups(page: str) -> dict[str, str]:
+    """Return the page of each group in the output of `once`, by the labels of the group."""
+    before, *rest = re.split(r"^# group (.*)\n", page, flags=re.MULTILINE)
+    assert not before
+    return dict(zip(rest[::2], rest[1::2], strict=True))
+
+
+def series(page: str) -> list[str]:
+    return [line for line in page.splitlines() if not line.startswith("#")]
+
+
+@pytest.mark.parametrize("program", [[AGENT], [sys.executable, "-m", "sonnen_agent"]])
+def test_the_version_is_that_of_the_package(program: list[str | Path]) -> None:
+    ended = subprocess.run([*program, "--version"], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"sonnen-agent {agent_version()}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["once", "--help"], ["check", "--help"]])
+def test_help_is_no_error(arguments: list[str]) -> None:
+    ended = agent(*arguments)
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("usage: sonnen-agent")
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["walk"], "invalid choice: 'walk'"),
+        (["run"], "the following arguments are required: --config"),
+        (["once"], "the following arguments are required: --config"),
+        (["check"], "the following arguments are required: --config"),
+        (["check", "--config"], "argument --config: expected one argument"),
+        (["check", "--config", "x", "--token", "hunter2"], "unrecognized arguments: --token"),
+        (["simulate", "--port", "65536"], "argument --port: should be a port from 0 to 65535, got '65536'"),
+        (["simulate", "--speed", "0"], "argument --speed: should be a number from above 0 to 100000, got '0'"),
+        (["simulate", "--start", "noon"], "argument --start: should be like 2026-06-21T06:00, got 'noon'"),
+    ],
+)
+def test_a_usage_error_exits_2_with_the_reason(arguments: list[str], complaint: str) -> None:
+    ended = agent(*arguments)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("usage: sonnen-agent")
+    assert complaint in ended.stderr
+
+
+def test_check_says_that_a_good_config_is_good_and_asks_nobody(
+    battery: HTTPServer, write_config: Callable[[str], Path]
+) -> None:
+    url = battery.url_for("")
+    file = write_config(
+        f"batteries: [{{name: home, url: '{url}'}}, {{name: garage, url: '{url}'}}]\n"
+        f"pushgateway: {{url: '{url}'}}\npull: {{listen: '127.0.0.1:9422'}}\ninterval_seconds: 2.5\n"
+    )
+    ended = agent("check", "--config", file)
+    assert ended.returncode == 0
+    assert ended.stdout == (
+        f"{file}: good: every 2.5 s from home, garage, pushing to {url} and serving /metrics on 127.0.0.1 port 9422\n"
+    )
+    assert ended.stderr == ""
+    assert battery.log == []
+
+
+@pytest.mark.parametrize("command", ["check", "run", "once"])
+def test_a_bad_config_exits_78_with_every_problem_on_a_line(command: str, write_config: Callable[[str], Path]) -> None:
+    file = write_config("interval: 5\nbatteries: [{name: home}]\npushgateway: {url: http://a, password: hunter2}\n")
+    ended = agent(command, "--config", file)
+    assert ended.returncode == 78
+    assert ended.stdout == ""
+    assert [line.split(": ")[:2] for line in sorted(ended.stderr.splitlines())] == [
+        [str(file), "batteries[0].url"],
+        [str(file), "interval"],
+        [str(file), "pushgateway.password"],
+    ]
+    assert "hunter2" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\t", "- a", "a", "a: {", "a: 2023-02-30", "\x00", pytest.param("[" * 5000, id="[[[…")]
+)
+def test_a_file_that_is_no_config_exits_78_without_a_traceback(text: str, write_config: Callable[[str], Path]) -> None:
+    file = write_config(text)
+    ended = agent("check", "--config", file)
+    assert ended.stderr.startswith(f"{file}: ")
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 78
+
+
+def test_a_config_that_is_not_there_exits_78(tmp_path: Path) -> None:
+    ended = agent("run", "--config", tmp_path / "none.yml")
+    assert ended.returncode == 78
+    assert ended.stderr == (
+        f"{tmp_path / 'none.yml'}: cannot be read: No such file or directory; name the config with --config FILE\n"
+    )
+
+
+def test_credentials_are_found_where_systemd_says(tmp_path: Path, write_config: Callable[[str], Path]) -> None:
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials/pushgateway-password").write_text("hunter2")
+    file = write_config(
+        "batteries: [{name: home, url: http://192.168.1.20}]\npushgateway: {url: http://a, username: pi}\n"
+    )
+    assert agent("check", "--config", file, CREDENTIALS_DIRECTORY=str(tmp_path / "credentials")).returncode == 0
+    without = agent("check", "--config", file)
+    assert without.returncode == 78
+    assert without.stderr == (
+        f"{file}: pushgateway.password_file: is missing; a user name and a password file go together\n"
+    )
+
+
+def test_once_prints_what_would_be_pushed_of_a_battery_that_answers(
+    battery: HTTPServer, write_config: Callable[[str], Path]
+) -> None:
+    ended = agent("once", "--config", write_config(CONFIG.format(url=battery.url_for(""))))
+    assert ended.returncode == 0
+    host = socket.gethostname()
+    pages = groups(ended.stdout)
+    assert list(pages) == ['job="sonnen" instance="home"', f'job="sonnen_agent" instance="{host}"']
+    measured, told = (series(page) for page in pages.values())
+    assert {
+        'sonnen_online{host="sonnen-a"} 1.0',
+        'sonnen_endpoint_up{endpoint="status",host="sonnen-a"} 1.0',
+        'sonnen_endpoint_up{endpoint="powermeter",host="sonnen-a"} 1.0',
+        'sonnen_endpoint_up{endpoint="inverter",host="sonnen-a"} 0.0',
+        'sonnen_production_watts{host="sonnen-a"} 2000.0',
+        'sonnen_discharge_watts{host="sonnen-a"} -800.0',
+        'sonnen_meter_watts{direction="production",host="sonnen-a",meter="4_1",phase="1"} 2000.5',
+        'sonnen_power_balance_watts{host="sonnen-a"} 0.0',
+    } <= set(measured)
+    assert 'sonnen_agent_reads_total{battery="home",endpoint="status",outcome="ok"} 1.0' in told
+    assert "t0ken" not in ended.stdout + ended.stderr
+
+
+def test_once_reads_every_endpoint(battery: HTTPServer, write_config: Callable[[str], Path]) -> None:
+    agent("once", "--config", write_config(CONFIG.format(url=battery.url_for(""))))
+    asked = {request.path for request, _ in battery.log}
+    endpoints = ("status", "powermeter", "inverter", "battery", "latestdata", "configurations")
+    assert {f"/api/v2/{endpoint}" for endpoint in endpoints} <= asked
+
+
+def test_once_shows_of_a_battery_that_does_not_answer_only_that(
+    nobody: str, write_config: Callable[[str], Path]
+) -> None:
+    ended = agent("once", "--config", write_config(CONFIG.format(url=nobody)))
+    assert ended.returncode == 1
+    page = groups(ended.stdout)['job="sonnen" instance="home"']
+    assert series(page) == [
+        'sonnen_online{host="sonnen-a"} 0.0',
+        'sonnen_endpoint_up{endpoint="status",host="sonnen-a"} 0.0',
+    ]
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"WARNING home: not readable (refused): {nobody}/api/v2/status: cannot connect: ")
+
+
+def test_once_shows_all_batteries_and_exits_1_when_one_does_not_answer(
+    battery: HTTPServer, nobody: str, write_config: Callable[[str], Path]
+) -> None:
+    ended = agent(
+        "once",
+        "--config",
+        write_config(
+            f"batteries: [{{name: shed, url: '{nobody}'}}, {{name: home, url: '{battery.url_for('')}'}}]\n"
+            "pushgateway: {url: http://127.0.0.1:9, job: house}\n"
+        ),
+    )
+    assert ended.returncode == 1
+    pages = groups(ended.stdout)
+    assert list(pages)[:2] == ['job="house" instance="shed"', 'job="house" instance="home"']
+    assert "sonnen_online 0.0" in series(pages['job="house" instance="shed"'])
+    assert "sonnen_online 1.0" in series(pages['job="house" instance="home"'])
+
+
+def test_once_pushes_nothing(battery: HTTPServer, write_config: Callable[[str], Path]) -> None:
+    url = battery.url_for("")
+    file = write_config(f"batteries: [{{name: home, url: '{url}'}}]\npushgateway: {{url: '{url}'}}\n")
+    assert agent("once", "--config", file).returncode == 0
+    assert {request.method for request, _ in battery.log} == {"GET"}
+
+
+def test_once_prints_utf_8_whatever_the_terminal_speaks(nobody: str, write_config: Callable[[str], Path]) -> None:
+    file = write_config(f"""
+batteries: [{{name: 'Küche "☀"', url: '{nobody}'}}]
+pushgateway: {{url: http://127.0.0.1:9}}
+""")
+    ended = agent("once", "--config", file, PYTHONIOENCODING="ascii")
+    assert "Traceback" not in ended.stderr
+    assert r'# group job="sonnen" instance="Küche \"☀\""' in ended.stdout.splitlines()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["check"], ["once"]])
+def test_output_that_nobody_reads_any_more_is_no_error_to_talk_about(
+    arguments: list[str], unbuffered: str, nobody: str, write_config: Callable[[str], Path]
+) -> None:
+    if arguments[0] in {"check", "once"}:
+        arguments = [*arguments, "--config", str(write_config(CONFIG.format(url=nobody)))]
+    reader, writer = os.pipe()
+    # As `head -1` does after its line.
+    os.close(reader)
+    ended = subprocess.run(
+        [AGENT, *arguments],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env=environment({"PYTHONUNBUFFERED": unbuffered}),
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writer)
+    assert [line for line in ended.stderr.splitlines() if not line.startswith("WARNING home: not readable")] == []
+    assert ended.returncode in {0, 1}
+
+
+def test_a_pull_port_that_is_taken_exits_1_with_the_reason(nobody: str, write_config: Callable[[str], Path]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        file = write_config(f"batteries: [{{name: home, url: '{nobody}'}}]\npull: {{listen: '{address}'}}\n")
+        ended = agent("run", "--config", file)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"sonnen-agent: pull.listen: cannot listen on {address}: Address already in use")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run_ends_with_0_when_it_is_told_to(
+    number: signal.Signals, nobody: str, write_config: Callable[[str], Path]
+) -> None:
+    file = write_config(f"""
+batteries: [{{name: home, url: '{nobody}'}}]
+pushgateway: {{url: '{nobody}', on_stop: keep}}
+""")
+    with subprocess.Popen(
+        [AGENT, "run", "--config", file],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment({}),
+        text=True,
+    ) as running:
+        assert running.stderr is not None
+        first = running.stderr.readline()
+        running.send_signal(number)
+        output, rest = running.communicate(timeout=60)
+    assert first == f"INFO sonnen-agent {agent_version()}: every 5 s from home to {nobody}\n"
+    assert running.returncode == 0
+    assert output == ""
+    assert "Traceback" not in rest
