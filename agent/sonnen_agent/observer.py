@@ -23,6 +23,7 @@ class Observer:
         self._timeout_seconds = timeout_seconds
         self._last_reading: Reading | None = None
         self._online: bool | None = None
+        self._refusal_told = False
 
     def observe(self) -> Snapshot:
         """Return a snapshot of now, of an offline battery when it could not be read."""
@@ -30,12 +31,15 @@ class Observer:
         try:
             reading = self._battery.read(self._timeout_seconds)
         except BatteryError as error:
-            level = logging.DEBUG if self._online is False else logging.WARNING
+            # A refusal needs a person, whatever was wrong before.
+            refusal_is_news = error.outcome == "unauthorized" and not self._refusal_told
+            level = logging.WARNING if self._online is not False or refusal_is_news else logging.DEBUG
+            self._refusal_told = self._refusal_told or error.outcome == "unauthorized"
             _log.log(level, "%s: not readable (%s): %s", self._name, error.outcome, error)
         else:
             if self._online is False:
                 _log.info("%s: readable again", self._name)
-            self._last_reading = reading
+            self._last_reading, self._refusal_told = reading, False
         self._online = reading is not None
         return Snapshot(
             battery=self._name,

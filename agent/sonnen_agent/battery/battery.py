@@ -73,7 +73,7 @@ class Battery:
             states = ", ".join(f"{component} {state}" for component, state in reading.system.states.items())
             raise BatteryError("not_ready", f"the battery is starting ({states}): its values are not measured yet")
         if reading.status.booting:
-            raise BatteryError("not_ready", "the battery is starting: all its voltages are 0")
+            raise BatteryError("not_ready", "the battery is starting: all that it measures is 0")
 
 
 def _only(kind: type[_Kind], details: Iterable[Detail]) -> _Kind | None:

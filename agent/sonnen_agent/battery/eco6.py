@@ -8,6 +8,8 @@ from sonnen_agent.reading import Status
 
 CODES = ("M01", "M02", "M03", "M04", "M05", "M30", "M34", "M35", "M38", "M39", "S65")
 """What a status needs, for units that answer only code by code."""
+_NEVER_ALL_ZERO = ("M03", "M04", "M05", "M34", "M35")
+"""Its voltages are not known; but a house without any consumption around an empty battery is not measured yet."""
 
 
 def parse_codes(document: object) -> Status:
@@ -32,6 +34,7 @@ def parse_codes(document: object) -> Status:
         discharge_watts=discharge,
         state_of_charge_percent=values.percent(document.get("M05")),
         usable_state_of_charge_percent=values.percent(document.get("M30")),
+        booting=all(values.number(document.get(code)) == 0 for code in _NEVER_ALL_ZERO),
     )
 
 

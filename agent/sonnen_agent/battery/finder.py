@@ -2,12 +2,12 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 
+from sonnen_agent.battery.asker import StatusAsker
 from sonnen_agent.battery.client import Client
-from sonnen_agent.battery.eco6 import CODES, parse_codes
 from sonnen_agent.battery.faces import Face, candidates
-from sonnen_agent.battery.parsers import parse_status
 from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.reading import Status
 
@@ -20,8 +20,8 @@ _PAUSE_SECONDS = 30
 _UNAUTHORIZED_PAUSE_SECONDS = 300
 """A refusal does not get better by itself, and some firmware locks out who insists (SONNEN_API 2.2)."""
 _FAILURES_TO_DOUBT = 3
-_FROZEN_SECONDS = 30
-"""A battery's clock that stands still for longer, with all values, has hung (SONNEN_API 9, rule 6)."""
+_NEWER_SECONDS = 3600
+"""Between two looks at the faces newer than the one in use: it may be in use only because they were late at a start."""
 _TELLING: tuple[Outcome, ...] = ("unauthorized", "http_error", "invalid", "timeout", "refused", "not_found")
 """Of several failures, the one that says most about what to do comes first."""
 
@@ -33,28 +33,35 @@ class Finder:
     others are tried too: as many as a beat has time for, the rest in the next beat, then a pause.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
+        self._asker = StatusAsker(client, clock)
+        self._clock = clock
         self._face: Face | None = None
         self._failures = 0
         self._errors: dict[Face, BatteryError] = {}
         """What each face said last."""
         self._round: Iterator[Face] = iter(())
         self._next_round_at = float("-inf")
-        self._blocked_until = float("-inf")
-        self._codes: tuple[str, ...] | None = None
-        """The codes of an eco 6 that answers only code by code."""
-        self._last_status: Status | None = None
-        self._last_change_at = 0.0
+        self._blocked_until: dict[Face, float] = {}
+        """When a face that refused us may be asked again."""
+        self._look_for_newer_at = float("inf")
 
     def read_status(self, timeout_seconds: float) -> tuple[Face, Status]:
         """Return a face and its status, or raise the BatteryError that tells most."""
-        now = time.monotonic()
-        if now < self._blocked_until:
-            raise self._verdict()
-        if self._face is not None:
+        now = self._clock()
+        if now >= self._look_for_newer_at and self._failures == 0:
+            self._begin_round(takewhile(lambda face: face != self._face, candidates(self._client.address)))
+            self._look_for_newer_at = now + _NEWER_SECONDS
             try:
-                return self._face, self._ask(self._face, timeout_seconds)
+                return self._search(now + timeout_seconds / 2)
+            except BatteryError:
+                self._next_round_at = float("-inf")
+        if self._face is not None and not self._is_blocked(self._face):
+            # A face that hangs must leave time to try the others.
+            in_doubt = self._failures + 1 >= _FAILURES_TO_DOUBT and self._is_searching(now)
+            try:
+                return self._face, self._ask(self._face, timeout_seconds / 2 if in_doubt else timeout_seconds)
             except BatteryError as error:
                 self._failures += 1
                 if self._failures < _FAILURES_TO_DOUBT and error.outcome != "unauthorized":
@@ -62,10 +69,9 @@ class Finder:
         return self._search(now + timeout_seconds)
 
     def _search(self, deadline: float) -> tuple[Face, Status]:
-        if time.monotonic() >= self._next_round_at:
-            self._round = (face for face in candidates(self._client.address) if face != self._face)
-            self._next_round_at = float("inf")
-        while (left := deadline - time.monotonic()) > 0:
+        if self._clock() >= self._next_round_at:
+            self._begin_round(face for face in candidates(self._client.address) if face != self._face)
+        while (left := deadline - self._clock()) > 0:
             face = next(self._round, None)
             if face is None:
                 self._end_round()
@@ -77,15 +83,23 @@ class Finder:
                 continue
             _log.info("%s: the battery answers %s on port %d", self._client.name, face.path, face.port)
             self._face, self._errors, self._next_round_at = face, {}, float("-inf")
+            self._look_for_newer_at = self._clock() + _NEWER_SECONDS
             return face, status
         raise self._verdict()
 
+    def _begin_round(self, faces: Iterable[Face]) -> None:
+        self._round = (face for face in faces if not self._is_blocked(face))
+        self._next_round_at = float("inf")
+
     def _end_round(self) -> None:
-        now = time.monotonic()
         if self._next_round_at == float("inf"):
-            self._next_round_at = now + _PAUSE_SECONDS
-        if any(error.outcome == "unauthorized" for error in self._errors.values()):
-            self._blocked_until = now + _UNAUTHORIZED_PAUSE_SECONDS
+            self._next_round_at = self._clock() + _PAUSE_SECONDS
+
+    def _is_searching(self, now: float) -> bool:
+        return self._next_round_at == float("inf") or now >= self._next_round_at
+
+    def _is_blocked(self, face: Face) -> bool:
+        return self._clock() < self._blocked_until.get(face, float("-inf"))
 
     def _verdict(self) -> BatteryError:
         if not self._errors:
@@ -95,63 +109,11 @@ class Finder:
 
     def _ask(self, face: Face, timeout_seconds: float) -> Status:
         try:
-            status = (self._ask_eco6 if face.generation == "eco6" else self._ask_by_name)(face, timeout_seconds)
+            status = self._asker.ask(face, timeout_seconds)
         except BatteryError as error:
             self._errors[face] = error
+            if error.outcome == "unauthorized":
+                self._blocked_until[face] = self._clock() + _UNAUTHORIZED_PAUSE_SECONDS
             raise
         self._failures = 0
-        return status
-
-    def _ask_by_name(self, face: Face, timeout_seconds: float) -> Status:
-        return self._client.get(
-            "status",
-            face.port,
-            face.path,
-            parse=lambda document: self._checked(parse_status(document)),
-            timeout_seconds=timeout_seconds,
-        )
-
-    def _ask_eco6(self, face: Face, timeout_seconds: float) -> Status:
-        """Return the status from the whole object, or code by code where the unit knows no other way."""
-        deadline = time.monotonic() + timeout_seconds
-        if self._codes is None:
-            try:
-                return self._client.get(
-                    "status",
-                    face.port,
-                    face.path,
-                    parse=lambda document: self._checked(parse_codes(document)),
-                    timeout_seconds=timeout_seconds,
-                )
-            except BatteryError as error:
-                if error.outcome not in ("not_found", "invalid", "http_error"):
-                    raise
-        found: dict[str, object] = {}
-        for code in self._codes or CODES:
-            try:
-                found[code] = self._client.get(
-                    "status",
-                    face.port,
-                    f"{face.path}/{code}",
-                    parse=lambda document: document,
-                    timeout_seconds=max(deadline - time.monotonic(), 0.001),
-                )
-            except BatteryError as error:
-                if error.outcome not in ("not_found", "invalid"):
-                    raise
-        if not found:
-            raise BatteryError("not_found", f"{face.path} on port {face.port} knows none of the codes")
-        status = self._checked(parse_codes(found))
-        self._codes = tuple(found)
-        return status
-
-    def _checked(self, status: Status) -> Status:
-        """Return the status if it can be the truth of this moment."""
-        if not status.has_power and not status.booting:
-            raise BatteryError("invalid", "the status holds no usable power value")
-        now = time.monotonic()
-        if status != self._last_status:
-            self._last_status, self._last_change_at = status, now
-        elif status.local_time is not None and now - self._last_change_at > _FROZEN_SECONDS:
-            raise BatteryError("invalid", f"the battery repeats its answer of {status.local_time}: it hangs")
         return status

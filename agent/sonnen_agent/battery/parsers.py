@@ -81,7 +81,7 @@ def _meter(key: str, raw: Fields) -> Meter | None:
     if direction is None:
         return None
     device, channel = values.number(raw.get("deviceid")), values.number(raw.get("channel"))
-    name = f"{device:g}_{channel:g}" if device is not None and channel is not None else values.text(key) or "0"
+    name = f"{device:.15g}_{channel:.15g}" if device is not None and channel is not None else values.text(key) or "0"
     error = values.number(raw.get("error"))
     if error:
         return Meter(direction=direction, name=name, error=error)
@@ -140,11 +140,12 @@ def parse_system(document: object) -> System:
     raw = _object(document)
     inner = values.fields(raw.get("ic_status"))
     states = ((component, values.text(inner.get(key))) for key, component in _COMPONENTS.items())
+    offsets = (values.number(raw.get(key)) for key in ("UTC_Offet", "UTC_Offset"))
     system = System(
         states={component: state for component, state in states if state is not None},
         leds=_switches(inner.get("Eclipse Led")),
         shutdown_reasons=_switches(inner.get("DC Shutdown Reason")),
-        utc_offset_hours=values.number(raw.get("UTC_Offet", raw.get("UTC_Offset"))),
+        utc_offset_hours=next((offset for offset in offsets if offset is not None), None),
     )
     if system.booting:
         return system

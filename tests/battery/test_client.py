@@ -1,0 +1,348 @@
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from sonnen_agent.battery.client import BODY_LIMIT_BYTES, Address, Client
+from sonnen_agent.battery.parsers import parse_status, parse_system
+from sonnen_agent.errors import BatteryError, Outcome
+from sonnen_agent.reading import Endpoint
+from sonnen_agent.version import agent_version
+
+TOKEN = "6c1f0a52-the-token"
+PATH = "/api/v2/battery"
+
+Records = list[tuple[Endpoint, Outcome, float]]
+
+
+def as_is(document: object) -> object:
+    return document
+
+
+@contextmanager
+def client_for(url: str, records: Records, token: str | None = None) -> Iterator[Client]:
+    client = Client("home", Address.from_url(url), token, lambda *record: records.append(record))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def records() -> Records:
+    return []
+
+
+@pytest.fixture
+def client(httpserver: HTTPServer, records: Records) -> Iterator[Client]:
+    with client_for(httpserver.url_for(""), records, TOKEN) as client:
+        yield client
+
+
+def ask(client: Client, port: int, path: str = PATH, *, with_token: bool = False) -> object:
+    return client.get("battery", port, path, parse=as_is, timeout_seconds=5, with_token=with_token)
+
+
+def failure(client: Client, port: int, *, timeout_seconds: float = 5) -> BatteryError:
+    with pytest.raises(BatteryError) as caught:
+        client.get("battery", port, PATH, parse=as_is, timeout_seconds=timeout_seconds, with_token=True)
+    return caught.value
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://192.168.1.20", Address(scheme="http", host="192.168.1.20", port=None, prefix="")),
+        ("http://battery.lan:8080/", Address(scheme="http", host="battery.lan", port=8080, prefix="")),
+        ("https://proxy/cellar/", Address(scheme="https", host="proxy", port=None, prefix="/cellar")),
+        ("http://[fd00::20]:80", Address(scheme="http", host="fd00::20", port=80, prefix="")),
+    ],
+)
+def test_an_address_has_the_parts_of_a_url(url: str, address: Address) -> None:
+    assert Address.from_url(url) == address
+
+
+def test_an_answer_is_what_the_parser_makes_of_it(httpserver: HTTPServer, client: Client, records: Records) -> None:
+    httpserver.expect_request(PATH).respond_with_json({"cyclecount": 260})
+
+    assert ask(client, httpserver.port) == {"cyclecount": 260}
+    [(endpoint, outcome, seconds)] = records
+    assert (endpoint, outcome) == ("battery", "ok")
+    assert 0 < seconds < 5
+
+
+def test_the_content_type_does_not_matter(httpserver: HTTPServer, client: Client) -> None:
+    httpserver.expect_request(PATH).respond_with_data("1234\n", content_type="text/plain")
+
+    assert ask(client, httpserver.port) == 1234
+
+
+def test_a_request_says_who_asks_and_for_what(httpserver: HTTPServer, client: Client) -> None:
+    httpserver.expect_request(PATH).respond_with_json({})
+
+    ask(client, httpserver.port)
+
+    request = httpserver.log[0][0]
+    assert request.method == "GET"
+    assert request.headers["Accept"] == "application/json"
+    assert request.headers["User-Agent"] == f"sonnen-agent/{agent_version()}"
+
+
+def test_the_token_goes_along_only_where_it_is_asked_for(httpserver: HTTPServer, client: Client) -> None:
+    httpserver.expect_request(PATH).respond_with_json({})
+
+    ask(client, httpserver.port)
+    ask(client, httpserver.port, with_token=True)
+    ask(client, httpserver.port)
+
+    assert [request.headers.get("Auth-Token") for request, _ in httpserver.log] == [None, TOKEN, None]
+
+
+def test_without_a_token_none_is_sent(httpserver: HTTPServer, records: Records) -> None:
+    httpserver.expect_request(PATH).respond_with_json({})
+
+    with client_for(httpserver.url_for(""), records) as client:
+        ask(client, httpserver.port, with_token=True)
+
+    assert "Auth-Token" not in httpserver.log[0][0].headers
+
+
+def test_the_token_is_never_shown(client: Client, httpserver: HTTPServer, caplog: pytest.LogCaptureFixture) -> None:
+    httpserver.expect_request(PATH).respond_with_json({"error": "401 Unauthorized"}, status=401)
+
+    with caplog.at_level("DEBUG", logger="sonnen_agent"):
+        shown = repr(client) + str(failure(client, httpserver.port))
+
+    assert TOKEN not in shown + caplog.text
+
+
+def test_a_reverse_proxys_prefix_stands_before_the_path(httpserver: HTTPServer, records: Records) -> None:
+    httpserver.expect_request("/cellar/api/v2/battery").respond_with_json([1])
+
+    with client_for(httpserver.url_for("/cellar/"), records) as client:
+        assert ask(client, httpserver.port) == [1]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_token_names_the_fix(httpserver: HTTPServer, client: Client, records: Records, status: int) -> None:
+    httpserver.expect_request(PATH).respond_with_json({"error": "Unauthorized"}, status=status)
+
+    error = failure(client, httpserver.port)
+
+    assert str(error) == (
+        f"http://localhost:{httpserver.port}/api/v2/battery: answered {status}: "
+        "the API token is wrong or its read access is switched off; look it up in the battery's web page "
+        "(Software-Integration, JSON API) and update token_file"
+    )
+    assert error.outcome == "unauthorized"
+    assert records[0][:2] == ("battery", "unauthorized")
+
+
+def test_a_missing_token_names_the_fix(httpserver: HTTPServer, records: Records) -> None:
+    httpserver.expect_request(PATH).respond_with_json({"error": "Unauthorized"}, status=401)
+
+    with client_for(httpserver.url_for(""), records) as client:
+        error = failure(client, httpserver.port)
+
+    assert str(error).endswith(
+        "answered 401: it needs an API token; switch the read API on in the battery's web page "
+        "(Software-Integration, JSON API), put the token into a file and name that as token_file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "outcome", "message"),
+    [
+        (404, "<h3>Page not found</h3>", "not_found", "answered 404: this firmware does not have it"),
+        (500, '{"error":"internal server error"}', "http_error", 'answered 500: {"error":"internal server error"}'),
+        (502, "", "http_error", "answered 502: "),
+        (204, "", "http_error", "answered 204: "),
+        (301, "", "http_error", "answered 301, a redirect, which is not followed: not a battery's API?"),
+        (200, "<!DOCTYPE html>", "invalid", "answered a web page instead of JSON"),
+        (200, "", "invalid", "answered something that is not JSON: Expecting value: line 1 column 1 (char 0)"),
+        (200, "[" * 100, "invalid", "answered JSON nested deeper than 32 levels"),
+        (200, " " * BODY_LIMIT_BYTES + "1", "invalid", "the answer is larger than 262144 bytes"),
+    ],
+)
+def test_a_useless_answer_is_an_error_with_its_outcome(
+    httpserver: HTTPServer,
+    client: Client,
+    records: Records,
+    status: int,
+    body: str,
+    outcome: Outcome,
+    message: str,
+) -> None:
+    headers = {"Location": "http://localhost:9/dash"} if status == 301 else {}
+    httpserver.expect_request(PATH).respond_with_data(body, status=status, headers=headers)
+
+    error = failure(client, httpserver.port)
+
+    assert str(error) == f"http://localhost:{httpserver.port}/api/v2/battery: {message}"
+    assert error.outcome == outcome
+    assert [record[:2] for record in records] == [("battery", outcome)]
+    assert len(httpserver.log) == 1
+
+
+def test_a_redirect_takes_the_token_nowhere(httpserver: HTTPServer, client: Client) -> None:
+    httpserver.expect_request(PATH).respond_with_data(status=302, headers={"Location": "/elsewhere"})
+    httpserver.expect_request("/elsewhere").respond_with_json({})
+
+    assert failure(client, httpserver.port).outcome == "http_error"
+    assert [request.path for request, _ in httpserver.log] == [PATH]
+
+
+def test_an_error_page_is_quoted_as_one_short_printable_line(httpserver: HTTPServer, client: Client) -> None:
+    httpserver.expect_request(PATH).respond_with_data("bad\n\x1b[31m\x00 gateway " + "x" * 10_000, status=502)
+
+    message = str(failure(client, httpserver.port))
+
+    assert "answered 502: bad [31m gateway xxx" in message
+    assert message.isprintable()
+    assert len(message) < 400
+
+
+def test_a_parsers_complaint_says_where(httpserver: HTTPServer, client: Client, records: Records) -> None:
+    httpserver.expect_request("/api/v1/status").respond_with_json({"ReturnCode": 13})
+
+    with pytest.raises(BatteryError) as caught:
+        client.get("status", httpserver.port, "/api/v1/status", parse=parse_status, timeout_seconds=5)
+
+    assert str(caught.value) == (
+        f"http://localhost:{httpserver.port}/api/v1/status: answered ReturnCode 13 instead of a status"
+    )
+    assert [record[:2] for record in records] == [("status", "invalid")]
+
+
+def test_a_starting_battery_is_answered_and_counted_as_not_ready(
+    httpserver: HTTPServer, client: Client, records: Records
+) -> None:
+    httpserver.expect_request("/status").respond_with_json({"Uac": 0, "Ubat": 0, "Fac": 0})
+    httpserver.expect_request("/latestdata").respond_with_json({"ic_status": {"statebms": "not ready"}})
+
+    status = client.get("status", httpserver.port, "/status", parse=parse_status, timeout_seconds=5)
+    system = client.get("latestdata", httpserver.port, "/latestdata", parse=parse_system, timeout_seconds=5)
+
+    assert status.booting
+    assert system.booting
+    assert [record[:2] for record in records] == [("status", "not_ready"), ("latestdata", "not_ready")]
+
+
+def test_a_port_on_which_nobody_listens_is_refused(records: Records, unused_port: int) -> None:
+    with client_for("http://127.0.0.1", records) as client:
+        error = failure(client, unused_port)
+
+    assert error.outcome == "refused"
+    assert str(error) == f"http://127.0.0.1:{unused_port}/api/v2/battery: cannot connect: Connection refused"
+    assert records[0][:2] == ("battery", "refused")
+
+
+def test_a_message_writes_an_ipv6_address_in_brackets(records: Records, unused_port: int) -> None:
+    with client_for("http://[::1]", records) as client:
+        error = failure(client, unused_port)
+
+    assert str(error).startswith(f"http://[::1]:{unused_port}/api/v2/battery: ")
+
+
+def test_a_battery_that_hangs_up_counts_as_refused(records: Records) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, client_for("http://127.0.0.1", records) as client:
+        thread = threading.Thread(target=hang_up_twice, args=(listener,))
+        thread.start()
+        error = failure(client, listener.getsockname()[1])
+        thread.join()
+
+    assert error.outcome == "refused"
+    assert str(error).endswith("the connection was closed without an answer")
+    assert [record[:2] for record in records] == [("battery", "refused")]
+
+
+def hang_up_twice(listener: socket.socket) -> None:
+    for _ in range(2):
+        peer, _ = listener.accept()
+        with peer:
+            peer.recv(65536)
+
+
+def test_a_battery_that_says_nothing_is_timed_out(httpserver: HTTPServer, client: Client, records: Records) -> None:
+    given_up = threading.Event()
+
+    def wait(_: Request) -> Response:
+        given_up.wait(10)
+        return Response()
+
+    httpserver.expect_request(PATH).respond_with_handler(wait)
+
+    error = failure(client, httpserver.port, timeout_seconds=0.2)
+    given_up.set()
+
+    assert error.outcome == "timeout"
+    assert str(error).endswith("/api/v2/battery: no answer in time")
+    assert [record[:2] for record in records] == [("battery", "timeout")]
+
+
+class CountingServer(ThreadingHTTPServer):
+    """Keeps its connections open, as a battery does, and counts them."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), AlwaysJson)
+        self.connections = 0
+
+    def verify_request(self, request: object, client_address: object) -> bool:
+        del request, client_address
+        self.connections += 1
+        return True
+
+
+class AlwaysJson(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(404 if self.path == "/missing" else 200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def counting_server() -> Iterator[CountingServer]:
+    with CountingServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_many_requests_share_one_connection(counting_server: CountingServer, records: Records) -> None:
+    with client_for("http://127.0.0.1", records) as client:
+        for path in ("/a", "/b", "/missing", "/c"):
+            try:
+                ask(client, counting_server.server_port, path)
+            except BatteryError as error:
+                assert (path, error.outcome) == ("/missing", "not_found")  # noqa: PT017 - the others go on
+
+    assert [record[1] for record in records] == ["ok", "ok", "not_found", "ok"]
+    assert counting_server.connections == 1
+
+
+def test_a_closed_client_can_be_used_again(counting_server: CountingServer, records: Records) -> None:
+    with client_for("http://127.0.0.1", records) as client:
+        ask(client, counting_server.server_port)
+        client.close()
+        ask(client, counting_server.server_port)
+
+    assert counting_server.connections == 2
