@@ -44,7 +44,7 @@ def test_it_says_where_it_serves_and_ends_well_on_a_signal(stop: signal.Signals)
         found = re.fullmatch(r"simulating a sonnen battery \(evo\) at (http://127\.0\.0\.1:\d+)\n", line)
         assert found is not None
         with urllib3.PoolManager(retries=False, timeout=10) as manager:
-            assert manager.request("GET", f"{found[1]}/api/v2/status").json()["Sac1"] is None
+            assert json.loads(manager.request("GET", f"{found[1]}/api/v2/status").data)["Sac1"] is None
             # A reader that keeps its connection must not keep the simulator.
             process.send_signal(stop)
             assert process.communicate(timeout=30) == ("", "")

@@ -38,7 +38,7 @@ def everything_from(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
-def get(http_client: urllib3.PoolManager, simulator: Simulator, path: str = STATUS) -> urllib3.BaseHTTPResponse:
+def get(http_client: urllib3.PoolManager, simulator: Simulator, path: str = STATUS) -> "urllib3.BaseHTTPResponse":
     return http_client.request("GET", simulator.url + path, redirect=False)
 
 
@@ -166,13 +166,13 @@ def test_redirect_points_to_another_port(simulator: Simulator, http_client: urll
 
 
 def test_nulls_leaves_every_field_without_a_value(simulator: Simulator, http_client: urllib3.PoolManager) -> None:
-    usual = get(http_client, simulator).json()
+    usual = json.loads(get(http_client, simulator).data)
     simulator.set_fault("nulls")
-    status = get(http_client, simulator).json()
+    status = json.loads(get(http_client, simulator).data)
     assert status == dict.fromkeys(usual)
-    meters = get(http_client, simulator, "/api/v2/powermeter").json()
+    meters = json.loads(get(http_client, simulator, "/api/v2/powermeter").data)
     assert [set(meter.values()) for meter in meters] == [{None}, {None}]
-    latest = get(http_client, simulator, "/api/v2/latestdata").json()
+    latest = json.loads(get(http_client, simulator, "/api/v2/latestdata").data)
     assert latest["ic_status"]["Eclipse Led"]["Pulsing White"] is None
     assert simulator.log()[1].body == status
 
@@ -181,15 +181,15 @@ def test_nulls_of_one_code_is_a_text(http_client: urllib3.PoolManager) -> None:
     with Simulator(generation="eco6", start=START) as simulator:
         simulator.set_fault("nulls")
         assert get(http_client, simulator, "/rest/devices/battery/M03").data == b"null\n"
-        assert set(get(http_client, simulator, "/rest/devices/battery").json().values()) == {None}
+        assert set(json.loads(get(http_client, simulator, "/rest/devices/battery").data).values()) == {None}
 
 
 @pytest.mark.parametrize(("name", "path"), [("eco8", "/api/v1/status"), ("sb10", STATUS), ("evo", STATUS)])
 def test_boot_zeroes_the_status(http_client: urllib3.PoolManager, name: GenerationName, path: str) -> None:
     with Simulator(generation=name, start=START, speed=1e-6) as simulator:
-        usual = get(http_client, simulator, path).json()
+        usual = json.loads(get(http_client, simulator, path).data)
         simulator.set_fault("boot")
-        status = get(http_client, simulator, path).json()
+        status = json.loads(get(http_client, simulator, path).data)
     assert status.keys() == usual.keys()
     assert status["Uac"] == status["Fac"] == status["Ubat"] == status["RSOC"] == status["Production_W"] == 0
     assert status["Timestamp"] == usual["Timestamp"]
@@ -203,7 +203,7 @@ def test_boot_makes_latestdata_that_of_a_booting_battery(
 ) -> None:
     with Simulator(generation=name, start=START) as simulator:
         simulator.set_fault("boot")
-        latest = get(http_client, simulator, "/api/v2/latestdata").json()
+        latest = json.loads(get(http_client, simulator, "/api/v2/latestdata").data)
     core = latest["ic_status"]
     assert {latest[key] for key in ("Consumption_W", "FullChargeCapacity", "RSOC", "USOC", "Pac_total_W")} == {0}
     assert latest["UTC_Offet"] == 2
@@ -216,7 +216,7 @@ def test_boot_makes_latestdata_that_of_a_booting_battery(
 
 def test_boot_says_that_the_powermeters_are_not_ready(simulator: Simulator, http_client: urllib3.PoolManager) -> None:
     simulator.set_fault("boot")
-    for meter in get(http_client, simulator, "/api/v2/powermeter").json():
+    for meter in json.loads(get(http_client, simulator, "/api/v2/powermeter").data):
         assert meter.pop("error") == -1
         assert meter.pop("deviceid") == 4
         assert meter.pop("channel") == {"production": 1, "consumption": 2}[meter.pop("direction")]
@@ -226,8 +226,8 @@ def test_boot_says_that_the_powermeters_are_not_ready(simulator: Simulator, http
 def test_boot_says_so_in_the_legacy_form_too(http_client: urllib3.PoolManager) -> None:
     with Simulator(generation="eco8", start=START) as simulator:
         simulator.set_fault("boot")
-        keyed = get(http_client, simulator, "/api/powermeter").json()
-        inverter = get(http_client, simulator, "/api/inverter").json()["status"]
+        keyed = json.loads(get(http_client, simulator, "/api/powermeter").data)
+        inverter = json.loads(get(http_client, simulator, "/api/inverter").data)["status"]
     assert {meter["error"] for meter in keyed.values()} == {"-1"}
     assert keyed["4_1"]["channel"] == "1"
     assert {float(keyed["4_2"][key]) for key in ("w_total", "kwh_imported", "v_l1_n")} == {0}
@@ -238,17 +238,17 @@ def test_boot_says_so_in_the_legacy_form_too(http_client: urllib3.PoolManager) -
 def test_boot_leaves_the_settings_alone_and_zeroes_the_hardware(
     simulator: Simulator, http_client: urllib3.PoolManager
 ) -> None:
-    settings = get(http_client, simulator, "/api/v2/configurations").json()
+    settings = json.loads(get(http_client, simulator, "/api/v2/configurations").data)
     simulator.set_fault("boot")
-    assert get(http_client, simulator, "/api/v2/configurations").json() == settings
+    assert json.loads(get(http_client, simulator, "/api/v2/configurations").data) == settings
     for path in ("/api/v2/battery", "/api/v2/inverter"):
-        assert set(get(http_client, simulator, path).json().values()) == {0}
+        assert set(json.loads(get(http_client, simulator, path).data).values()) == {0}
 
 
 def test_boot_zeroes_the_codes_of_an_eco6(http_client: urllib3.PoolManager) -> None:
     with Simulator(generation="eco6", start=START) as simulator:
         simulator.set_fault("boot")
-        codes = get(http_client, simulator, "/rest/devices/battery").json()
+        codes = json.loads(get(http_client, simulator, "/rest/devices/battery").data)
         text = get(http_client, simulator, "/rest/devices/battery/M04").data
     assert {value for code, value in codes.items() if code.startswith("M")} == {0}
     assert codes["S65"] == 2500
@@ -263,10 +263,13 @@ def test_frozen_gives_the_same_answer_for_ever(http_client: urllib3.PoolManager)
         while simulator.house.time < began + timedelta(minutes=10):
             pass
         assert get(http_client, simulator).data == first
-        assert get(http_client, simulator, "/api/v2/latestdata").json()["Timestamp"] == json.loads(first)["Timestamp"]
+        assert (
+            json.loads(get(http_client, simulator, "/api/v2/latestdata").data)["Timestamp"]
+            == json.loads(first)["Timestamp"]
+        )
         assert [delivery.number for delivery in simulator.log()] == [1, 2, 3]
         simulator.clear_fault("frozen")
-        assert get(http_client, simulator).json()["Timestamp"] > json.loads(first)["Timestamp"]
+        assert json.loads(get(http_client, simulator).data)["Timestamp"] > json.loads(first)["Timestamp"]
 
 
 def test_frozen_again_is_another_moment(http_client: urllib3.PoolManager) -> None:
@@ -274,7 +277,7 @@ def test_frozen_again_is_another_moment(http_client: urllib3.PoolManager) -> Non
         shown = set()
         for _ in range(2):
             simulator.set_fault("frozen")
-            shown.add(get(http_client, simulator).json()["Timestamp"])
+            shown.add(json.loads(get(http_client, simulator).data)["Timestamp"])
             simulator.clear_faults()
             began = simulator.house.time
             while simulator.house.time < began + timedelta(minutes=1):
@@ -284,13 +287,13 @@ def test_frozen_again_is_another_moment(http_client: urllib3.PoolManager) -> Non
 
 def test_clock_jump_puts_the_clock_ahead_and_nothing_else(http_client: urllib3.PoolManager) -> None:
     with Simulator(start=START, speed=1e-6, token="right") as simulator:
-        usual = get(http_client, simulator).json()
+        usual = json.loads(get(http_client, simulator).data)
         simulator.set_fault("clock_jump")
-        jumped = get(http_client, simulator).json()
+        jumped = json.loads(get(http_client, simulator).data)
         assert usual.pop("Timestamp") == "2024-06-20 12:00:00"
         assert jumped.pop("Timestamp") == "2025-06-20 12:00:00"
         assert jumped == usual
-        latest = get(http_client, simulator, "/api/v2/latestdata").json()
+        latest = json.loads(get(http_client, simulator, "/api/v2/latestdata").data)
         assert latest["Timestamp"] == "2025-06-20 12:00:00"
         assert latest["ic_status"]["timestamp"] == "Fri Jun 20 11:59:59 2025"
 
@@ -314,7 +317,7 @@ def test_a_fault_without_an_endpoint_concerns_every_path(
 def test_faults_combine(simulator: Simulator, http_client: urllib3.PoolManager) -> None:
     simulator.set_fault("nulls")
     simulator.set_fault("truncated", "battery")
-    assert get(http_client, simulator).json()["RSOC"] is None
+    assert json.loads(get(http_client, simulator).data)["RSOC"] is None
     with pytest.raises(urllib3.exceptions.ProtocolError, match="IncompleteRead"):
         get(http_client, simulator, "/api/v2/battery")
 
@@ -335,17 +338,19 @@ def test_a_spoiled_answer_is_no_reading_in_the_log(http_client: urllib3.PoolMana
 def test_faults_are_switched_over_http(simulator: Simulator, http_client: urllib3.PoolManager) -> None:
     base = f"{simulator.url}/simulator/fault"
     everywhere = list(ENDPOINTS)
-    assert http_client.request("GET", base).json() == {}
-    assert http_client.request("PUT", f"{base}/error?endpoint=battery").json() == {"error": ["battery"]}
-    assert http_client.request("PUT", f"{base}/error?endpoint=status").json() == {"error": ["status", "battery"]}
+    assert json.loads(http_client.request("GET", base).data) == {}
+    assert json.loads(http_client.request("PUT", f"{base}/error?endpoint=battery").data) == {"error": ["battery"]}
+    assert json.loads(http_client.request("PUT", f"{base}/error?endpoint=status").data) == {
+        "error": ["status", "battery"]
+    }
     assert get(http_client, simulator).status == 500
     listing = {"error": ["status", "battery"], "nulls": everywhere}
-    assert http_client.request("PUT", f"{base}/nulls").json() == listing
-    assert http_client.request("GET", base).json() == listing
-    assert http_client.request("DELETE", f"{base}/error").json() == {"nulls": everywhere}
-    assert get(http_client, simulator).json()["RSOC"] is None
-    assert http_client.request("DELETE", base).json() == {}
-    assert get(http_client, simulator).json()["RSOC"] == 50
+    assert json.loads(http_client.request("PUT", f"{base}/nulls").data) == listing
+    assert json.loads(http_client.request("GET", base).data) == listing
+    assert json.loads(http_client.request("DELETE", f"{base}/error").data) == {"nulls": everywhere}
+    assert json.loads(get(http_client, simulator).data)["RSOC"] is None
+    assert json.loads(http_client.request("DELETE", base).data) == {}
+    assert json.loads(get(http_client, simulator).data)["RSOC"] == 50
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
@@ -354,7 +359,7 @@ def test_an_unknown_fault_is_answered_with_the_known_ones(
 ) -> None:
     reply = http_client.request(method, f"{simulator.url}/simulator/fault/flood")
     assert reply.status == 404
-    assert reply.json() == {"error": "no such fault: 'flood'", "known": list(FAULT_NAMES)}
+    assert json.loads(reply.data) == {"error": "no such fault: 'flood'", "known": list(FAULT_NAMES)}
 
 
 def test_an_unknown_endpoint_is_answered_with_the_known_ones(
@@ -362,7 +367,7 @@ def test_an_unknown_endpoint_is_answered_with_the_known_ones(
 ) -> None:
     reply = http_client.request("PUT", f"{simulator.url}/simulator/fault/error?endpoint=io")
     assert reply.status == 404
-    assert reply.json() == {"error": "no such endpoint: 'io'", "known": list(ENDPOINTS)}
+    assert json.loads(reply.data) == {"error": "no such endpoint: 'io'", "known": list(ENDPOINTS)}
     assert get(http_client, simulator).status == 200
 
 

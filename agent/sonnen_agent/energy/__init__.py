@@ -1,0 +1,63 @@
+"""Counts energy: totals, flows, days, tariffs and money from successive readings. Pure: time is an argument.
+
+A reading becomes a `Sample`. Between two samples no further apart than a maximum gap, powers go in a
+straight line; `integral` gives the exact energies of that line, with `flows` deciding at each moment
+which part goes where. What the clamps say is counted at once, by the monotonic clock alone, so that no
+step of the wall clock adds, loses or doubles energy. A longer gap counts nothing, not even observed seconds.
+
+Days and tariffs need the wall clock, which the caller gives with each reading, or None while it does not
+trust it. Each interval is given to days and prices once, by the wall clock at its end:
+
+* Known: `schedule` cuts the interval where a day ends or a price may change, and each piece is counted
+  in its day (`daybook`) and at its price (`tariffs`).
+* Not known: the interval waits in `pending`, by the monotonic clock, until the wall clock is known; then
+  it is cut and counted in the same way. After a reboot what waits is taken for the time just before it.
+* It was believed and steps: what is counted stays where it is. Forward over a midnight, the open day
+  ends; days without data are left out. Back before a finished day, energy goes to the open day, since a
+  finished day is never opened again. A day that the clock says for 24 h is still to come was opened by a
+  clock that was ahead, and takes the date of the present. (A day that was even *finished* by such a clock
+  is in the ledger already: the open day then waits until time has caught up with it.)
+
+So for what one meter counts, finished days + open day + pending = totals, always.
+
+Money is counted when the price applies, and prices cannot be negative: counters never go backwards.
+`MeterState` is all of it as frozen data; `state_json` is its document; `EnergyMeter.absorb` takes back
+counters from a copy of our metrics.
+"""
+
+from sonnen_agent.energy.amounts import QUANTITIES, Energies, Quantity, Tally, TariffCounts
+from sonnen_agent.energy.daybook import FinishedDay
+from sonnen_agent.energy.days import Calendar
+from sonnen_agent.energy.document import StateError
+from sonnen_agent.energy.flows import FLOWS, Flow
+from sonnen_agent.energy.meter import DEFAULT_MAX_GAP_SECONDS, EnergyMeter
+from sonnen_agent.energy.state import MeterState
+from sonnen_agent.energy.state_json import finished_day_from_json, finished_day_to_json, state_from_json, state_to_json
+from sonnen_agent.energy.tariffs import Direction, TariffPeriod, Tariffs
+from sonnen_agent.energy.totals import EnergyTotals, Price, RecoveredCounters
+
+__all__ = [
+    "DEFAULT_MAX_GAP_SECONDS",
+    "FLOWS",
+    "QUANTITIES",
+    "Calendar",
+    "Direction",
+    "Energies",
+    "EnergyMeter",
+    "EnergyTotals",
+    "FinishedDay",
+    "Flow",
+    "MeterState",
+    "Price",
+    "Quantity",
+    "RecoveredCounters",
+    "StateError",
+    "Tally",
+    "TariffCounts",
+    "TariffPeriod",
+    "Tariffs",
+    "finished_day_from_json",
+    "finished_day_to_json",
+    "state_from_json",
+    "state_to_json",
+]

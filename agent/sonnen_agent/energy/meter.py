@@ -1,0 +1,156 @@
+"""The energy meter of one battery."""
+
+from dataclasses import replace
+from datetime import date, tzinfo
+
+from sonnen_agent.energy.amounts import Energies, Tally
+from sonnen_agent.energy.daybook import FinishedDay
+from sonnen_agent.energy.days import Calendar
+from sonnen_agent.energy.integral import integrate
+from sonnen_agent.energy.pending import Block, Pending
+from sonnen_agent.energy.sample import Sample
+from sonnen_agent.energy.schedule import Schedule, Span
+from sonnen_agent.energy.state import MeterState
+from sonnen_agent.energy.tariffs import Tariffs
+from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, energies_of_flows, energy_totals
+from sonnen_agent.reading import Status
+
+DEFAULT_MAX_GAP_SECONDS = 60.0
+
+
+class EnergyMeter:
+    """Counts a battery's energy from one reading to the next."""
+
+    def __init__(
+        self,
+        *,
+        zone: tzinfo,
+        tariffs: Tariffs | None = None,
+        max_gap_seconds: float = DEFAULT_MAX_GAP_SECONDS,
+        state: MeterState | None = None,
+        same_boot: bool = False,
+    ) -> None:
+        """Go on from a state; `same_boot` says that its monotonic times are of the clock that runs now."""
+        if tariffs is not None and (problems := tariffs.problems()):
+            raise ValueError("; ".join(problems))
+        self._calendar = Calendar(zone)
+        self._schedule = Schedule(self._calendar, tariffs)
+        self._tariffs = tariffs
+        self._max_gap_seconds = max_gap_seconds
+        state = state or MeterState()
+        self._tally = state.tally
+        self._last = state.last
+        self._pending = state.pending
+        self._days = state.days
+        if not same_boot:
+            self._start_after_boot()
+        self._resuming = self._last is not None
+        self._known = self._tally
+        self._known_days: dict[date, Energies] = {}
+        self._know_what_is_counted()
+
+    @property
+    def state(self) -> MeterState:
+        """All that has to be kept to go on later."""
+        return MeterState(tally=self._tally, last=self._last, pending=self._pending, days=self._days)
+
+    def add(self, status: Status, *, monotonic_seconds: float, wall_seconds: float | None) -> None:
+        """Count the interval that ends with this reading; `wall_seconds` is None while the clock is not trusted."""
+        sample = Sample.of(status, monotonic_seconds)
+        if sample is not None:
+            last = self._last
+            if last is not None and monotonic_seconds < last.monotonic_seconds:
+                self._start_after_boot()
+            elif last is not None and 0.0 < monotonic_seconds - last.monotonic_seconds <= self._max_gap_seconds:
+                self._count(last, sample, wall_seconds)
+            self._last = sample
+            if self._resuming:
+                self._resuming = False
+                self._know_what_is_counted()
+        self.tell_time(monotonic_seconds=monotonic_seconds, wall_seconds=wall_seconds)
+
+    def tell_time(self, *, monotonic_seconds: float, wall_seconds: float | None) -> None:
+        """Let days end while there are no readings; call it at every beat without one."""
+        if wall_seconds is None:
+            return
+        self._settle(wall_seconds - monotonic_seconds)
+        last = self._last
+        if last is None or not 0.0 < monotonic_seconds - last.monotonic_seconds <= self._max_gap_seconds:
+            # Otherwise the next reading may still bring energy from before midnight.
+            self._days = self._days.reaching(self._schedule.span_at(wall_seconds).day, self._calendar)
+
+    def totals(self, *, wall_seconds: float | None) -> EnergyTotals:
+        """Return what is shown now; without the time nothing is shown of today and yesterday."""
+        if wall_seconds is None:
+            return energy_totals(self._tally, self._tariffs, None, None)
+        today = self._calendar.day_of(wall_seconds)
+        yesterday = self._calendar.day_before(today)
+        return energy_totals(self._tally, self._tariffs, self._days.flows_of(today), self._days.flows_of(yesterday))
+
+    def take_finished_days(self) -> tuple[FinishedDay, ...]:
+        """Return the days that ended since the last call, the oldest first."""
+        finished = self._days.untaken
+        self._days = replace(self._days, untaken=())
+        return finished
+
+    def absorb(self, recovered: RecoveredCounters) -> None:
+        """Raise the counters to those of a copy of what an earlier run counted; what this run counted is on top.
+
+        Best done before the first reading. Doing it again with the same copy changes nothing.
+        """
+        gained = recovered.tally.beyond(self._known)
+        if self._resuming and not gained.is_empty:
+            # The copy is newer than the state: the interval since the state's last reading is in it.
+            self._last, self._resuming = None, False
+        self._tally = self._tally.plus(gained)
+        self._known = self._known.plus(gained)
+        if recovered.unix_seconds is None:
+            return
+        today = self._calendar.day_of(recovered.unix_seconds)
+        yesterday = self._calendar.day_before(today)
+        for day, flows in ((yesterday, recovered.yesterday_watt_hours), (today, recovered.today_watt_hours)):
+            known = self._known_days.get(day, Energies())
+            gained_that_day = energies_of_flows(flows).beyond(known)
+            self._days = self._days.recovering(day, gained_that_day, self._calendar)
+            self._known_days[day] = known.plus(gained_that_day)
+
+    def _count(self, begin: Sample, end: Sample, wall_seconds: float | None) -> None:
+        start_seconds, end_seconds = begin.monotonic_seconds, end.monotonic_seconds
+        if wall_seconds is None:
+            energies = integrate(begin, end)
+            self._tally = self._tally.plus(Tally(energies=energies))
+            block = Block(start_seconds=start_seconds, end_seconds=end_seconds, energies=energies)
+            self._pending = self._pending.holding(block)
+            return
+        self._settle(wall_seconds - end_seconds)
+        seconds = end_seconds - start_seconds
+        for span, share, next_share in self._schedule.pieces(wall_seconds - seconds, wall_seconds):
+            energies = integrate(begin.towards(end, share), begin.towards(end, next_share))
+            self._tally = self._tally.plus(self._assign(span, seconds * (next_share - share), energies))
+
+    def _settle(self, offset_seconds: float) -> None:
+        """Give what is pending to its days, now that the wall clock's distance from the monotonic one is known."""
+        for block in self._pending.blocks:
+            start, end = block.start_seconds + offset_seconds, block.end_seconds + offset_seconds
+            for span, share, next_share in self._schedule.pieces(start, end):
+                part = next_share - share
+                tariffs = self._assign(span, (end - start) * part, block.energies.times(part)).tariffs
+                # Its energies were counted when they came.
+                self._tally = self._tally.plus(Tally(tariffs=tariffs))
+        self._pending = Pending()
+
+    def _assign(self, span: Span, seconds: float, energies: Energies) -> Tally:
+        """Give energies to their day, and return them with what they cost."""
+        tally = Tally(energies=energies, tariffs=span.rates.counts(energies))
+        self._days = self._days.counting(span.day, seconds, tally, self._calendar)
+        return tally
+
+    def _start_after_boot(self) -> None:
+        self._last = None
+        self._pending = self._pending.before_boot()
+
+    def _know_what_is_counted(self) -> None:
+        """Take note of what a copy may hold, too."""
+        self._known = self._tally
+        opened = self._days.open_day
+        self._known_days = {} if opened is None else {opened.day: opened.tally.energies}

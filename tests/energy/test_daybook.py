@@ -1,0 +1,86 @@
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from sonnen_agent.energy.amounts import Energies, Tally
+from sonnen_agent.energy.daybook import DayBook
+from sonnen_agent.energy.days import Calendar
+
+BERLIN = Calendar(ZoneInfo("Europe/Berlin"))
+HOUR = 3600.0
+
+
+def june(day: int) -> date:
+    return date(2024, 6, day)
+
+
+def watt_hours(amount: float) -> Tally:
+    return Tally(energies=Energies(flows_watt_hours={("grid", "home"): amount}, observed_seconds=HOUR))
+
+
+def counting(book: DayBook, *hours: tuple[date, float]) -> DayBook:
+    for day, amount in hours:
+        book = book.counting(day, HOUR, watt_hours(amount), BERLIN)
+    return book
+
+
+def finished(book: DayBook) -> list[tuple[date, float]]:
+    return [(day.day, day.energies.flows_watt_hours["grid", "home"]) for day in book.untaken]
+
+
+def test_a_day_is_finished_when_the_next_one_begins() -> None:
+    book = counting(DayBook(), (june(1), 10), (june(1), 20))
+    assert finished(book) == []
+    book = book.reaching(june(2), BERLIN)
+    assert finished(book) == [(june(1), 30)]
+    assert book.last_day is not None
+    assert book.last_day.length_seconds == 24 * HOUR
+    assert book.last_day.energies.observed_seconds == 2 * HOUR
+
+
+def test_days_without_data_are_not_invented() -> None:
+    book = counting(DayBook(), (june(1), 10))
+    for day in range(2, 6):
+        book = book.reaching(june(day), BERLIN)
+    book = counting(book, (june(9), 5)).reaching(june(10), BERLIN)
+    assert finished(book) == [(june(1), 10), (june(9), 5)]
+
+
+def test_energy_of_a_finished_day_goes_to_the_open_one() -> None:
+    book = counting(DayBook(), (june(1), 10), (june(2), 1), (june(1), 4), (june(2), 1)).reaching(june(3), BERLIN)
+    assert finished(book) == [(june(1), 10), (june(2), 6)]
+
+
+def test_a_day_opened_by_a_clock_that_was_ahead_takes_the_right_date_after_a_day() -> None:
+    book = counting(DayBook(), (june(1), 10), (date(2038, 1, 19), 1))
+    book = counting(book, *[(june(1), 1)] * 12, *[(june(2), 1)] * 12)
+    assert book.open_day is not None
+    assert book.open_day.day == date(2038, 1, 19)
+    book = counting(book, *[(june(2), 1)] * 12, *[(june(3), 1)] * 12)
+    assert finished(book) == [(june(1), 10), (june(2), 37)]
+
+
+def test_a_clock_that_is_behind_for_less_than_a_day_changes_no_date() -> None:
+    book = counting(DayBook(), (june(5), 1), *[(june(2), 1)] * 23, (june(5), 1), *[(june(2), 1)] * 23, (june(6), 1))
+    assert finished(book) == [(june(5), 48)]
+
+
+def test_the_right_date_is_never_that_of_a_finished_day() -> None:
+    book = counting(DayBook(), (june(1), 1), (june(5), 1), (june(9), 1), *[(june(3), 1)] * 30)
+    assert book.open_day is not None
+    assert book.open_day.day == june(6)
+
+
+def test_what_nobody_takes_is_kept_for_a_year_and_a_month() -> None:
+    book = DayBook()
+    for day in range(500):
+        book = counting(book, (june(1) + timedelta(days=day), day))
+    assert len(book.untaken) == 400
+    assert finished(book)[-1] == (june(1) + timedelta(days=498), 498)
+
+
+def test_flows_are_known_of_the_open_day_and_the_one_before() -> None:
+    book = counting(DayBook(), (june(1), 1), (june(2), 2), (june(3), 3))
+    assert book.flows_of(june(3)) == {("grid", "home"): 3}
+    assert book.flows_of(june(2)) == {("grid", "home"): 2}
+    assert book.flows_of(june(1)) is None
+    assert book.flows_of(june(4)) is None

@@ -1,0 +1,141 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sonnen_agent.energy.amounts import QUANTITIES, Energies
+from sonnen_agent.energy.flows import FLOWS, flow_watts
+from sonnen_agent.energy.integral import integrate
+from sonnen_agent.energy.sample import Sample
+from sonnen_agent.reading import Status
+
+WATTS = st.floats(-10_000, 10_000)
+FOUR_WATTS = st.tuples(WATTS, WATTS, WATTS, WATTS)
+
+
+def sample(
+    seconds: float, production: float | None, consumption: float | None, feed_in: float | None, discharge: float | None
+) -> Sample:
+    return Sample(
+        monotonic_seconds=seconds,
+        production_watts=production,
+        consumption_watts=consumption,
+        grid_feed_in_watts=feed_in,
+        discharge_watts=discharge,
+    )
+
+
+def numbers(energies: Energies) -> list[float]:
+    totals = [energies.totals_watt_hours[quantity] for quantity in QUANTITIES]
+    return [*totals, *(energies.flows_watt_hours[flow] for flow in FLOWS), energies.observed_seconds]
+
+
+def test_steady_power_counts_watts_times_hours() -> None:
+    energies = integrate(sample(10, 3000, 800, 1200, -1000), sample(46, 3000, 800, 1200, -1000))
+    assert energies.totals_watt_hours == pytest.approx(
+        {
+            "production": 30,
+            "consumption": 8,
+            "grid_import": 0,
+            "grid_export": 12,
+            "battery_charge": 10,
+            "battery_discharge": 0,
+        }
+    )
+    assert energies.flows_watt_hours == pytest.approx(
+        dict.fromkeys(FLOWS, 0.0) | {("solar", "home"): 8, ("solar", "battery"): 10, ("solar", "grid"): 12}
+    )
+    assert energies.observed_seconds == 36
+
+
+def test_a_line_through_zero_counts_for_both_signs() -> None:
+    # From 3600 W of import to 1200 W of export within 40 s: 30 s of the one, 10 s of the other.
+    energies = integrate(sample(0, 2000, 1, -3600, 0), sample(40, 2000, 1, 1200, 0))
+    assert energies.totals_watt_hours["grid_import"] == pytest.approx(15)
+    assert energies.totals_watt_hours["grid_export"] == pytest.approx(1200 / 2 * 10 / 3600)
+    assert energies.flows_watt_hours["grid", "home"] == pytest.approx(15)
+    assert energies.flows_watt_hours["solar", "grid"] == pytest.approx(1200 / 2 * 10 / 3600)
+
+
+def test_production_below_zero_is_no_production_up_to_the_moment_it_rises_above() -> None:
+    energies = integrate(sample(0, -100, 1, 0, 0), sample(4, 300, 1, 0, 0))
+    assert energies.totals_watt_hours["production"] == pytest.approx(300 / 2 * 3 / 3600)
+    assert energies.flows_watt_hours["solar", "home"] == pytest.approx(300 / 2 * 3 / 3600)
+
+
+def test_a_value_that_is_missing_at_one_end_is_not_counted_and_the_others_are() -> None:
+    energies = integrate(sample(0, 100, None, -100, 100), sample(36, 100, 300, -100, 100))
+    assert "consumption" not in energies.totals_watt_hours
+    assert energies.totals_watt_hours["grid_import"] == pytest.approx(1)
+    assert energies.flows_watt_hours["grid", "home"] == pytest.approx(1)
+    assert energies.observed_seconds == 36
+
+
+@pytest.mark.parametrize(
+    "end",
+    [sample(36, None, 300, -100, 100), sample(36, 100, 300, None, 100), sample(36, 100, 300, -100, None)],
+    ids=["production", "grid", "battery"],
+)
+def test_time_without_flows_is_not_observed(end: Sample) -> None:
+    energies = integrate(sample(0, 100, 300, -100, 100), end)
+    assert energies.totals_watt_hours["consumption"] == pytest.approx(3)
+    assert energies.flows_watt_hours == {}
+    assert energies.observed_seconds == 0
+
+
+@settings(deadline=None)
+@given(FOUR_WATTS, FOUR_WATTS, st.lists(st.floats(0, 1), max_size=4))
+def test_cutting_an_interval_anywhere_changes_nothing(
+    first: tuple[float, float, float, float], last: tuple[float, float, float, float], cuts: list[float]
+) -> None:
+    begin, end = sample(1000, *first), sample(1060, *last)
+    parts = Energies()
+    for share, next_share in pairwise((0.0, *sorted(cuts), 1.0)):
+        parts = parts.plus(integrate(begin.towards(end, share), begin.towards(end, next_share)))
+    assert numbers(parts) == pytest.approx(numbers(integrate(begin, end)), abs=1e-6)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.tuples(WATTS, WATTS, WATTS), st.tuples(WATTS, WATTS, WATTS))
+def test_the_integral_is_that_of_many_small_steps(
+    first: tuple[float, float, float], last: tuple[float, float, float]
+) -> None:
+    steps, means = 2000, [0.0] * len(FLOWS)
+    for step in range(steps):
+        share = (step + 0.5) / steps
+        production, feed_in, discharge = (a + (b - a) * share for a, b in zip(first, last, strict=True))
+        means = [
+            m + watts / steps for m, watts in zip(means, flow_watts((production, feed_in, discharge)), strict=True)
+        ]
+    begin = sample(0, first[0], None, first[1], first[2])
+    end = sample(3600, last[0], None, last[1], last[2])
+    assert [integrate(begin, end).flows_watt_hours[flow] for flow in FLOWS] == pytest.approx(means, abs=0.05)
+
+
+@settings(deadline=None)
+@given(st.tuples(WATTS, WATTS, WATTS), st.tuples(WATTS, WATTS, WATTS))
+def test_sums_of_flows_are_the_totals(first: tuple[float, float, float], last: tuple[float, float, float]) -> None:
+    begin = sample(0, abs(first[0]) + 20_000, None, first[1], first[2])
+    end = sample(60, abs(last[0]) + 20_000, None, last[1], last[2])
+    energies = integrate(begin, end)
+    flows, totals = energies.flows_watt_hours, energies.totals_watt_hours
+    sums = {
+        "production": sum(value for (origin, _), value in flows.items() if origin == "solar"),
+        "grid_import": sum(value for (origin, _), value in flows.items() if origin == "grid"),
+        "grid_export": sum(value for (_, target), value in flows.items() if target == "grid"),
+        "battery_charge": sum(value for (_, target), value in flows.items() if target == "battery"),
+        "battery_discharge": sum(value for (origin, _), value in flows.items() if origin == "battery"),
+    }
+    assert sums == pytest.approx(totals, abs=1e-9)
+    assert min(flows.values()) >= 0
+
+
+def test_a_battery_that_starts_has_no_sample() -> None:
+    assert Sample.of(Status(production_watts=0, booting=True), 5) is None
+    assert Sample.of(Status(state_of_charge_percent=50), 5) is None
+
+
+def test_a_number_that_is_none_cannot_spoil_a_counter() -> None:
+    found = Sample.of(Status(production_watts=float("nan"), consumption_watts=200), 5)
+    assert found == Sample(monotonic_seconds=5, consumption_watts=200)

@@ -1,0 +1,84 @@
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from sonnen_agent.energy import FLOWS, EnergyMeter, EnergyTotals
+from sonnen_agent.energy.days import Calendar
+from sonnen_agent.reading import Status
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOON = Calendar(BERLIN).start_of(date(2024, 6, 1)) + 12 * 3600
+SUNNY = Status(production_watts=3600, consumption_watts=720, grid_feed_in_watts=1080, discharge_watts=-1800)
+
+
+def read(meter: EnergyMeter, *readings: tuple[float, Status]) -> EnergyTotals:
+    for seconds, status in readings:
+        meter.add(status, monotonic_seconds=seconds, wall_seconds=NOON + seconds)
+    return meter.totals(wall_seconds=NOON + readings[-1][0])
+
+
+def test_the_first_reading_counts_nothing_yet() -> None:
+    totals = read(EnergyMeter(zone=BERLIN), (0, SUNNY))
+    assert totals.production_watt_hours is None
+    assert totals.flows_watt_hours == {}
+    assert totals.observed_seconds == 0
+    assert totals.today_watt_hours == {}
+    assert totals.yesterday_watt_hours is None
+
+
+def test_two_readings_count_what_was_between_them() -> None:
+    totals = read(EnergyMeter(zone=BERLIN), (0, SUNNY), (10, SUNNY))
+    assert totals.production_watt_hours == pytest.approx(10)
+    assert totals.consumption_watt_hours == pytest.approx(2)
+    assert totals.grid_export_watt_hours == pytest.approx(3)
+    assert totals.grid_import_watt_hours == 0
+    assert totals.battery_charge_watt_hours == pytest.approx(5)
+    assert totals.battery_discharge_watt_hours == 0
+    expected = {("solar", "home"): 2, ("solar", "battery"): 5, ("solar", "grid"): 3}
+    assert totals.flows_watt_hours == pytest.approx(dict.fromkeys(FLOWS, 0) | expected)
+    assert totals.today_watt_hours == totals.flows_watt_hours
+    assert totals.observed_seconds == 10
+
+
+def test_a_gap_of_more_than_a_minute_is_missing_and_shows_as_such() -> None:
+    totals = read(EnergyMeter(zone=BERLIN), (0, SUNNY), (10, SUNNY), (70.1, SUNNY), (80.1, SUNNY))
+    assert totals.observed_seconds == pytest.approx(20)
+    assert totals.production_watt_hours == pytest.approx(20)
+
+
+def test_a_gap_of_a_minute_is_bridged() -> None:
+    assert read(EnergyMeter(zone=BERLIN), (0, SUNNY), (60, SUNNY)).production_watt_hours == pytest.approx(60)
+
+
+def test_the_longest_gap_is_for_the_operator_to_say() -> None:
+    meter = EnergyMeter(zone=BERLIN, max_gap_seconds=600)
+    assert read(meter, (0, SUNNY), (600, SUNNY)).production_watt_hours == pytest.approx(600)
+
+
+@pytest.mark.parametrize(
+    "silent", [Status(), Status(state_of_charge_percent=5), Status(production_watts=0, booting=True)]
+)
+def test_a_reading_without_power_is_no_reading(silent: Status) -> None:
+    totals = read(EnergyMeter(zone=BERLIN), (0, SUNNY), (20, silent), (40, SUNNY))
+    assert totals.production_watt_hours == pytest.approx(40)
+
+
+def test_a_battery_that_never_tells_its_production_gets_no_counter_of_it() -> None:
+    blind = Status(consumption_watts=720, grid_feed_in_watts=-720, discharge_watts=0)
+    totals = read(EnergyMeter(zone=BERLIN), (0, blind), (50, blind))
+    assert totals.production_watt_hours is None
+    assert totals.grid_import_watt_hours == pytest.approx(10)
+    assert totals.flows_watt_hours == {}
+    assert totals.observed_seconds == 0
+
+
+def test_the_same_reading_twice_counts_once() -> None:
+    totals = read(EnergyMeter(zone=BERLIN), (0, SUNNY), (10, SUNNY), (10, SUNNY), (20, SUNNY))
+    assert totals.production_watt_hours == pytest.approx(20)
+
+
+def test_a_monotonic_clock_that_starts_anew_is_a_reboot() -> None:
+    meter = EnergyMeter(zone=BERLIN)
+    read(meter, (1000, SUNNY), (1010, SUNNY))
+    assert read(meter, (5, SUNNY), (15, SUNNY)).production_watt_hours == pytest.approx(20)

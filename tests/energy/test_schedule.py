@@ -1,0 +1,124 @@
+from datetime import date, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sonnen_agent.energy.days import Calendar
+from sonnen_agent.energy.schedule import Schedule
+from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs, rates_at
+
+CHANGES = (
+    ("Europe/Berlin", date(2024, 3, 31)),
+    ("Europe/Berlin", date(2024, 10, 27)),
+    ("America/New_York", date(2024, 3, 10)),
+    ("America/New_York", date(2024, 11, 3)),
+    ("America/Sao_Paulo", date(2018, 11, 4)),
+    ("America/Sao_Paulo", date(2019, 2, 16)),
+    ("America/Havana", date(2024, 11, 3)),
+    ("America/St_Johns", date(2006, 10, 29)),
+    ("Africa/Cairo", date(2024, 4, 26)),
+    ("Asia/Kathmandu", date(2024, 5, 5)),
+    ("Australia/Lord_Howe", date(2024, 4, 7)),
+    ("Australia/Lord_Howe", date(2024, 10, 6)),
+    ("Pacific/Apia", date(2011, 12, 29)),
+    ("Pacific/Kiritimati", date(2024, 1, 1)),
+)
+REST = TariffPeriod(name="rest", price_per_kilowatt_hour=0.3)
+CLOCK_TIMES = st.times().map(lambda moment: moment.replace(second=0, microsecond=0))
+
+
+def tariffs_of(*hours: tuple[time, time]) -> Tariffs:
+    periods = (
+        TariffPeriod(name=f"period {index}", price_per_kilowatt_hour=0.1, start=start, end=end)
+        for index, (start, end) in enumerate(hours)
+    )
+    return Tariffs(currency="EUR", import_periods=(*periods, REST), export_periods=(REST,))
+
+
+def lengths(zone: str, day: date, tariffs: Tariffs) -> dict[str, float]:
+    """Return the hours of each import tariff in a day."""
+    calendar = Calendar(ZoneInfo(zone))
+    start = calendar.start_of(day)
+    end = start + calendar.length_of(day)
+    hours: dict[str, float] = {}
+    for span, share, next_share in Schedule(calendar, tariffs).pieces(start, end):
+        assert span.rates.import_period is not None
+        name = span.rates.import_period.name
+        hours[name] = hours.get(name, 0) + (next_share - share) * (end - start) / 3600
+    return hours
+
+
+@pytest.mark.parametrize(
+    ("day", "hours", "expected"),
+    [
+        (date(2024, 6, 1), (time(22), time(6)), 8),
+        # 02:00 to 03:00 does not exist ...
+        (date(2024, 3, 31), (time(22), time(6)), 7),
+        (date(2024, 3, 31), (time(2, 30), time(5)), 2),
+        (date(2024, 3, 31), (time(1), time(2, 30)), 1),
+        # ... and here it comes twice.
+        (date(2024, 10, 27), (time(22), time(6)), 9),
+        (date(2024, 10, 27), (time(2, 30), time(5)), 3),
+        (date(2024, 10, 27), (time(1), time(2, 30)), 2),
+        (date(2024, 10, 27), (time(2, 15), time(2, 45)), 1),
+    ],
+)
+def test_prices_go_by_the_local_clock_when_it_changes(day: date, hours: tuple[time, time], expected: float) -> None:
+    assert lengths("Europe/Berlin", day, tariffs_of(hours))["period 0"] == pytest.approx(expected)
+
+
+def test_prices_go_by_the_local_clock_when_it_goes_back_over_midnight() -> None:
+    # At 00:01 it was 23:01 again: this day has a second 23:30 of the day before, and its own.
+    hours = lengths("America/St_Johns", date(2006, 10, 29), tariffs_of((time(23, 30), time(23, 45))))
+    assert hours["period 0"] == pytest.approx(0.5)
+
+
+def test_a_period_that_does_not_exist_on_a_day_has_no_length() -> None:
+    assert "period 0" not in lengths("Europe/Berlin", date(2024, 3, 31), tariffs_of((time(2, 15), time(2, 45))))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(CHANGES), st.lists(st.tuples(CLOCK_TIMES, CLOCK_TIMES), max_size=3), st.data())
+def test_at_any_moment_the_price_is_that_of_the_local_time(
+    change: tuple[str, date], hours: list[tuple[time, time]], data: st.DataObject
+) -> None:
+    zone, day = change
+    tariffs, calendar = tariffs_of(*hours), Calendar(ZoneInfo(zone))
+    schedule, start = Schedule(calendar, tariffs), calendar.start_of(day)
+    for minute in data.draw(st.lists(st.integers(-1440, 2880), min_size=20, max_size=20)):
+        moment = start + minute * 60 + 30
+        span = schedule.span_at(moment)
+        assert span.start <= moment < span.end
+        assert span.day == calendar.day_of(moment)
+        assert span.rates == rates_at(tariffs, calendar.local(moment).time())
+
+
+@settings(deadline=None)
+@given(st.sampled_from(CHANGES), st.floats(-90_000, 90_000), st.floats(1e-9, 400_000))
+def test_pieces_follow_one_another_from_the_start_to_the_end(
+    change: tuple[str, date], since: float, seconds: float
+) -> None:
+    zone, day = change
+    calendar = Calendar(ZoneInfo(zone))
+    start = calendar.start_of(day) + since
+    pieces = list(Schedule(calendar, tariffs_of((time(22), time(6)))).pieces(start, start + seconds))
+    assert pieces[0][1] == 0
+    assert pieces[-1][2] == 1
+    for (before, _, left_at), (after, entered_at, _) in pairwise(pieces):
+        assert before.end == after.start
+        assert left_at == entered_at
+    assert all(share <= next_share for _, share, next_share in pieces)
+
+
+def test_without_tariffs_only_midnight_cuts() -> None:
+    calendar = Calendar(ZoneInfo("Europe/Berlin"))
+    start = calendar.start_of(date(2024, 10, 26))
+    pieces = list(Schedule(calendar, None).pieces(start, start + timedelta(hours=24 + 25 + 12).total_seconds()))
+    assert [(span.day.day, round(share, 4)) for span, share, _ in pieces] == [
+        (26, 0),
+        (27, round(24 / 61, 4)),
+        (28, round(49 / 61, 4)),
+    ]

@@ -1,0 +1,152 @@
+import json
+from datetime import date, time
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from sonnen_agent.energy import (
+    EnergyMeter,
+    MeterState,
+    StateError,
+    TariffPeriod,
+    Tariffs,
+    finished_day_from_json,
+    finished_day_to_json,
+    state_from_json,
+    state_to_json,
+)
+from sonnen_agent.energy.days import Calendar
+from sonnen_agent.errors import AgentError
+from sonnen_agent.reading import Status
+
+BERLIN = ZoneInfo("Europe/Berlin")
+MIDNIGHT = Calendar(BERLIN).start_of(date(2024, 6, 2))
+TARIFFS = Tariffs(
+    currency="EUR",
+    import_periods=(
+        TariffPeriod(name="night", price_per_kilowatt_hour=0.22, start=time(22), end=time(6)),
+        TariffPeriod(name="day", price_per_kilowatt_hour=0.31),
+    ),
+    export_periods=(TariffPeriod(name="feed_in", price_per_kilowatt_hour=0.08),),
+)
+
+
+def full_state() -> MeterState:
+    """Return a state with a finished day, an open one, and energy that waits for the clock."""
+    meter = EnergyMeter(zone=BERLIN, tariffs=TARIFFS)
+    for seconds in range(-300, 600, 7):
+        status = Status(
+            production_watts=1000.1 + seconds,
+            consumption_watts=400.7,
+            grid_feed_in_watts=seconds,
+            discharge_watts=-31.3,
+        )
+        known = seconds < 300
+        meter.add(status, monotonic_seconds=1000.123 + seconds, wall_seconds=MIDNIGHT + seconds if known else None)
+    return meter.state
+
+
+def document() -> dict[str, object]:
+    written = json.loads(json.dumps(state_to_json(full_state()), allow_nan=False))
+    assert isinstance(written, dict)
+    return written
+
+
+def test_a_state_survives_json_to_the_last_bit() -> None:
+    state = full_state()
+    assert state.pending.blocks
+    assert state.days.open_day is not None
+    assert state.days.untaken
+    assert state.last is not None
+    assert state_from_json(document()) == state
+
+
+def test_what_waited_long_for_the_clock_survives_json() -> None:
+    meter = EnergyMeter(zone=BERLIN)
+    for minute in range(300):
+        meter.add(Status(consumption_watts=300), monotonic_seconds=minute * 60, wall_seconds=None)
+    assert meter.state.pending.block_seconds == 120
+    assert state_from_json(json.loads(json.dumps(state_to_json(meter.state)))) == meter.state
+
+
+def test_an_empty_state_survives_json() -> None:
+    assert state_from_json(json.loads(json.dumps(state_to_json(MeterState())))) == MeterState()
+
+
+def test_a_finished_day_survives_json_on_its_own() -> None:
+    (finished,) = full_state().days.untaken
+    assert finished_day_from_json(json.loads(json.dumps(finished_day_to_json(finished)))) == finished
+    with pytest.raises(StateError, match=r"^day\.energies: should be an object, got None; go on from another copy"):
+        finished_day_from_json({"day": "2024-06-01"})
+
+
+def test_a_meter_of_a_kept_state_goes_on_as_if_it_were_the_same() -> None:
+    meters = [
+        EnergyMeter(zone=BERLIN, tariffs=TARIFFS, state=state, same_boot=True)
+        for state in (full_state(), state_from_json(document()))
+    ]
+    for seconds in (610, 620, 700):
+        status = Status(production_watts=0, consumption_watts=1, grid_feed_in_watts=-900, discharge_watts=3)
+        for meter in meters:
+            meter.add(status, monotonic_seconds=1000.123 + seconds, wall_seconds=MIDNIGHT + seconds)
+    assert meters[0].state == meters[1].state
+    assert meters[0].take_finished_days() == meters[1].take_finished_days()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("format",), 7, "energy.format: should be 1: it was written by another release, got 7"),
+        (("tally",), None, "energy.tally: should be an object, got None"),
+        (("tally", "energies", "observed_seconds"), "12", "observed_seconds: should be a number, got '12'"),
+        (("tally", "energies", "observed_seconds"), True, "observed_seconds: should be a number, got True"),
+        (("tally", "energies", "observed_seconds"), float("nan"), "observed_seconds: should be a number, got nan"),
+        (("tally", "energies", "observed_seconds"), 10**400, "observed_seconds: should be a number, got 1000"),
+        (("tally", "energies", "totals_watt_hours", "production"), -1, "production: should be 0 or more, got -1"),
+        (("tally", "energies", "totals_watt_hours", "gas"), 1, "totals_watt_hours: should have no other keys than"),
+        (
+            ("tally", "energies", "flows_watt_hours", "grid_solar"),
+            1,
+            "flows_watt_hours: should have no other keys than",
+        ),
+        (("tally", "energies", "flows_watt_hours"), {"solar_home": 1}, "flows_watt_hours: should have all of"),
+        (("tally", "tariffs", "cost"), [1], "energy.tally.tariffs.cost: should be an object, got [1]"),
+        (("last", "production_watts"), "much", "energy.last.production_watts: should be a number, got 'much'"),
+        (("last", "monotonic_seconds"), None, "energy.last.monotonic_seconds: should be a number, got None"),
+        (("pending", "blocks"), {}, "energy.pending.blocks: should be a list, got {}"),
+        (("pending", "block_seconds"), 0, "energy.pending.block_seconds: should be above 0, got 0"),
+        (("open_day", "day"), "yesterday", "energy.open_day.day: should be a day such as 2024-12-31, got 'yesterday'"),
+        (("open_day", "day"), 20240601, "energy.open_day.day: should be a day such as 2024-12-31, got 20240601"),
+        (("open_day", "day"), "2024-06-01", "energy.open_day.day: should be after 2024-06-01, the last finished day"),
+        (("untaken",), [1], "energy.untaken[0]: should be an object, got 1"),
+    ],
+)
+def test_a_damaged_state_is_refused_with_the_place_of_the_damage(
+    path: tuple[str, ...], value: object, message: str
+) -> None:
+    damaged = document()
+    place: object = damaged
+    for key in path[:-1]:
+        assert isinstance(place, dict)
+        place = place[key]
+    assert isinstance(place, dict)
+    place[path[-1]] = value
+    with pytest.raises(StateError) as caught:
+        state_from_json(damaged)
+    assert message in str(caught.value)
+    assert str(caught.value).endswith("; go on from another copy of the state")
+
+
+@pytest.mark.parametrize("rubbish", [None, [], "x", 5, {}])
+def test_what_is_no_state_is_refused(rubbish: object) -> None:
+    with pytest.raises(AgentError, match=r"^energy(\.format)?: should be"):
+        state_from_json(rubbish)
+
+
+def test_a_block_that_ends_before_it_starts_is_refused() -> None:
+    damaged = document()
+    pending = damaged["pending"]
+    assert isinstance(pending, dict)
+    pending["blocks"][0]["end_seconds"] = 3
+    with pytest.raises(StateError, match=r"energy\.pending\.blocks\[0\]\.end_seconds: should be after 12"):
+        state_from_json(damaged)

@@ -1,0 +1,72 @@
+"""Fixtures of real servers: everything they start has ended when the test has."""
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from programs import MissingProgramError
+from servers import Agent, Prometheus, Pushgateway, Simulator
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    return (yield from _without_missing_programs())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    return (yield from _without_missing_programs())
+
+
+def _without_missing_programs() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except MissingProgramError as error:
+        # Where all of it should run, a test that does not is a failure.
+        if "CI" in os.environ:
+            raise
+        pytest.skip(str(error))
+
+
+class RunAgent(Protocol):
+    """Starts an agent with this config; several of them, if need be, by different names."""
+
+    def __call__(self, config: str, *, name: str = "config") -> Agent: ...
+
+
+@pytest.fixture
+def running() -> Iterator[ExitStack]:
+    """Return what ends the programs that a test starts by itself: `running.enter_context(Pushgateway(…))`."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def pushgateway(running: ExitStack, tmp_path: Path) -> Pushgateway:
+    return running.enter_context(Pushgateway(tmp_path))
+
+
+@pytest.fixture
+def prometheus(running: ExitStack, tmp_path: Path, pushgateway: Pushgateway) -> Prometheus:
+    return running.enter_context(Prometheus(tmp_path, scrape=[pushgateway.url]))
+
+
+@pytest.fixture
+def simulator(running: ExitStack, tmp_path: Path) -> Simulator:
+    """Return a battery whose token is in `home.token`, beside the config of the agent."""
+    battery = running.enter_context(Simulator(tmp_path))
+    battery.write_token(tmp_path / "home.token")
+    return battery
+
+
+@pytest.fixture
+def run_agent(running: ExitStack, tmp_path: Path) -> RunAgent:
+    def run(config: str, *, name: str = "config") -> Agent:
+        file = tmp_path / f"{name}.yml"
+        file.write_text(config)
+        return running.enter_context(Agent(file))
+
+    return run
