@@ -65,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
         with_config = commands.add_parser(name, help=text, description=text)
         with_config.add_argument("--config", required=True, type=Path, metavar="FILE", help="the config file (YAML)")
         with_config.set_defaults(command=command)
+    ledger = commands.add_parser("ledger", help="print the energy of finished days, months or years")
+    ledger.add_argument("--config", required=True, type=Path, metavar="FILE", help="the config file (YAML)")
+    ledger.add_argument("--by", choices=("day", "month", "year"), default="day")
+    ledger.add_argument("--format", choices=("table", "csv", "openmetrics"), default="table")
+    ledger.set_defaults(command=_ledger)
     simulate = commands.add_parser("simulate", help="serve a simulated house with a battery")
     simulate.add_argument("--port", type=_port, default=8080, metavar="N", help="0 takes a free one (default: 8080)")
     simulate.add_argument("--generation", choices=("eco8", "sb10", "evo", "eco6"), default="sb10")
@@ -79,8 +84,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _config(options: argparse.Namespace) -> Config:
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    return load_config(options.config, Path(credentials) if credentials else None)
+    return load_config(options.config, _folder("CREDENTIALS_DIRECTORY"), _folder("STATE_DIRECTORY"))
+
+
+def _folder(variable: str) -> Path | None:
+    """Return the folder that systemd names in a variable, the first if there are several."""
+    first, _, _ = os.environ.get(variable, "").partition(":")
+    return Path(first) if first else None
 
 
 # Each command imports what it needs and no more: `run` on a small Pi has no simulator in memory.
@@ -102,6 +112,12 @@ def _check(options: argparse.Namespace) -> int:
     from sonnen_agent.commands import check  # noqa: PLC0415
 
     return check.run(_config(options), options.config)
+
+
+def _ledger(options: argparse.Namespace) -> int:
+    from sonnen_agent.commands import ledger  # noqa: PLC0415
+
+    return ledger.run(_config(options), by=options.by, output_format=options.format)
 
 
 def _simulate(options: argparse.Namespace) -> int:

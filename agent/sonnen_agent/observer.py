@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 
+from sonnen_agent.account import Account
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.errors import BatteryError
 from sonnen_agent.reading import Reading
@@ -15,12 +16,21 @@ _log = logging.getLogger(__name__)
 class Observer:
     """Reads a battery at each beat. Not for use by two threads at once."""
 
-    def __init__(self, name: str, battery: Battery, labels: Mapping[str, str], *, timeout_seconds: float) -> None:
-        """Take at most `timeout_seconds` per beat for all requests together."""
+    def __init__(
+        self,
+        name: str,
+        battery: Battery,
+        labels: Mapping[str, str],
+        *,
+        timeout_seconds: float,
+        account: Account | None = None,
+    ) -> None:
+        """Take at most `timeout_seconds` per beat for all requests together, and count the energy in `account`."""
         self._name = name
         self._battery = battery
         self._labels = labels
         self._timeout_seconds = timeout_seconds
+        self._account = account
         self._last_reading: Reading | None = None
         self._online: bool | None = None
         self._refusal_told = False
@@ -41,11 +51,14 @@ class Observer:
                 _log.info("%s: readable again", self._name)
             self._last_reading, self._refusal_told = reading, False
         self._online = reading is not None
+        if self._account is not None:
+            self._account.count(reading, time.monotonic())
         return Snapshot(
             battery=self._name,
             labels=self._labels,
             reading=reading,
             states=self._battery.states,
+            energy=self._account.totals() if self._account is not None else None,
             endpoints=self._battery.endpoints(),
             last_reading_unix_seconds=self._last_reading.unix_seconds if self._last_reading is not None else None,
             taken_monotonic_seconds=time.monotonic(),

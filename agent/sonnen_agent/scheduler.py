@@ -30,7 +30,7 @@ class Beat:
     wait: Callable[[float], bool]
     """Waits so many seconds; true when it is time to stop."""
 
-    def run(self, act: Callable[[], None], missed: Callable[[int], None]) -> None:
+    def run(self, act: Callable[[], object], missed: Callable[[int], None]) -> None:
         """Act at every beat until told to stop; beats that a slow act slept through are missed, not made up for."""
         due = self.start
         while not self.wait(max(due - self.clock(), 0)):

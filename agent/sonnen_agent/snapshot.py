@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sonnen_agent.energy import EnergyTotals
 from sonnen_agent.reading import Endpoint, Reading, System
 from sonnen_agent.telemetry import Counts
 
@@ -20,6 +21,8 @@ class Snapshot:
     reading: Reading | None
     states: System | None = None
     """Of a battery that is starting: what it says of itself, while its values are held back."""
+    energy: EnergyTotals | None = None
+    """What was counted, also while the battery is offline; None before the counters are settled."""
     endpoints: Mapping[Endpoint, bool] = field(default_factory=dict)
     """Which endpoints answered the last time."""
     last_reading_unix_seconds: float | None = None

@@ -1,10 +1,8 @@
-from itertools import pairwise
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sonnen_agent.energy.flows import FLOWS, Powers, bends, flow_watts
+from sonnen_agent.energy.flows import FLOWS, Powers, flow_watts
 from sonnen_agent.reading import Place
 
 WATTS = st.floats(-10_000, 10_000)
@@ -82,16 +80,3 @@ def test_solar_is_kept_while_the_sources_suffice_and_the_home_takes_the_rest(pow
     rest = max(0, production) + discharge - feed_in
     assert leaving("solar", powers) == pytest.approx(max(0, production) - min(0, rest), abs=1e-8)
     assert reaching("home", powers) == pytest.approx(max(0, rest), abs=1e-8)
-
-
-@settings(deadline=None)
-@given(POWERS, POWERS)
-def test_flows_go_straight_from_one_bend_to_the_next(first: Powers, last: Powers) -> None:
-    def at(share: float) -> Powers:
-        production, feed_in, discharge = (a + (b - a) * share for a, b in zip(first, last, strict=True))
-        return production, feed_in, discharge
-
-    for start, end in pairwise((0.0, *sorted(bends(first, last)), 1.0)):
-        middle = flow_watts(at((start + end) / 2))
-        mean = [(a + b) / 2 for a, b in zip(flow_watts(at(start)), flow_watts(at(end)), strict=True)]
-        assert middle == pytest.approx(mean, abs=1e-6)

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import pytest
 from pytest_httpserver import HTTPServer
 
+from sonnen_agent.account import Account
 from sonnen_agent.metrics.groups import Grouping, GroupKey
 from sonnen_agent.sinks.delivery import Delivery
 from sonnen_agent.sinks.mailbox import Mailbox
 from sonnen_agent.sinks.pushgateway import Access, Pushgateway
+from sonnen_agent.sinks.recovery import Recovery
 from sonnen_agent.snapshot import AgentReport, Snapshot
 
 _PATH = "/metrics/job/sonnen/instance/home"
@@ -24,10 +26,22 @@ class Line:
     def __init__(self, httpserver: HTTPServer, delete: tuple[GroupKey, ...] = ()) -> None:
         self.gateway = Pushgateway(Access(url=httpserver.url_for("")), timeout_seconds=5, record=lambda *_: None)
         self.delete = delete
+        self.accounts: dict[str, Account] = {}
+        self.leaves_counters = False
 
     def deliver(self, *items: Snapshot) -> None:
         mailbox = OneByOne(items)
-        Delivery(self.gateway, mailbox, Grouping(job="sonnen"), interval_seconds=5, delete_on_stop=self.delete).run()
+        delivery = Delivery(
+            self.gateway,
+            mailbox,
+            Grouping(job="sonnen"),
+            Recovery(self.gateway, self.accounts),
+            interval_seconds=5,
+            delete_on_stop=self.delete,
+        )
+        if self.leaves_counters:
+            delivery.leave_counters()
+        delivery.run()
 
 
 class OneByOne(Mailbox[Snapshot | AgentReport]):

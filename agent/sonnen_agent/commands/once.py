@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sonnen_agent.commands.wiring import Parts
 from sonnen_agent.config.model import Config
+from sonnen_agent.state.keeper import peek
 
 _TIMEOUT_SECONDS = 15
 """Per battery: enough to try every face of one that is not there."""
@@ -15,7 +16,11 @@ _AT_A_TIME = 16
 def run(config: Config) -> int:
     """Print every group; return 0 when all batteries were read, 1 when one was not."""
     parts = Parts(config)
-    observers = [parts.observer(battery, timeout_seconds=_TIMEOUT_SECONDS) for battery in config.batteries]
+    accounts = parts.accounts(peek(config.state_directory), settled=True)
+    observers = [
+        parts.observer(battery, accounts[battery.name], timeout_seconds=_TIMEOUT_SECONDS)
+        for battery in config.batteries
+    ]
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         snapshots = list(pool.map(lambda observer: observer.observe(), observers))
     for item in (*snapshots, parts.report()):

@@ -1,25 +1,23 @@
 """`sonnen-agent run`: the daemon.
 
-a thread per battery: beat ─▶ Observer ─▶ Snapshot ─┬─▶ Mailbox ─▶ a thread for the gateway
-a thread for the agent: beat ─▶ AgentReport ────────┤
-└─▶ PullPage ─▶ threads of scrapers
+a thread per battery: beat ─▶ Observer (Battery, Account) ─▶ Snapshot ──┐
+a thread for the agent: beat ─▶ AgentReport ────────────────────────────┴─▶ Outlets ─▶ their own threads
+a thread for the state: every minute Accounts ─▶ Keeper ─▶ disk
 """
 
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 
+from sonnen_agent.commands.outlets import outlets
 from sonnen_agent.commands.wiring import Parts
-from sonnen_agent.config.model import Config, PushgatewayConfig
+from sonnen_agent.config.model import Config
 from sonnen_agent.observer import Observer
 from sonnen_agent.scheduler import Beat, Threads
-from sonnen_agent.sinks.delivery import Delivery
-from sonnen_agent.sinks.mailbox import Mailbox
-from sonnen_agent.sinks.pushgateway import Access, Pushgateway
 from sonnen_agent.snapshot import AgentReport, Snapshot
+from sonnen_agent.state.keeper import SAVE_SECONDS, Keeper
 from sonnen_agent.version import agent_version
 
 _log = logging.getLogger(__name__)
@@ -39,39 +37,34 @@ def run(config: Config) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     agent = _Agent(config)
     agent.start()
-    while not agent.threads.crashed:
+    while not agent.crashed:
         if signal.sigtimedwait(_STOP_SIGNALS, _LOOK_SECONDS) is not None:
             break
     # From here on a second Ctrl-C ends the process at once.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     agent.stop()
-    return 1 if agent.threads.crashed else 0
+    return 1 if agent.crashed else 0
 
 
 class _Agent:
     def __init__(self, config: Config) -> None:
-        self.threads = Threads()
         self._config = config
         self._parts = Parts(config)
-        self._stop = threading.Event()
-        self._mailbox: Mailbox[Snapshot | AgentReport] = Mailbox()
+        self._keeper = _keeper(config)
+        kept = self._keeper.load() if self._keeper is not None else None
+        # After a kill the gateway has seen more than the disk; without a gateway, the disk has to do.
+        settled = config.pushgateway is None or (kept is not None and kept.clean)
+        self._accounts = self._parts.accounts(kept, settled=settled)
+        if self._keeper is not None:
+            self._keeper.keep(self._accounts, kept)
         self._timeout_seconds = min(_BEAT_SHARE * config.interval_seconds, _LONGEST_SECONDS)
-        self._beat = Beat(
-            start=time.monotonic(),
-            interval_seconds=config.interval_seconds,
-            clock=time.monotonic,
-            wait=self._stop.wait,
-        )
-        if config.pull is not None:
-            # Only who serves a page needs the server's modules in memory.
-            from sonnen_agent.sinks.pull import PullPage, PullServer  # noqa: PLC0415
+        self._outlets = outlets(self._parts, self._accounts, timeout_seconds=self._timeout_seconds)
+        self._stop = threading.Event()
+        self._beats, self._deliveries = Threads(), Threads()
 
-            self._page: PullPage | None = PullPage(
-                self._parts.names, self._parts.report, self._parts.grouping, config.interval_seconds
-            )
-            self._server: PullServer | None = PullServer(self._page, config.pull.host, config.pull.port)
-        else:
-            self._page = self._server = None
+    @property
+    def crashed(self) -> bool:
+        return self._beats.crashed or self._deliveries.crashed
 
     def start(self) -> None:
         config, parts = self._config, self._parts
@@ -82,53 +75,63 @@ class _Agent:
             ", ".join(parts.names),
             f" to {config.pushgateway.url}" if config.pushgateway is not None else "",
         )
-        if config.pushgateway is not None:
-            self.threads.start("pushgateway", self._delivery(config.pushgateway).run)
-            self._start_beat("agent", self._report, lambda _: None)
+        for outlet in self._outlets:
+            outlet.start(self._deliveries)
+        beat = self._beat(config.interval_seconds)
         for battery in config.batteries:
-            observer = parts.observer(battery, timeout_seconds=self._timeout_seconds)
+            account = self._accounts[battery.name]
+            observer = parts.observer(battery, account, timeout_seconds=self._timeout_seconds)
             missed = partial(parts.telemetry.record_missed_beats, battery.name)
-            self._start_beat(battery.name, partial(self._observe, observer), missed)
+            self._beats.start(battery.name, partial(beat.run, partial(self._observe, observer), missed))
+        self._beats.start("agent", partial(beat.run, self._report, _ignore))
+        if self._keeper is not None:
+            save = self._beat(SAVE_SECONDS)
+            self._beats.start("state", partial(save.run, self._keeper.save, _ignore))
 
     def stop(self) -> None:
+        """Stop in the order of the data: no more readings, then the counters on disk, then the sinks."""
         _log.info("stopping")
         self._stop.set()
-        self._mailbox.close()
-        if self._server is not None:
-            self._server.close()
-        self.threads.join(_STOP_SECONDS, time.monotonic)
+        self._beats.join(_STOP_SECONDS, time.monotonic)
+        saved = self._keeper is not None and self._keeper.save(clean=not self.crashed)
+        for outlet in self._outlets:
+            outlet.close(counters_saved=saved)
+        self._deliveries.join(_STOP_SECONDS, time.monotonic)
+        if self._keeper is not None:
+            self._keeper.close()
 
-    def _start_beat(self, name: str, act: Callable[[], None], missed: Callable[[int], None]) -> None:
-        self.threads.start(name, partial(self._beat.run, act, missed))
+    def _beat(self, interval_seconds: float) -> Beat:
+        return Beat(
+            start=time.monotonic(),
+            interval_seconds=interval_seconds,
+            clock=time.monotonic,
+            wait=self._stop.wait,
+        )
 
     def _observe(self, observer: Observer) -> None:
-        snapshot = observer.observe()
-        self._mailbox.put(snapshot.battery, snapshot)
-        if self._page is not None:
-            self._page.put(snapshot)
+        self._hand_out(observer.observe())
 
     def _report(self) -> None:
-        self._mailbox.put(None, self._parts.report())
+        self._hand_out(self._parts.report())
 
-    def _delivery(self, config: PushgatewayConfig) -> Delivery:
-        parts = self._parts
-        gateway = Pushgateway(
-            Access(
-                url=config.url,
-                username=config.username,
-                password=config.password.reveal() if config.password is not None else None,
-                bearer_token=config.bearer_token.reveal() if config.bearer_token is not None else None,
-                ca_file=str(config.ca_file) if config.ca_file is not None else None,
-                compress=config.compression == "gzip",
-            ),
-            timeout_seconds=self._timeout_seconds,
-            record=parts.telemetry.record_send,
+    def _hand_out(self, item: Snapshot | AgentReport) -> None:
+        for outlet in self._outlets:
+            outlet.put(item)
+
+
+def _keeper(config: Config) -> Keeper | None:
+    """Return who keeps the counters; where the directory cannot be written, nobody does, and the agent goes on."""
+    try:
+        return Keeper(config.state_directory)
+    except OSError as error:
+        _log.warning(
+            "the counters will not survive a restart by themselves: %s: %s; "
+            "make that directory writable for this user, or set state_directory to another",
+            config.state_directory,
+            error.strerror,
         )
-        keys = (*map(parts.grouping.battery_key, parts.names), parts.grouping.agent_key(parts.report().host))
-        return Delivery(
-            gateway,
-            self._mailbox,
-            parts.grouping,
-            interval_seconds=self._config.interval_seconds,
-            delete_on_stop=keys if config.on_stop == "delete" else (),
-        )
+        return None
+
+
+def _ignore(_: int) -> None:
+    pass

@@ -3,17 +3,26 @@
 import platform
 import socket
 import time
+from collections.abc import Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from sonnen_agent.account import Account
 from sonnen_agent.battery.battery import Battery
+from sonnen_agent.clock import WallClock
 from sonnen_agent.config.model import BatteryConfig, Config
+from sonnen_agent.config.zone import zone_named
+from sonnen_agent.energy import DEFAULT_MAX_GAP_SECONDS, EnergyMeter
 from sonnen_agent.metrics.groups import Grouping
 from sonnen_agent.observer import Observer
 from sonnen_agent.snapshot import AgentReport
+from sonnen_agent.state.keeper import Kept
 from sonnen_agent.telemetry import Telemetry
 from sonnen_agent.version import agent_revision, agent_version
+
+_GAP_BEATS = 3
+"""With a long interval, a gap is more than three beats."""
 
 
 class Parts:
@@ -27,8 +36,24 @@ class Parts:
         self.grouping = Grouping(job=config.job, process_families=process.collect)
         self._start_unix_seconds = time.time()
 
-    def observer(self, battery: BatteryConfig, *, timeout_seconds: float) -> Observer:
-        """Return who reads a battery."""
+    def accounts(self, kept: Kept | None, *, settled: bool) -> Mapping[str, Account]:
+        """Return an energy account per battery, going on from what was kept; `settled` where nobody has seen more."""
+        config = self.config
+        clock = WallClock()
+        accounts: dict[str, Account] = {}
+        for name in self.names:
+            meter = EnergyMeter(
+                zone=zone_named(config.timezone),
+                tariffs=config.tariffs,
+                max_gap_seconds=max(DEFAULT_MAX_GAP_SECONDS, _GAP_BEATS * config.interval_seconds),
+                state=kept.meters.get(name) if kept is not None else None,
+                same_boot=kept is not None and kept.same_boot,
+            )
+            accounts[name] = Account(meter, clock.now, settled=settled)
+        return accounts
+
+    def observer(self, battery: BatteryConfig, account: Account, *, timeout_seconds: float) -> Observer:
+        """Return who reads a battery, and counts its energy."""
         box = Battery(
             battery.name,
             battery.url,
@@ -36,7 +61,7 @@ class Parts:
             interval_seconds=self.config.interval_seconds,
             record=partial(self.telemetry.record_read, battery.name),
         )
-        return Observer(battery.name, box, battery.labels, timeout_seconds=timeout_seconds)
+        return Observer(battery.name, box, battery.labels, timeout_seconds=timeout_seconds, account=account)
 
     def report(self) -> AgentReport:
         """Return what the agent says of itself now."""

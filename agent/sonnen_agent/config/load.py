@@ -2,14 +2,14 @@
 
 import re
 import ssl
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
+from sonnen_agent.config.document import read_document
 from sonnen_agent.config.model import (
     DEFAULT_INTERVAL_SECONDS,
     DEFAULT_JOB,
+    DEFAULT_STATE_DIRECTORY,
     BatteryConfig,
     Config,
     PullConfig,
@@ -17,11 +17,11 @@ from sonnen_agent.config.model import (
 )
 from sonnen_agent.config.secrets import read_secret
 from sonnen_agent.config.section import Section
+from sonnen_agent.config.tariffs import read_tariffs
+from sonnen_agent.config.zone import read_timezone
 from sonnen_agent.errors import ConfigError
 
 _SMALLEST = "batteries: [{name: home, url: http://192.168.1.20}] and pushgateway: {url: http://gateway.example:9091}"
-_NAMES_THE_VALUE = re.compile("found undefined|found duplicate anchor|could not determine a constructor")
-"""Messages of YAML with a piece of a value that stands there without quotes, such as a password."""
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _OUR_LABELS = frozenset(
     {"job", "instance", "phase", "meter", "direction", "from", "to", "probe", "stat", "led", "reason"}
@@ -29,73 +29,27 @@ _OUR_LABELS = frozenset(
 )
 
 
-def load_config(file: Path, credentials: Path | None) -> Config:
-    """Return the config; `credentials` is the folder of systemd's credentials, if there is one."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
-        raise ConfigError(str(file), (f"cannot be read: {reason}; name the config with --config FILE",)) from error
+def load_config(file: Path, credentials: Path | None, state_directory: Path | None = None) -> Config:
+    """Return the config, or raise ConfigError; the folders are those that systemd gives to a unit, if it does."""
     problems: list[str] = []
-    root = Section(_parse(file, text), "", problems)
-    config = _Reader(file.resolve().parent, credentials).config(root)
+    root = Section(read_document(file, smallest=_SMALLEST), "", problems)
+    config = _Reader(file.resolve().parent, credentials, state_directory or DEFAULT_STATE_DIRECTORY).config(root)
     root.close()
     if problems:
         raise ConfigError(str(file), tuple(problems))
     return config
 
 
-def _parse(file: Path, text: str) -> Mapping[object, object]:
-    try:
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that refuses double keys
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
-        fix = "; indent with spaces, not with tabs" if r"\t" in str(error.problem) else ""
-        problem = error.problem
-        if _NAMES_THE_VALUE.match(str(problem)):
-            problem = "a value that begins with *, & or ! has to be in quotes"
-        raise ConfigError(str(file), (f"{where}{problem}{fix}",)) from error
-    except RecursionError as error:
-        raise ConfigError(str(file), ("nests too deeply; is it the config?",)) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(str(file), (f"is not YAML: {error}",)) from error
-    if document is None:
-        raise ConfigError(str(file), (f"is empty; the smallest config is {_SMALLEST}",))
-    if not isinstance(document, dict):
-        # Not shown: the file may be a token's, named by mistake.
-        kind = "a list" if isinstance(document, list) else "a single value"
-        raise ConfigError(str(file), (f"should be a mapping of keys, got {kind}; write {_SMALLEST}",))
-    return document
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without objects, where a key that stands twice is an error instead of the last one winning."""
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, KeyError, AttributeError) as error:  # 2023-02-30, !!bool maybe, !!timestamp soon
-            problem = "this value is none to YAML; put it into quotes"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                problem = f"the key {key.value!r} stands twice; keep one of the two"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
 class _Reader:
-    def __init__(self, folder: Path, credentials: Path | None) -> None:
+    def __init__(self, folder: Path, credentials: Path | None, state_directory: Path) -> None:
         self._folder = folder
         self._credentials = credentials
+        self._state_directory = state_directory
 
     def config(self, root: Section) -> Config:
         interval_seconds = root.number("interval_seconds", minimum=1, maximum=3600, default=DEFAULT_INTERVAL_SECONDS)
+        timezone = read_timezone(root, "timezone")
+        state_directory = root.text("state_directory")
         batteries = tuple(self._battery(section) for section in root.sections("batteries"))
         if root.values.get("batteries") in (None, []):
             root.problem("batteries", f"is missing; the smallest config is {_SMALLEST}")
@@ -105,9 +59,18 @@ class _Reader:
                 root.problem(f"batteries[{position}].name", f"{name!r} is the name of another battery, too; rename one")
         pushgateway = root.read("pushgateway", self._pushgateway)
         pull = root.read("pull", self._pull)
+        tariffs = root.read("tariffs", read_tariffs)
         if root.values.get("pushgateway") is None and root.values.get("pull") is None:
             root.problem("pushgateway", "is missing, and so is pull: say where the readings go; " + _SMALLEST)
-        return Config(interval_seconds=interval_seconds, batteries=batteries, pushgateway=pushgateway, pull=pull)
+        return Config(
+            interval_seconds=interval_seconds,
+            timezone=timezone,
+            state_directory=self._folder / state_directory if state_directory else self._state_directory,
+            batteries=batteries,
+            pushgateway=pushgateway,
+            pull=pull,
+            tariffs=tariffs,
+        )
 
     def _battery(self, section: Section) -> BatteryConfig:
         name = section.required_text("name", "home")

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from sonnen_agent.energy import Tariffs
+
 DEFAULT_JOB = "sonnen"
 DEFAULT_INTERVAL_SECONDS = 5.0
+DEFAULT_STATE_DIRECTORY = Path("/var/lib/sonnen-agent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,10 @@ class Config:
 
     batteries: tuple[BatteryConfig, ...]
     interval_seconds: float = DEFAULT_INTERVAL_SECONDS
+    timezone: str | None = None
+    """Whose midnight ends a day; None: this machine's."""
+    state_directory: Path = DEFAULT_STATE_DIRECTORY
+    tariffs: Tariffs | None = None
     pushgateway: PushgatewayConfig | None = None
     pull: PullConfig | None = None
 

@@ -1,15 +1,15 @@
 """Counts energy: totals, flows, days, tariffs and money from successive readings. Pure: time is an argument.
 
-A reading becomes a `Sample`. Between two samples no further apart than a maximum gap, powers go in a
-straight line; `integral` gives the exact energies of that line, with `flows` deciding at each moment
-which part goes where. What the clamps say is counted at once, by the monotonic clock alone, so that no
-step of the wall clock adds, loses or doubles energy. A longer gap counts nothing, not even observed seconds.
+A reading becomes a `Sample`. Between two samples no further apart than a maximum gap, `integral` takes the
+trapezoid of each part above zero, with `flows` deciding at both ends which part goes where. What the clamps
+say is counted at once, by the monotonic clock alone, so that no step of the wall clock adds, loses or
+doubles energy. A longer gap counts nothing, not even observed seconds.
 
 Days and tariffs need the wall clock, which the caller gives with each reading, or None while it does not
 trust it. Each interval is given to days and prices once, by the wall clock at its end:
 
-* Known: `schedule` cuts the interval where a day ends or a price may change, and each piece is counted
-  in its day (`daybook`) and at its price (`tariffs`).
+* Known: `schedule` cuts the interval where a day ends or a price may change, and each piece, by its share
+  of the time, is counted in its day (`daybook`) and at its price (`tariffs`).
 * Not known: the interval waits in `pending`, by the monotonic clock, until the wall clock is known; then
   it is cut and counted in the same way. After a reboot what waits is taken for the time just before it.
 * It was believed and steps: what is counted stays where it is. Forward over a midnight, the open day

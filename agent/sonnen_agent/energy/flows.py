@@ -9,7 +9,6 @@ The sun feeds the home first; what it has left goes into the battery and the gri
 never charges itself and the grid never feeds itself, which leaves seven flows and one solution.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from sonnen_agent.reading import Place
@@ -45,17 +44,3 @@ def flow_watts(powers: Powers) -> tuple[float, ...]:
     battery_grid, grid_battery = sold - solar_grid, charged - solar_battery
     battery_home, grid_home = max(0.0, drawn - battery_grid), max(0.0, bought - grid_battery)
     return solar_home, solar_battery, solar_grid, battery_home, battery_grid, grid_home, grid_battery
-
-
-def bends(begin: Powers, end: Powers) -> Iterator[float]:
-    """Yield where (0 to 1) flows change their slope while the powers go straight from begin to end."""
-    for first, last in zip(_deciders(begin), _deciders(end), strict=True):
-        if first < 0.0 < last or last < 0.0 < first:
-            yield first / (first - last)
-
-
-def _deciders(powers: Powers) -> tuple[float, ...]:
-    """Return what `flow_watts` decides by: each sign stands for one of its cases."""
-    production, feed_in, discharge = powers
-    taken = feed_in - discharge
-    return production, feed_in, discharge, taken, production - taken

@@ -1,8 +1,8 @@
-"""The energies of the interval between two samples, exact for powers that go straight from one to the other."""
+"""The energies of the interval between two samples: the trapezoid of each quantity's part above zero (METRICS)."""
 
 from sonnen_agent.energy.amounts import Energies, Quantity
-from sonnen_agent.energy.flows import FLOWS, Powers, bends, flow_watts
-from sonnen_agent.energy.sample import Sample, between
+from sonnen_agent.energy.flows import FLOWS, Powers, flow_watts
+from sonnen_agent.energy.sample import Sample
 
 _SECONDS_PER_HOUR = 3600.0
 
@@ -30,31 +30,14 @@ def integrate(begin: Sample, end: Sample) -> Energies:
 
 
 def _positive_mean(first: float, last: float) -> float:
-    """Return the mean of the part above zero of a straight line."""
-    if first >= 0.0 and last >= 0.0:
-        return (first + last) / 2.0
-    if first <= 0.0 and last <= 0.0:
-        return 0.0
-    above, below = max(first, last), min(first, last)
-    return above * (above / (above - below)) / 2.0
+    """Return the mean of what is above zero at both ends.
+
+    Not of the part of the line above zero: a load that is switched on steps across zero and does
+    not glide, and a line that glides has less on each side than was there.
+    """
+    return (max(0.0, first) + max(0.0, last)) / 2.0
 
 
 def _mean_flows(first: Powers, last: Powers) -> tuple[float, ...]:
-    """Return the mean power of each flow: trapezoids from bend to bend."""
-    means = [0.0] * len(FLOWS)
-    share, watts = 0.0, flow_watts(first)
-    for next_share in (*sorted(bends(first, last)), 1.0):
-        next_watts = flow_watts(last if next_share == 1.0 else _between(first, last, next_share))
-        half = (next_share - share) / 2.0
-        for index, (one, other) in enumerate(zip(watts, next_watts, strict=True)):
-            means[index] += (one + other) * half
-        share, watts = next_share, next_watts
-    return tuple(means)
-
-
-def _between(first: Powers, last: Powers, share: float) -> Powers:
-    return (
-        between(first[0], last[0], share),
-        between(first[1], last[1], share),
-        between(first[2], last[2], share),
-    )
+    """Return the mean power of each flow."""
+    return tuple((one + other) / 2.0 for one, other in zip(flow_watts(first), flow_watts(last), strict=True))

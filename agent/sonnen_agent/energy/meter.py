@@ -9,7 +9,7 @@ from sonnen_agent.energy.days import Calendar
 from sonnen_agent.energy.integral import integrate
 from sonnen_agent.energy.pending import Block, Pending
 from sonnen_agent.energy.sample import Sample
-from sonnen_agent.energy.schedule import Schedule, Span
+from sonnen_agent.energy.schedule import Schedule
 from sonnen_agent.energy.state import MeterState
 from sonnen_agent.energy.tariffs import Tariffs
 from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, energies_of_flows, energy_totals
@@ -116,34 +116,32 @@ class EnergyMeter:
 
     def _count(self, begin: Sample, end: Sample, wall_seconds: float | None) -> None:
         start_seconds, end_seconds = begin.monotonic_seconds, end.monotonic_seconds
+        energies = integrate(begin, end)
+        self._tally = self._tally.plus(Tally(energies=energies))
+        block = Block(start_seconds=start_seconds, end_seconds=end_seconds, energies=energies)
         if wall_seconds is None:
-            energies = integrate(begin, end)
-            self._tally = self._tally.plus(Tally(energies=energies))
-            block = Block(start_seconds=start_seconds, end_seconds=end_seconds, energies=energies)
             self._pending = self._pending.holding(block)
             return
-        self._settle(wall_seconds - end_seconds)
-        seconds = end_seconds - start_seconds
-        for span, share, next_share in self._schedule.pieces(wall_seconds - seconds, wall_seconds):
-            energies = integrate(begin.towards(end, share), begin.towards(end, next_share))
-            self._tally = self._tally.plus(self._assign(span, seconds * (next_share - share), energies))
+        offset_seconds = wall_seconds - end_seconds
+        self._settle(offset_seconds)
+        self._assign_block(block, offset_seconds)
 
     def _settle(self, offset_seconds: float) -> None:
         """Give what is pending to its days, now that the wall clock's distance from the monotonic one is known."""
         for block in self._pending.blocks:
-            start, end = block.start_seconds + offset_seconds, block.end_seconds + offset_seconds
-            for span, share, next_share in self._schedule.pieces(start, end):
-                part = next_share - share
-                tariffs = self._assign(span, (end - start) * part, block.energies.times(part)).tariffs
-                # Its energies were counted when they came.
-                self._tally = self._tally.plus(Tally(tariffs=tariffs))
+            self._assign_block(block, offset_seconds)
         self._pending = Pending()
 
-    def _assign(self, span: Span, seconds: float, energies: Energies) -> Tally:
-        """Give energies to their day, and return them with what they cost."""
-        tally = Tally(energies=energies, tariffs=span.rates.counts(energies))
-        self._days = self._days.counting(span.day, seconds, tally, self._calendar)
-        return tally
+    def _assign_block(self, block: Block, offset_seconds: float) -> None:
+        """Give energies, counted already, to the days and prices of their time; what they cost is counted here."""
+        start, end = block.start_seconds + offset_seconds, block.end_seconds + offset_seconds
+        for span, share, next_share in self._schedule.pieces(start, end):
+            part = next_share - share
+            energies = block.energies.times(part) if part < 1.0 else block.energies
+            tariffs = span.rates.counts(energies)
+            self._tally = self._tally.plus(Tally(tariffs=tariffs))
+            tally = Tally(energies=energies, tariffs=tariffs)
+            self._days = self._days.counting(span.day, (end - start) * part, tally, self._calendar)
 
     def _start_after_boot(self) -> None:
         self._last = None

@@ -1,4 +1,4 @@
-"""The four power values of one moment, and the straight line between two moments."""
+"""The four power values of one moment."""
 
 import math
 from dataclasses import dataclass
@@ -39,27 +39,6 @@ class Sample:
         if production is None or feed_in is None or discharge is None:
             return None
         return production, feed_in, discharge
-
-    def towards(self, end: "Sample", share: float) -> "Sample":
-        """Return the sample on the straight line to another one: this one at 0, the other at 1."""
-        if share in (0.0, 1.0):
-            return end if share else self
-        return Sample(
-            monotonic_seconds=between(self.monotonic_seconds, end.monotonic_seconds, share),
-            production_watts=_between(self.production_watts, end.production_watts, share),
-            consumption_watts=_between(self.consumption_watts, end.consumption_watts, share),
-            grid_feed_in_watts=_between(self.grid_feed_in_watts, end.grid_feed_in_watts, share),
-            discharge_watts=_between(self.discharge_watts, end.discharge_watts, share),
-        )
-
-
-def between(begin: float, end: float, share: float) -> float:
-    """Return the value on the straight line from begin (0) to end (1)."""
-    return begin + (end - begin) * share
-
-
-def _between(begin: float | None, end: float | None, share: float) -> float | None:
-    return None if begin is None or end is None else between(begin, end, share)
 
 
 def _finite(watts: float | None) -> float | None:

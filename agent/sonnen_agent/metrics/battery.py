@@ -9,6 +9,7 @@ from itertools import chain
 
 from prometheus_client.core import Metric
 
+from sonnen_agent.metrics.energy import ENERGY
 from sonnen_agent.metrics.family import Labelled, Row, build, single
 from sonnen_agent.reading import Inverter, Meter, Pack, Phases, Reading, Status, System
 from sonnen_agent.snapshot import Snapshot
@@ -24,7 +25,8 @@ def battery_families(snapshots: Iterable[Snapshot], *, with_instance: bool = Fal
     )
     readings = tuple((snapshot.reading, labels) for snapshot, labels in sources if snapshot.reading is not None)
     systems = tuple((system, labels) for snapshot, labels in sources if (system := _states_of(snapshot)) is not None)
-    return chain(build(HEALTH, sources), build(STATES, systems), build(MEASURED, readings))
+    energies = tuple((snapshot.energy, labels) for snapshot, labels in sources if snapshot.energy is not None)
+    return chain(build(HEALTH, sources), build(STATES, systems), build(MEASURED, readings), build(ENERGY, energies))
 
 
 def _states_of(snapshot: Snapshot) -> System | None:

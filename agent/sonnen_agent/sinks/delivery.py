@@ -2,11 +2,13 @@
 
 import logging
 import time
+from dataclasses import replace
 
 from sonnen_agent.errors import PushError
 from sonnen_agent.metrics.groups import Grouping, GroupKey
 from sonnen_agent.sinks.mailbox import Mailbox
 from sonnen_agent.sinks.pushgateway import Pushgateway, delete_groups
+from sonnen_agent.sinks.recovery import Recovery
 from sonnen_agent.snapshot import AgentReport, Snapshot
 
 _log = logging.getLogger(__name__)
@@ -17,11 +19,12 @@ _AWAY = ("timeout", "refused", "closed", "http_error")
 class Delivery:
     """From a mailbox to a gateway, until the mailbox closes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one wire per argument
         self,
         gateway: Pushgateway,
         mailbox: Mailbox[Snapshot | AgentReport],
         grouping: Grouping,
+        recovery: Recovery,
         *,
         interval_seconds: float,
         delete_on_stop: tuple[GroupKey, ...],
@@ -29,8 +32,12 @@ class Delivery:
         self._gateway = gateway
         self._mailbox = mailbox
         self._grouping = grouping
+        self._recovery = recovery
         self._interval_seconds = interval_seconds
         self._delete_on_stop = delete_on_stop
+        self._leave_counters = False
+        self._latest: dict[GroupKey, Snapshot] = {}
+        """What was last pushed of each battery."""
         self._failing: dict[str, str] = {}
         """Why, by group, as long as its pushes fail."""
         self._lost = 0
@@ -40,8 +47,15 @@ class Delivery:
         """Deliver until the mailbox closes, then remove the groups that shall not outlive the agent."""
         while (item := self._mailbox.take()) is not None:
             self._deliver(item)
-        delete_groups(self._gateway, self._delete_on_stop)
+        leave = self._latest if self._leave_counters else {}
+        delete_groups(self._gateway, (key for key in self._delete_on_stop if key not in leave))
+        for snapshot in leave.values() if self._delete_on_stop else ():
+            self._deliver(replace(snapshot, reading=None, states=None, endpoints={}))
         self._gateway.close()
+
+    def leave_counters(self) -> None:
+        """At the end, leave the counters with the gateway: nobody else has them."""
+        self._leave_counters = True
 
     def _deliver(self, item: Snapshot | AgentReport) -> None:
         if isinstance(item, Snapshot) and not item.is_current(time.monotonic(), self._interval_seconds):
@@ -49,11 +63,15 @@ class Delivery:
         key, page = self._grouping.page(item)
         group = f"{key.job}/{key.instance}"
         try:
+            if isinstance(item, Snapshot) and not self._recovery.ready(item, key):
+                return  # the next one has the counters
             self._gateway.push(key, page)
         except PushError as error:
             self._tell_failure(group, error)
-        else:
-            self._tell_success(group)
+            return
+        if isinstance(item, Snapshot):
+            self._latest[key] = item
+        self._tell_success(group)
 
     def _tell_failure(self, group: str, error: PushError) -> None:
         state = "away" if error.outcome in _AWAY else error.outcome

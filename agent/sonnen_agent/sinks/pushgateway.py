@@ -16,11 +16,14 @@ from urllib.parse import urlsplit
 from sonnen_agent.errors import ExchangeError, Outcome, PushError
 from sonnen_agent.metrics.exposition import CONTENT_TYPE
 from sonnen_agent.metrics.groups import GroupKey
+from sonnen_agent.sinks.held import HeldGroup, held_group
 from sonnen_agent.transport import Answer, Connection
 from sonnen_agent.version import agent_version
 
 SINK = "pushgateway"
 _ANSWER_LIMIT_BYTES = 64 * 1024
+_ALL_GROUPS_LIMIT_BYTES = 64 * 1024 * 1024
+"""A gateway tells of all its groups or of none; a thousand of them are some 30 MB, once at a start."""
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 """What a path can hold as it is; a gateway cleans away dots, slashes and nothings (EDGE 1.1)."""
 
@@ -73,7 +76,7 @@ class Pushgateway:
         begin = time.monotonic()
         outcome: Outcome = "ok"
         try:
-            self._request("PUT", key, headers, page)
+            self._request("PUT", group_path(key), headers, page)
         except PushError as error:
             outcome = error.outcome
             raise
@@ -82,22 +85,36 @@ class Pushgateway:
 
     def delete(self, key: GroupKey) -> None:
         """Remove a group, or raise PushError; one that is not there is fine."""
-        self._request("DELETE", key, {}, None)
+        self._request("DELETE", group_path(key), {}, None)
+
+    def fetch(self, key: GroupKey) -> HeldGroup | None:
+        """Return what the gateway holds of a group, None when it holds nothing; PushError when it cannot tell."""
+        answer = self._request("GET", "/api/v1/metrics", {}, None, body_limit=_ALL_GROUPS_LIMIT_BYTES)
+        try:
+            return held_group(answer.body, key)
+        except ValueError as error:
+            raise PushError("invalid", f"{self._access.url}: /api/v1/metrics is no Pushgateway's: {error}") from error
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
-    def _request(self, method: str, key: GroupKey, headers: dict[str, str], body: bytes | None) -> None:
-        path = self._prefix + group_path(key)
+    def _request(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        body_limit: int = _ANSWER_LIMIT_BYTES,
+    ) -> Answer:
         try:
             answer = self._connection.request(
                 method,
-                path,
+                self._prefix + path,
                 headers={**self._access.headers(), **headers},
                 body=body,
                 timeout_seconds=self._timeout_seconds,
-                body_limit=_ANSWER_LIMIT_BYTES,
+                body_limit=body_limit,
             )
             _check(answer)
         except ExchangeError as error:
@@ -108,6 +125,7 @@ class Pushgateway:
                 else ""
             )
             raise PushError(error.outcome, f"{self._access.url}: {error}{hint}") from error
+        return answer
 
 
 def group_path(key: GroupKey) -> str:

@@ -1,0 +1,110 @@
+"""The sinks of a config, each with its threads and its way to stop."""
+
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from sonnen_agent.account import Account
+from sonnen_agent.commands.wiring import Parts
+from sonnen_agent.config.model import PullConfig, PushgatewayConfig
+from sonnen_agent.scheduler import Threads
+from sonnen_agent.sinks.delivery import Delivery
+from sonnen_agent.sinks.mailbox import Mailbox
+from sonnen_agent.sinks.pushgateway import Access, Pushgateway
+from sonnen_agent.sinks.recovery import Recovery
+from sonnen_agent.snapshot import AgentReport, Snapshot
+
+_log = logging.getLogger(__name__)
+
+
+class Outlet(Protocol):
+    """A way out for what the agent knows; nothing here ever waits for a network."""
+
+    def start(self, threads: Threads) -> None:
+        """Begin to deliver."""
+
+    def put(self, item: Snapshot | AgentReport) -> None:
+        """Hand over what a beat has brought."""
+
+    def close(self, *, counters_saved: bool) -> None:
+        """Begin to stop; the counters are to be left with the receiver where they could not be saved here."""
+
+
+def outlets(parts: Parts, accounts: Mapping[str, Account], *, timeout_seconds: float) -> tuple[Outlet, ...]:
+    """Return the outlets that the config asks for, or raise StartError."""
+    config = parts.config
+    found: list[Outlet] = []
+    if config.pull is not None:
+        found.append(PullOutlet(config.pull, parts))
+    if config.pushgateway is not None:
+        found.append(GatewayOutlet(config.pushgateway, parts, accounts, timeout_seconds=timeout_seconds))
+    return tuple(found)
+
+
+class GatewayOutlet:
+    """The Pushgateway: a mailbox, and a thread that empties it."""
+
+    def __init__(
+        self,
+        config: PushgatewayConfig,
+        parts: Parts,
+        accounts: Mapping[str, Account],
+        *,
+        timeout_seconds: float,
+    ) -> None:
+        self._mailbox: Mailbox[Snapshot | AgentReport] = Mailbox()
+        access = Access(
+            url=config.url,
+            username=config.username,
+            password=config.password.reveal() if config.password is not None else None,
+            bearer_token=config.bearer_token.reveal() if config.bearer_token is not None else None,
+            ca_file=str(config.ca_file) if config.ca_file is not None else None,
+            compress=config.compression == "gzip",
+        )
+        gateway = Pushgateway(access, timeout_seconds=timeout_seconds, record=parts.telemetry.record_send)
+        keys = (*map(parts.grouping.battery_key, parts.names), parts.grouping.agent_key(parts.report().host))
+        self._delivery = Delivery(
+            gateway,
+            self._mailbox,
+            parts.grouping,
+            Recovery(gateway, accounts),
+            interval_seconds=parts.config.interval_seconds,
+            delete_on_stop=keys if config.on_stop == "delete" else (),
+        )
+
+    def start(self, threads: Threads) -> None:
+        """Start the thread."""
+        threads.start("pushgateway", self._delivery.run)
+
+    def put(self, item: Snapshot | AgentReport) -> None:
+        """Leave it in the mailbox, in the place of an older one."""
+        self._mailbox.put(item.battery if isinstance(item, Snapshot) else None, item)
+
+    def close(self, *, counters_saved: bool) -> None:
+        """Let the thread delete the groups and end."""
+        if not counters_saved:
+            self._delivery.leave_counters()
+        self._mailbox.close()
+
+
+class PullOutlet:
+    """The pull page, which listens from the start, so that a port in use is known at once."""
+
+    def __init__(self, config: PullConfig, parts: Parts) -> None:
+        # Only who serves a page needs the server's modules in memory.
+        from sonnen_agent.sinks.pull import PullPage, PullServer  # noqa: PLC0415
+
+        self._page = PullPage(parts.names, parts.report, parts.grouping, parts.config.interval_seconds)
+        self._server = PullServer(self._page, config.host, config.port)
+
+    def start(self, threads: Threads) -> None:
+        """Do nothing: the server has threads of its own."""
+
+    def put(self, item: Snapshot | AgentReport) -> None:
+        """Replace what is shown of a battery; the agent's own numbers are taken when they are asked for."""
+        if isinstance(item, Snapshot):
+            self._page.put(item)
+
+    def close(self, *, counters_saved: bool) -> None:  # noqa: ARG002 - a page leaves nothing behind
+        """Stop listening."""
+        self._server.close()

@@ -1,0 +1,39 @@
+"""Brings the counters home from the gateway, before the first push would replace them there.
+
+A new SD card, a lost file or a kill leaves the newest counters with the gateway: our own group as
+we pushed it last.
+"""
+
+import logging
+from collections.abc import Mapping
+
+from sonnen_agent.account import Account
+from sonnen_agent.metrics.energy import recovered_counters
+from sonnen_agent.metrics.groups import GroupKey
+from sonnen_agent.sinks.pushgateway import Pushgateway
+from sonnen_agent.snapshot import Snapshot
+
+_log = logging.getLogger(__name__)
+
+
+class Recovery:
+    """Settles the accounts that do not know yet what was counted before."""
+
+    def __init__(self, gateway: Pushgateway, accounts: Mapping[str, Account]) -> None:
+        """`accounts` by battery."""
+        self._gateway = gateway
+        self._accounts = accounts
+
+    def ready(self, snapshot: Snapshot, key: GroupKey) -> bool:
+        """Return whether a snapshot may replace its group; PushError when the gateway cannot be asked.
+
+        One without the counters may not: they would be lost there, for the next start and for Prometheus.
+        """
+        account = self._accounts.get(snapshot.battery)
+        if account is not None and not account.settled:
+            held = self._gateway.fetch(key)
+            recovered = recovered_counters(held.samples, held.pushed_unix_seconds) if held is not None else None
+            account.settle(recovered)
+            if recovered is not None:
+                _log.info("%s: counting goes on from the counters on the gateway", snapshot.battery)
+        return account is None or snapshot.energy is not None

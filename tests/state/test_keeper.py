@@ -1,0 +1,154 @@
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sonnen_agent.account import Account
+from sonnen_agent.energy import EnergyMeter
+from sonnen_agent.errors import StartError
+from sonnen_agent.reading import Reading, Status
+from sonnen_agent.state.keeper import Keeper, Kept, peek
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC).timestamp()
+BUYING = Status(production_watts=0, consumption_watts=3_600, grid_feed_in_watts=-3_600, discharge_watts=0)
+
+
+def account(kept: Kept | None = None) -> Account:
+    state = kept.meters.get("home") if kept is not None else None
+    meter = EnergyMeter(zone=UTC, state=state, same_boot=kept is not None and kept.same_boot)
+    return Account(meter, lambda: NOON, settled=True)
+
+
+def buy(account: Account, start: float, seconds: int) -> None:
+    """Count as many watt-hours as seconds."""
+    for moment in (start, start + seconds):
+        account.count(
+            Reading(status=BUYING, generation="v2", unix_seconds=moment, monotonic_seconds=moment - NOON), moment - NOON
+        )
+
+
+def bought(account: Account) -> float:
+    totals = account.totals()
+    assert totals is not None
+    return totals.grid_import_watt_hours or 0.0
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[Keeper]:
+    with closing(Keeper(tmp_path)) as keeper:
+        yield keeper
+
+
+def test_counters_go_on_after_a_restart(tmp_path: Path) -> None:
+    with closing(Keeper(tmp_path)) as keeper:
+        first = account()
+        keeper.keep({"home": first}, keeper.load())
+        buy(first, NOON, 50)
+        keeper.save(clean=True)
+    with closing(Keeper(tmp_path)) as keeper:
+        kept = keeper.load()
+
+        assert kept is not None
+        assert kept.clean
+        assert bought(account(kept)) == pytest.approx(50)
+
+
+def test_only_a_clean_stop_leaves_a_clean_checkpoint(tmp_path: Path) -> None:
+    with closing(Keeper(tmp_path)) as keeper:
+        keeper.keep({"home": account()}, keeper.load())
+        keeper.save(clean=True)
+    with closing(Keeper(tmp_path)) as keeper:
+        kept = keeper.load()
+        assert kept is not None
+        assert kept.clean
+        keeper.keep({"home": account(kept)}, kept)
+    # A kill right here must not leave the old promise.
+    kept = peek(tmp_path)
+    assert kept is not None
+    assert not kept.clean
+
+
+def test_a_battery_that_left_the_config_finds_its_counters_when_it_returns(tmp_path: Path) -> None:
+    with closing(Keeper(tmp_path)) as keeper:
+        first = account()
+        keeper.keep({"home": first}, None)
+        buy(first, NOON, 50)
+        keeper.save(clean=True)
+    with closing(Keeper(tmp_path)) as keeper:
+        keeper.keep({"other": account()}, keeper.load())
+        keeper.save(clean=True)
+    kept = peek(tmp_path)
+
+    assert bought(account(kept)) == pytest.approx(50)
+
+
+@pytest.mark.usefixtures("keeper")
+def test_the_second_agent_on_a_directory_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=rf"in use by another sonnen-agent \(process {os.getpid()}\); stop that one"):
+        Keeper(tmp_path)
+
+
+def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
+    holder = (
+        "import sys; from pathlib import Path; from sonnen_agent.state.keeper import Keeper; Keeper(Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", holder, tmp_path], check=True)
+
+    with closing(Keeper(tmp_path)):
+        pass
+
+
+def test_a_disk_that_fails_is_told_once_and_so_is_its_return(
+    keeper: Keeper, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    first = account()
+    keeper.keep({"home": first}, None)
+    (tmp_path / "counters.writing").mkdir()
+    buy(first, NOON, 50)
+
+    assert [keeper.save(), keeper.save()] == [False, False]
+    (tmp_path / "counters.writing").rmdir()
+    assert keeper.save()
+
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "the counters cannot be saved",
+        "the counters are saved again",
+    ]
+    assert bought(account(peek(tmp_path))) == pytest.approx(50)
+
+
+def test_a_finished_day_is_one_line_of_the_ledger(keeper: Keeper, tmp_path: Path) -> None:
+    first = account()
+    keeper.keep({"home": first}, None)
+    buy(first, NOON + 12 * 3600 - 30, 50)
+    keeper.save()
+    keeper.save()
+
+    (line,) = (tmp_path / "ledger.jsonl").read_text().splitlines()
+    assert json.loads(line)["day"] == "2026-06-01"
+    assert json.loads(line)["energies"]["totals_watt_hours"]["grid_import"] == pytest.approx(30)
+
+
+def test_a_day_waits_for_a_disk_that_is_full(keeper: Keeper, tmp_path: Path) -> None:
+    first = account()
+    keeper.keep({"home": first}, None)
+    (tmp_path / "ledger.jsonl").mkdir()
+    buy(first, NOON + 12 * 3600 - 30, 50)
+    assert not keeper.save()
+    (tmp_path / "ledger.jsonl").rmdir()
+    assert keeper.save()
+
+    assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_look_into_a_directory_that_is_not_there_finds_nothing(tmp_path: Path) -> None:
+    assert peek(tmp_path / "nowhere") is None
+    assert not (tmp_path / "nowhere").exists()
