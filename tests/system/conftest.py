@@ -4,11 +4,10 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 from programs import MissingProgramError
-from servers import Agent, Prometheus, Pushgateway, Simulator
+from servers import Agent, Prometheus, Pushgateway, RunAgent, Simulator
 
 
 @pytest.hookimpl(wrapper=True)
@@ -29,12 +28,6 @@ def _without_missing_programs() -> Generator[None, object, object]:
         if "CI" in os.environ:
             raise
         pytest.skip(str(error))
-
-
-class RunAgent(Protocol):
-    """Starts an agent with this config; several of them, if need be, by different names."""
-
-    def __call__(self, config: str, *, name: str = "config") -> Agent: ...
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from programs import HOST, Program, ServerError, find_program, free_port, wait_until
 
@@ -232,6 +232,12 @@ class Agent(Program):
             log_file=config_file.with_name(f"agent-{config_file.stem}.log"),
             environment={"STATE_DIRECTORY": str(state), **(environment or {})},
         )
+
+
+class RunAgent(Protocol):
+    """Starts an agent with this config; several of them, if need be, by different names."""
+
+    def __call__(self, config: str, *, name: str = "config") -> Agent: ...
 
 
 def _assets(program: Path, name: str) -> list[str]:

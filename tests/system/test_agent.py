@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RunAgent
 from programs import wait_until
-from servers import Labels, Prometheus, Pushgateway, Simulator
+from servers import Labels, Prometheus, Pushgateway, RunAgent, Simulator
 
 pytestmark = pytest.mark.system
 

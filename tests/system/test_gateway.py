@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 import trustme
-from conftest import RunAgent
 from programs import find_program, free_port, wait_until
-from servers import Agent, Pushgateway, Simulator
+from servers import Agent, Pushgateway, RunAgent, Simulator
 
 pytestmark = pytest.mark.system
 
