@@ -1,6 +1,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields, is_dataclass
+from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,16 @@ import trustme
 import yaml
 
 from sonnen_agent.config.load import load_config
-from sonnen_agent.config.model import BatteryConfig, Config, PullConfig, PushgatewayConfig, Secret
+from sonnen_agent.config.model import (
+    BatteryConfig,
+    Config,
+    PullConfig,
+    PushgatewayConfig,
+    RemoteWriteConfig,
+    Secret,
+)
+from sonnen_agent.config.zone import zone_named
+from sonnen_agent.energy import TariffPeriod, Tariffs
 from sonnen_agent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -390,7 +400,9 @@ def test_two_batteries_of_one_name_are_refused(problems: Problems) -> None:
 
 def test_a_config_without_a_sink_is_refused(problems: Problems) -> None:
     (problem,) = problems(BATTERIES)
-    assert problem == f"pushgateway: is missing, and so is pull: say where the readings go; {SMALLEST}"
+    assert (
+        problem == f"pushgateway: is missing, and so are remote_write and pull: say where the readings go; {SMALLEST}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -402,7 +414,7 @@ def test_a_config_without_a_sink_is_refused(problems: Problems) -> None:
         ("compression: false", "compression: should be gzip or none, got False"),
         ("job: 7", "job: should be text, got 7; put it into quotes"),
         ("job: ''", "job: should be printable text, got ''"),
-        ("onstop: keep", "onstop: unknown key; did you mean 'on_stop'? known here are url, job, "),
+        ("onstop: keep", "onstop: unknown key; did you mean 'on_stop'? known here are url, username, "),
         ("username: pi", "password_file: is missing; a user name and a password file go together"),
         ("password_file: good", "username: is missing; a user name and a password file go together"),
         ("username: 7, password_file: good", "username: should be text, got 7; put it into quotes"),
@@ -544,6 +556,7 @@ def test_a_loaded_config_does_not_show_its_secrets(load: Load, tmp_path: Path) -
 
 # A key that is switched off in the default config has no space behind its "#"; a sentence has one.
 SWITCHED_OFF = re.compile(r"^( *)#(?=\S)", re.MULTILINE)
+RECEIVERS = ("pushgateway", "remote-write")
 LOGINS = pytest.mark.parametrize("other_login", [("bearer_token_file",), ("username", "password_file")])
 
 
@@ -553,9 +566,10 @@ def switched_on(*without: str) -> str:
 
 
 def add_files_of_default_config(folder: Path) -> None:
-    for name in ("home.token", "pushgateway.password", "pushgateway.token"):
+    for name in ("home.token", *(f"{who}.{what}" for who in RECEIVERS for what in ("password", "token"))):
         secret_file(folder / name)
-    trustme.CA().cert_pem.write_to_path(folder / "gateway-ca.pem")
+    for name in ("gateway-ca.pem", "remote-write-ca.pem"):
+        trustme.CA().cert_pem.write_to_path(folder / name)
 
 
 def mappings(value: object, path: str = "") -> Iterator[tuple[str, dict[str, object]]]:
@@ -640,3 +654,131 @@ def test_every_key_of_the_default_config_has_its_sentence_above_it() -> None:
     for above, line in pairwise(lines):
         if re.match(r" *#?(- )?\w+:", line):
             assert re.match(r" *# \w", above), line
+
+
+TARIFFS = """\
+batteries: [{name: home, url: "http://192.168.1.20"}]
+pushgateway: {url: "http://gateway.example:9091"}
+tariffs:
+"""
+
+
+def test_tariffs_are_read_with_their_times(load: Load) -> None:
+    config = load(
+        TARIFFS + '  {currency: EUR, import: [{name: night, price: 0.22, from: "22:00", to: "06:00"}, '
+        "{name: day, price: 0.31}], export: [{name: feed_in, price: 0}]}\n"
+    )
+    assert config.tariffs == Tariffs(
+        currency="EUR",
+        import_periods=(
+            TariffPeriod(name="night", price_per_kilowatt_hour=0.22, start=time(22), end=time(6)),
+            TariffPeriod(name="day", price_per_kilowatt_hour=0.31),
+        ),
+        export_periods=(TariffPeriod(name="feed_in", price_per_kilowatt_hour=0),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "{currency: EUR, import: [{name: night, price: 0.2, from: 22:00, to: '06:00'}]}",
+            'tariffs.import[0].from: should be a local time in quotes, such as "22:00", got 1320',
+        ),
+        (
+            "{currency: EUR, import: [{name: night, price: 0.2, from: '25:00', to: '06:00'}]}",
+            "tariffs.import[0].from: should be a local time in quotes, such as \"22:00\", got '25:00'",
+        ),
+        (
+            "{currency: EUR, import: [{name: night, price: -1}]}",
+            "tariffs.import[0].price: should be a number from 0 to 1000, got -1",
+        ),
+        (
+            "{currency: EUR, import: [{name: night}]}",
+            "tariffs.import[0].price: is missing; write for example price: 0.31",
+        ),
+        ("{import: [{name: day, price: 1}]}", "tariffs.currency: is missing; write for example currency: EUR"),
+        (
+            "{currency: EUR, import: [{name: day, price: 1}, {name: night, price: 2, from: '22:00', to: '06:00'}]}",
+            "tariffs.import[0]: has no from and to, but others follow, which would never count; make it the last",
+        ),
+        (
+            "{currency: EUR, import: [{name: night, price: 2, from: '22:00', to: '06:00'}]}",
+            "tariffs.import: has no price from 06:00 on; add a last period without from and to",
+        ),
+        (
+            "{currency: EUR}",
+            "tariffs.import: is missing, and so is export: give at least one of them a name and a price",
+        ),
+        (
+            "{currency: EUR, imports: []}",
+            "tariffs.imports: unknown key; did you mean 'import'? known here are currency, import, export",
+        ),
+    ],
+)
+def test_a_bad_tariff_is_named_with_the_fix(problems: Problems, text: str, problem: str) -> None:
+    assert problem in problems(TARIFFS + f"  {text}\n")
+
+
+def test_a_zone_that_does_not_exist_is_named_with_the_nearest(problems: Problems) -> None:
+    (problem,) = problems("timezone: Europe/Berln\n" + TARIFFS.removesuffix("tariffs:\n"))
+    assert problem == (
+        "timezone: no such time zone, got 'Europe/Berln'; did you mean 'Europe/Berlin'? write for example Europe/Berlin"
+    )
+
+
+def test_a_zone_without_a_name_is_that_of_the_machine(tmp_path: Path) -> None:
+    berlin = Path("/usr/share/zoneinfo/Europe/Berlin")
+    if not berlin.exists():
+        pytest.skip("no zone data on this machine")
+    (tmp_path / "localtime").symlink_to(berlin)
+
+    zone = zone_named(None, tmp_path / "localtime")
+
+    assert datetime(2026, 7, 1, tzinfo=zone).utcoffset() == timedelta(hours=2)
+    assert datetime(2026, 1, 1, tzinfo=zone).utcoffset() == timedelta(hours=1)
+    assert zone_named(None, tmp_path / "nothing") is UTC
+
+
+def test_the_state_directory_is_systemds_unless_the_config_names_one(tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text(TARIFFS.removesuffix("tariffs:\n"))
+    assert load_config(file, None, Path("/var/lib/private/x")).state_directory == Path("/var/lib/private/x")
+    assert load_config(file, None).state_directory == Path("/var/lib/sonnen-agent")
+    file.write_text(TARIFFS.replace("tariffs:", "state_directory: kept"))
+    assert load_config(file, None, Path("/var/lib/private/x")).state_directory == tmp_path / "kept"
+
+
+def test_remote_write_is_read_with_what_it_takes(load: Load, tmp_path: Path) -> None:
+    secret_file(tmp_path / "rw.password")
+    config = load(
+        "batteries: [{name: home, url: 'http://192.168.1.20'}]\n"
+        "remote_write: {url: 'https://mimir.example/api/v1/push', username: pi, password_file: rw.password,\n"
+        "  headers: {X-Scope-OrgID: home}, external_labels: {site: home}, spool_max_bytes: 1048576}\n"
+    )
+    assert config.remote_write == RemoteWriteConfig(
+        url="https://mimir.example/api/v1/push",
+        username="pi",
+        password=Secret("hunter2"),
+        headers={"X-Scope-OrgID": "home"},
+        external_labels={"site": "home"},
+        spool_max_bytes=1048576,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("headers: {Authorization: x}", "remote_write.headers.Authorization: is a header that the agent sets itself"),
+        ("headers: {'a b': x}", "remote_write.headers.a b: is no header name; use letters, digits and dashes"),
+        ("external_labels: {job: x}", "remote_write.external_labels.job: is a label that the agent sets itself"),
+        ("external_labels: {sink: x}", "remote_write.external_labels.sink: is a label that the agent sets itself"),
+        ("spool_max_bytes: 5", "remote_write.spool_max_bytes: should be a number from 1048576 to 1099511627776, got 5"),
+    ],
+)
+def test_bad_remote_write_is_named_with_the_fix(problems: Problems, text: str, problem: str) -> None:
+    (found,) = problems(
+        "batteries: [{name: home, url: 'http://192.168.1.20'}]\n"
+        f"remote_write: {{url: 'http://prometheus.example/api/v1/write', {text}}}\n"
+    )
+    assert found.startswith(problem)

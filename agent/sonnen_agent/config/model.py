@@ -9,6 +9,7 @@ from sonnen_agent.energy import Tariffs
 
 DEFAULT_JOB = "sonnen"
 DEFAULT_INTERVAL_SECONDS = 5.0
+DEFAULT_SPOOL_MAX_BYTES = 256 * 1024 * 1024
 DEFAULT_STATE_DIRECTORY = Path("/var/lib/sonnen-agent")
 
 
@@ -35,17 +36,34 @@ class BatteryConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PushgatewayConfig:
-    """Where groups are pushed to."""
+class ReceiverConfig:
+    """Where something is sent to, and how to be let in."""
 
     url: str
-    job: str = DEFAULT_JOB
     username: str | None = None
     password: Secret | None = None
     bearer_token: Secret | None = None
     ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushgatewayConfig(ReceiverConfig):
+    """Where groups are pushed to."""
+
+    job: str = DEFAULT_JOB
     on_stop: Literal["delete", "keep"] = "delete"
     compression: Literal["gzip", "none"] = "gzip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteWriteConfig(ReceiverConfig):
+    """Where every sample is written to, with its timestamp."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    external_labels: Mapping[str, str] = field(default_factory=dict)
+    """On every series."""
+    spool_max_bytes: int = DEFAULT_SPOOL_MAX_BYTES
+    """What an outage may take on disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +85,7 @@ class Config:
     state_directory: Path = DEFAULT_STATE_DIRECTORY
     tariffs: Tariffs | None = None
     pushgateway: PushgatewayConfig | None = None
+    remote_write: RemoteWriteConfig | None = None
     pull: PullConfig | None = None
 
     @property

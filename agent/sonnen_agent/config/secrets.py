@@ -41,6 +41,12 @@ def read_secret(section: Section, key: str, folder: Path, credential: Path | Non
     return _read(section, key, path)
 
 
+def credential(folder: Path | None, name: str) -> Path | None:
+    """Return where systemd puts a credential of this name, None where it cannot."""
+    # A credential's name is a file name; a battery called a/b has to name its file itself.
+    return folder / name if folder is not None and "/" not in name else None
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
