@@ -36,6 +36,20 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolState:
+    """What waits in a sink for the link to come back, and what was lost."""
+
+    samples: int = 0
+    bytes: int = 0
+    oldest_timestamp_seconds: float | None = None
+    """Unix time; None when nothing waits, or while the clock is unknown."""
+    dropped_samples: int = 0
+    """Lost since the start to the spool's bound, a full disk or damage, or because nobody knows when they were."""
+    rejected_samples: int = 0
+    """Lost since the start because the receiver refuses them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentReport:
     """The agent about itself."""
 
@@ -46,3 +60,5 @@ class AgentReport:
     python_version: str
     start_unix_seconds: float
     counts: Counts
+    spools: Mapping[str, SpoolState] = field(default_factory=dict)
+    """By sink."""

@@ -9,11 +9,12 @@ import pytest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from sonnen_agent.energy import FLOWS, EnergyTotals, Price
 from sonnen_agent.metrics.agent import agent_families
 from sonnen_agent.metrics.battery import battery_families
 from sonnen_agent.metrics.exposition import render
 from sonnen_agent.reading import Configuration, Inverter, Meter, Pack, Reading, Status, System
-from sonnen_agent.snapshot import AgentReport, Snapshot
+from sonnen_agent.snapshot import AgentReport, Snapshot, SpoolState
 from sonnen_agent.telemetry import Counts, Tally
 
 GOLDEN = Path(__file__).with_name("golden.txt")
@@ -117,6 +118,27 @@ SNAPSHOT = Snapshot(
         "configurations": False,
     },
     last_reading_unix_seconds=1718877600.5,
+    energy=EnergyTotals(
+        production_watt_hours=40_000.5,
+        consumption_watt_hours=30_000.25,
+        grid_import_watt_hours=5_000,
+        grid_export_watt_hours=12_000,
+        battery_charge_watt_hours=9_000,
+        battery_discharge_watt_hours=8_000,
+        flows_watt_hours={flow: 1000.5 * number for number, flow in enumerate(FLOWS, start=1)},
+        observed_seconds=86_395.75,
+        today_watt_hours={flow: 10.5 * number for number, flow in enumerate(FLOWS, start=1)},
+        yesterday_watt_hours={flow: 100.5 * number for number, flow in enumerate(FLOWS, start=1)},
+        tariff_import_watt_hours={"night": 2_000, "day": 3_000},
+        tariff_export_watt_hours={"feed_in": 12_000},
+        cost={"EUR": 1.37},
+        revenue={"EUR": 0.96},
+        prices=(
+            Price(tariff="night", direction="import", currency="EUR", per_kilowatt_hour=0.22),
+            Price(tariff="day", direction="import", currency="EUR", per_kilowatt_hour=0.31),
+            Price(tariff="feed_in", direction="export", currency="EUR", per_kilowatt_hour=0.08),
+        ),
+    ),
     taken_monotonic_seconds=5000.5,
 )
 REPORT = AgentReport(
@@ -137,13 +159,18 @@ REPORT = AgentReport(
         sent_bytes={"pushgateway": 2_000_001},
         missed_beats={"home": 0, 'Kü"che': 5},
     ),
+    spools={
+        "remote_write": SpoolState(
+            samples=1200,
+            bytes=65_536,
+            oldest_timestamp_seconds=1718870100.5,
+            dropped_samples=7,
+            rejected_samples=2,
+        )
+    },
 )
 
-LATER = {
-    *("sonnen_agent_spool_samples", "sonnen_agent_spool_bytes", "sonnen_agent_spool_oldest_timestamp_seconds"),
-    "sonnen_agent_spool_dropped_samples_total",
-}
-"""Of features that are still to come, next to everything under the heading of the energy counters."""
+BEYOND_THE_CONTRACT = {"sonnen_agent_spool_rejected_samples_total"}
 
 
 def families() -> list[Metric]:
@@ -193,18 +220,18 @@ def test_a_full_snapshot_and_report_look_like_the_golden_file() -> None:
 
 
 def test_the_golden_file_shows_every_metric_of_the_contract() -> None:
-    now = {row.name for heading, row in contract() if not heading.startswith("Energy")} - LATER
-    assert len(now) > 50
-    assert now - golden_rows().keys() == set()
+    promised = contract_rows().keys()
+    assert len(promised) > 70
+    assert promised - golden_rows().keys() == set()
 
 
 def test_the_golden_file_shows_no_metric_without_a_contract() -> None:
-    assert golden_rows().keys() - contract_rows().keys() == set()
+    assert golden_rows().keys() - contract_rows().keys() == BEYOND_THE_CONTRACT
 
 
 def test_types_and_labels_are_those_of_the_contract() -> None:
     promised = contract_rows()
-    shown = golden_rows()
+    shown = {name: row for name, row in golden_rows().items() if name not in BEYOND_THE_CONTRACT}
     assert shown == {name: promised[name] for name in shown}
 
 

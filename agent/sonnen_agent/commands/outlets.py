@@ -12,7 +12,7 @@ from sonnen_agent.sinks.delivery import Delivery
 from sonnen_agent.sinks.mailbox import Mailbox
 from sonnen_agent.sinks.pushgateway import Access, Pushgateway
 from sonnen_agent.sinks.recovery import Recovery
-from sonnen_agent.snapshot import AgentReport, Snapshot
+from sonnen_agent.snapshot import AgentReport, Snapshot, SpoolState
 
 _log = logging.getLogger(__name__)
 
@@ -20,11 +20,17 @@ _log = logging.getLogger(__name__)
 class Outlet(Protocol):
     """A way out for what the agent knows; nothing here ever waits for a network."""
 
+    name: str
+    """The `sink` label."""
+
     def start(self, threads: Threads) -> None:
         """Begin to deliver."""
 
     def put(self, item: Snapshot | AgentReport) -> None:
         """Hand over what a beat has brought."""
+
+    def spool(self) -> SpoolState | None:
+        """Return what waits for the link to come back, None where nothing ever waits."""
 
     def close(self, *, counters_saved: bool) -> None:
         """Begin to stop; the counters are to be left with the receiver where they could not be saved here."""
@@ -43,6 +49,8 @@ def outlets(parts: Parts, accounts: Mapping[str, Account], *, timeout_seconds: f
 
 class GatewayOutlet:
     """The Pushgateway: a mailbox, and a thread that empties it."""
+
+    name = "pushgateway"
 
     def __init__(
         self,
@@ -80,6 +88,9 @@ class GatewayOutlet:
         """Leave it in the mailbox, in the place of an older one."""
         self._mailbox.put(item.battery if isinstance(item, Snapshot) else None, item)
 
+    def spool(self) -> None:
+        """Return nothing: a gateway takes no timestamps, so what is late is worth nothing there."""
+
     def close(self, *, counters_saved: bool) -> None:
         """Let the thread delete the groups and end."""
         if not counters_saved:
@@ -89,6 +100,8 @@ class GatewayOutlet:
 
 class PullOutlet:
     """The pull page, which listens from the start, so that a port in use is known at once."""
+
+    name = "pull"
 
     def __init__(self, config: PullConfig, parts: Parts) -> None:
         # Only who serves a page needs the server's modules in memory.
@@ -104,6 +117,9 @@ class PullOutlet:
         """Replace what is shown of a battery; the agent's own numbers are taken when they are asked for."""
         if isinstance(item, Snapshot):
             self._page.put(item)
+
+    def spool(self) -> None:
+        """Return nothing: a page is always of now."""
 
     def close(self, *, counters_saved: bool) -> None:  # noqa: ARG002 - a page leaves nothing behind
         """Stop listening."""

@@ -112,7 +112,8 @@ class _Agent:
         self._hand_out(observer.observe())
 
     def _report(self) -> None:
-        self._hand_out(self._parts.report())
+        spools = {outlet.name: state for outlet in self._outlets if (state := outlet.spool()) is not None}
+        self._hand_out(self._parts.report(spools))
 
     def _hand_out(self, item: Snapshot | AgentReport) -> None:
         for outlet in self._outlets:

@@ -16,7 +16,7 @@ from sonnen_agent.config.zone import zone_named
 from sonnen_agent.energy import DEFAULT_MAX_GAP_SECONDS, EnergyMeter
 from sonnen_agent.metrics.groups import Grouping
 from sonnen_agent.observer import Observer
-from sonnen_agent.snapshot import AgentReport
+from sonnen_agent.snapshot import AgentReport, SpoolState
 from sonnen_agent.state.keeper import Kept
 from sonnen_agent.telemetry import Telemetry
 from sonnen_agent.version import agent_revision, agent_version
@@ -63,7 +63,7 @@ class Parts:
         )
         return Observer(battery.name, box, battery.labels, timeout_seconds=timeout_seconds, account=account)
 
-    def report(self) -> AgentReport:
+    def report(self, spools: Mapping[str, SpoolState] | None = None) -> AgentReport:
         """Return what the agent says of itself now."""
         return AgentReport(
             host=socket.gethostname(),
@@ -72,4 +72,5 @@ class Parts:
             python_version=platform.python_version(),
             start_unix_seconds=self._start_unix_seconds,
             counts=self.telemetry.counts(),
+            spools=spools or {},
         )

@@ -1,12 +1,12 @@
 """The agent group: what the agent counts about itself, and what the kernel says of its process."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
 from prometheus_client.core import Metric
 
-from sonnen_agent.metrics.family import Row, build, single
-from sonnen_agent.snapshot import AgentReport
+from sonnen_agent.metrics.family import Labelled, Row, build, single
+from sonnen_agent.snapshot import AgentReport, SpoolState
 from sonnen_agent.telemetry import Tally
 
 
@@ -27,6 +27,10 @@ def agent_families(report: AgentReport, process: Iterable[Metric] = ()) -> Itera
         ),
         process,
     )
+
+
+def _spools(value: Callable[[SpoolState], float | None]) -> Callable[[AgentReport], Labelled]:
+    return lambda report: (((sink,), value(spool)) for sink, spool in report.spools.items())
 
 
 _ROWS: tuple[Row[AgentReport], ...] = (
@@ -68,6 +72,38 @@ _ROWS: tuple[Row[AgentReport], ...] = (
         help="Beats of a battery that were skipped because the one before was still running.",
         labels=("battery",),
         values=lambda report: (((battery,), missed) for battery, missed in report.counts.missed_beats.items()),
+    ),
+    Row(
+        name="sonnen_agent_spool_samples",
+        help="Samples that wait for the link to come back.",
+        labels=("sink",),
+        values=_spools(lambda spool: spool.samples),
+    ),
+    Row(
+        name="sonnen_agent_spool_bytes",
+        help="Bytes on disk of the samples that wait.",
+        labels=("sink",),
+        values=_spools(lambda spool: spool.bytes),
+    ),
+    Row(
+        name="sonnen_agent_spool_oldest_timestamp_seconds",
+        help="Unix time of the oldest sample that waits.",
+        labels=("sink",),
+        values=_spools(lambda spool: spool.oldest_timestamp_seconds),
+    ),
+    Row(
+        name="sonnen_agent_spool_dropped_samples_total",
+        kind="counter",
+        help="Samples lost because the spool was full or damaged, the oldest first.",
+        labels=("sink",),
+        values=_spools(lambda spool: spool.dropped_samples),
+    ),
+    Row(
+        name="sonnen_agent_spool_rejected_samples_total",
+        kind="counter",
+        help="Samples lost because the receiver refuses them.",
+        labels=("sink",),
+        values=_spools(lambda spool: spool.rejected_samples),
     ),
 )
 
