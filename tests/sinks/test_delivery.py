@@ -7,9 +7,10 @@ from pytest_httpserver import HTTPServer
 
 from sonnen_agent.account import Account
 from sonnen_agent.metrics.groups import Grouping, GroupKey
+from sonnen_agent.sinks.access import Access
 from sonnen_agent.sinks.delivery import Delivery
 from sonnen_agent.sinks.mailbox import Mailbox
-from sonnen_agent.sinks.pushgateway import Access, Pushgateway
+from sonnen_agent.sinks.pushgateway import Pushgateway
 from sonnen_agent.sinks.recovery import Recovery
 from sonnen_agent.snapshot import AgentReport, Snapshot
 

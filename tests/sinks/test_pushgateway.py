@@ -9,7 +9,8 @@ from pytest_httpserver import HTTPServer
 
 from sonnen_agent.errors import Outcome, PushError
 from sonnen_agent.metrics.groups import GroupKey
-from sonnen_agent.sinks.pushgateway import Access, Pushgateway, group_path
+from sonnen_agent.sinks.access import Access
+from sonnen_agent.sinks.pushgateway import Pushgateway, group_path
 
 _HOME = GroupKey(job="sonnen", instance="home")
 _PAGE = b"sonnen_online 1.0\n"
@@ -27,10 +28,11 @@ def gateway(httpserver: HTTPServer, records: Records) -> Iterator[Pushgateway]:
     yield from open_gateway(Access(url=httpserver.url_for("/some/prefix/")), records)
 
 
-def open_gateway(access: Access, records: Records) -> Iterator[Pushgateway]:
+def open_gateway(access: Access, records: Records, *, compress: bool = True) -> Iterator[Pushgateway]:
     gateway = Pushgateway(
         access,
         timeout_seconds=5,
+        compress=compress,
         record=lambda sink, outcome, _, size: records.append((sink, outcome, size)),
     )
     yield gateway
@@ -56,7 +58,7 @@ def test_a_group_is_put_compressed_under_the_path_prefix(
 def test_compression_can_be_switched_off(httpserver: HTTPServer, records: Records) -> None:
     httpserver.expect_request("/metrics/job/sonnen/instance/home").respond_with_data(status=202)
 
-    for gateway in open_gateway(Access(url=httpserver.url_for(""), compress=False), records):
+    for gateway in open_gateway(Access(url=httpserver.url_for("")), records, compress=False):
         gateway.push(_HOME, _PAGE)
 
     assert httpserver.log[0][0].data == _PAGE

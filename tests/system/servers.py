@@ -223,7 +223,7 @@ class Agent(Program):
     def __init__(
         self, config_file: Path, *, program: Path | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
-        state = config_file.parent / "state"
+        state = config_file.parent / f"state-{config_file.stem}"
         state.mkdir(exist_ok=True)
         super().__init__(
             program or find_program("sonnen-agent"),

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from sonnen_agent.account import Account
+from sonnen_agent.clock import WallClock
 from sonnen_agent.commands.wiring import Parts
-from sonnen_agent.config.model import PullConfig, PushgatewayConfig
+from sonnen_agent.config.model import PullConfig, PushgatewayConfig, ReceiverConfig, RemoteWriteConfig
 from sonnen_agent.scheduler import Threads
+from sonnen_agent.sinks.access import Access
 from sonnen_agent.sinks.delivery import Delivery
 from sonnen_agent.sinks.mailbox import Mailbox
-from sonnen_agent.sinks.pushgateway import Access, Pushgateway
+from sonnen_agent.sinks.pushgateway import Pushgateway
 from sonnen_agent.sinks.recovery import Recovery
 from sonnen_agent.snapshot import AgentReport, Snapshot, SpoolState
 
@@ -44,7 +46,19 @@ def outlets(parts: Parts, accounts: Mapping[str, Account], *, timeout_seconds: f
         found.append(PullOutlet(config.pull, parts))
     if config.pushgateway is not None:
         found.append(GatewayOutlet(config.pushgateway, parts, accounts, timeout_seconds=timeout_seconds))
+    if config.remote_write is not None:
+        found.append(RemoteWriteOutlet(config.remote_write, parts, timeout_seconds=timeout_seconds))
     return tuple(found)
+
+
+def _access(config: ReceiverConfig) -> Access:
+    return Access(
+        url=config.url,
+        username=config.username,
+        password=config.password.reveal() if config.password is not None else None,
+        bearer_token=config.bearer_token.reveal() if config.bearer_token is not None else None,
+        ca_file=str(config.ca_file) if config.ca_file is not None else None,
+    )
 
 
 class GatewayOutlet:
@@ -61,15 +75,12 @@ class GatewayOutlet:
         timeout_seconds: float,
     ) -> None:
         self._mailbox: Mailbox[Snapshot | AgentReport] = Mailbox()
-        access = Access(
-            url=config.url,
-            username=config.username,
-            password=config.password.reveal() if config.password is not None else None,
-            bearer_token=config.bearer_token.reveal() if config.bearer_token is not None else None,
-            ca_file=str(config.ca_file) if config.ca_file is not None else None,
+        gateway = Pushgateway(
+            _access(config),
+            timeout_seconds=timeout_seconds,
+            record=parts.telemetry.record_send,
             compress=config.compression == "gzip",
         )
-        gateway = Pushgateway(access, timeout_seconds=timeout_seconds, record=parts.telemetry.record_send)
         keys = (*map(parts.grouping.battery_key, parts.names), parts.grouping.agent_key(parts.report().host))
         self._delivery = Delivery(
             gateway,
@@ -96,6 +107,45 @@ class GatewayOutlet:
         if not counters_saved:
             self._delivery.leave_counters()
         self._mailbox.close()
+
+
+class RemoteWriteOutlet:
+    """Remote write: a queue, and a thread that sends it, with a spool on disk for an outage."""
+
+    name = "remote_write"
+
+    def __init__(self, config: RemoteWriteConfig, parts: Parts, *, timeout_seconds: float) -> None:
+        # Only who writes remotely needs its modules in memory.
+        from sonnen_agent.sinks.remote_write.remote_write import RemoteWrite  # noqa: PLC0415
+
+        self._remote_write = RemoteWrite(
+            _access(config),
+            headers=config.headers,
+            spool_directory=parts.config.state_directory / "spool",
+            spool_max_bytes=config.spool_max_bytes,
+            grouping=parts.grouping,
+            external_labels=config.external_labels,
+            interval_seconds=parts.config.interval_seconds,
+            timeout_seconds=timeout_seconds,
+            record=parts.telemetry.record_send,
+            clock=WallClock().now,
+        )
+
+    def start(self, threads: Threads) -> None:
+        """Start the thread."""
+        threads.start(self.name, self._remote_write.run)
+
+    def put(self, item: Snapshot | AgentReport) -> None:
+        """Put it at the end of the queue: every sample counts."""
+        self._remote_write.put(item)
+
+    def spool(self) -> SpoolState:
+        """Return what waits for the link to come back."""
+        return self._remote_write.spool_state()
+
+    def close(self, *, counters_saved: bool) -> None:  # noqa: ARG002 - a receiver forgets nothing
+        """Let the thread end the series, keep what could not be sent, and end."""
+        self._remote_write.close()
 
 
 class PullOutlet:

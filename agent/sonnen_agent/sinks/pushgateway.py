@@ -9,16 +9,15 @@ import gzip
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from sonnen_agent.errors import ExchangeError, Outcome, PushError
 from sonnen_agent.metrics.exposition import CONTENT_TYPE
 from sonnen_agent.metrics.groups import GroupKey
+from sonnen_agent.sinks.access import Access, Record
 from sonnen_agent.sinks.held import HeldGroup, held_group
 from sonnen_agent.transport import Answer, Connection
-from sonnen_agent.version import agent_version
 
 SINK = "pushgateway"
 _ANSWER_LIMIT_BYTES = 64 * 1024
@@ -27,40 +26,16 @@ _ALL_GROUPS_LIMIT_BYTES = 64 * 1024 * 1024
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 """What a path can hold as it is; a gateway cleans away dots, slashes and nothings (EDGE 1.1)."""
 
-Record = Callable[[str, Outcome, float, int], None]
-"""Told of every delivery: sink, outcome, duration in seconds, bytes of the body."""
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """Where a gateway is, and how to be let in."""
-
-    url: str
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    bearer_token: str | None = field(default=None, repr=False)
-    ca_file: str | None = None
-    compress: bool = True
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers that every request carries."""
-        headers = {"User-Agent": f"sonnen-agent/{agent_version()}"}
-        if self.bearer_token is not None:
-            headers["Authorization"] = f"Bearer {self.bearer_token}"
-        elif self.username is not None and self.password is not None:
-            pair = f"{self.username}:{self.password}".encode()
-            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
-        return headers
 
 
 class Pushgateway:
     """One gateway. Not for use by two threads at once."""
 
-    def __init__(self, access: Access, *, timeout_seconds: float, record: Record) -> None:
+    def __init__(self, access: Access, *, timeout_seconds: float, record: Record, compress: bool = True) -> None:
         parts = urlsplit(access.url)
         self._access = access
+        self._compress = compress
         self._prefix = parts.path.rstrip("/")
         self._timeout_seconds = timeout_seconds
         self._record = record
@@ -70,7 +45,7 @@ class Pushgateway:
     def push(self, key: GroupKey, page: bytes) -> None:
         """Replace a group by a page in text format, or raise PushError with the gateway's own words."""
         headers = {"Content-Type": CONTENT_TYPE}
-        if self._access.compress:
+        if self._compress:
             page = gzip.compress(page, compresslevel=6, mtime=0)
             headers["Content-Encoding"] = "gzip"
         begin = time.monotonic()
