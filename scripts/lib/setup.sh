@@ -43,18 +43,19 @@ make_venv() {
     echo "$made_for" >"$folder/made-for"
 }
 
-# Debian's packages of Prometheus and the Pushgateway start services that stay. Unpacked here, nothing is installed.
+# find_servers PACKAGE...: Debian's packages of Prometheus and its kind start services that stay. Unpacked here, nothing is
+# installed.
 find_servers() {
     local package
     export PATH=$PATH:$PWD/.cache/debian/usr/bin
-    ! type -P prometheus promtool prometheus-pushgateway >/dev/null || return 0
-    say 'Downloading Prometheus and the Pushgateway from Debian into .cache (nothing is installed)'
+    ! type -P promtool "$@" >/dev/null || return 0
+    say "Downloading $* from Debian into .cache (nothing is installed)"
     rm -rf .cache/debian .cache/unpacking
     mkdir -p .cache/unpacking
-    download_servers 2>/dev/null || {
+    download_servers "$@" 2>/dev/null || {
         say 'Updating the package lists of apt, as root: they are missing or too old'
         as_root apt-get update -qq
-        download_servers
+        download_servers "$@"
     }
     for package in .cache/unpacking/*.deb; do
         dpkg-deb -x "$package" .cache/unpacking
@@ -65,10 +66,9 @@ find_servers() {
 
 # Packages of their own: the JavaScript and the fonts of their web pages, and since Debian 13 promtool.
 download_servers() (
-    mapfile -t more < <(apt-cache depends --recurse --important prometheus prometheus-pushgateway |
-        grep -xE 'promtool|libjs-.*|fonts-.*')
+    mapfile -t more < <(apt-cache depends --recurse --important "$@" | grep -xE 'promtool|libjs-.*|fonts-.*')
     cd .cache/unpacking || return
-    apt-get download -qq -o APT::Sandbox::User=root prometheus prometheus-pushgateway "${more[@]}"
+    apt-get download -qq -o APT::Sandbox::User=root "$@" "${more[@]}"
 )
 
 # Editable, so that what a developer runs in it is what is in the editor.

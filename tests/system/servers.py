@@ -133,6 +133,7 @@ class Prometheus(Server):
         scrape: Sequence[str],
         interval_seconds: int = 1,
         rule_files: Iterable[Path] = (),
+        out_of_order_time_window: str = "0s",
         flags: Iterable[str] = (),
     ) -> None:
         port = free_port()
@@ -148,6 +149,7 @@ class Prometheus(Server):
                         "evaluation_interval": f"{interval_seconds}s",
                     },
                     "rule_files": [str(file) for file in rule_files],
+                    "storage": {"tsdb": {"out_of_order_time_window": out_of_order_time_window}},
                     "scrape_configs": [
                         {
                             "job_name": "pushgateway",

@@ -20,8 +20,8 @@ from werkzeug import Response
 from sonnen_agent.metrics.groups import Grouping
 from sonnen_agent.reading import Reading, Status
 from sonnen_agent.sinks.access import Access
-from sonnen_agent.sinks.remote_write.remote_write import RemoteWrite, SpoolState
-from sonnen_agent.snapshot import Snapshot
+from sonnen_agent.sinks.remote_write.remote_write import RemoteWrite
+from sonnen_agent.snapshot import Snapshot, SpoolState
 
 BEAT_SECONDS = 5.0
 
