@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from sonnen_agent.energy import EnergyMeter, EnergyTotals, FinishedDay, MeterState, RecoveredCounters
+from sonnen_agent.energy import EnergyMeter, EnergyTotals, FinishedDay, MeterState, RecoveredCounters, certain
 from sonnen_agent.reading import Reading
 
 
@@ -14,9 +14,16 @@ class Account:
     clean stop the checkpoint settles it; otherwise the gateway, which may have seen more.
     """
 
-    def __init__(self, meter: EnergyMeter, clock: Callable[[], float | None], *, settled: bool) -> None:
-        """`clock` tells the Unix time, or None while it is not to be believed."""
+    def __init__(
+        self, meter: EnergyMeter, clock: Callable[[], float | None], *, settled: bool, after_crash: bool = False
+    ) -> None:
+        """`clock` tells the Unix time, or None while it is not to be believed.
+
+        `after_crash` says that somebody may have seen higher counters than those that were kept.
+        """
         self._meter = meter
+        self._after_crash = after_crash
+        self._kept = meter.state.tally
         self._clock = clock
         self._lock = threading.Lock()
         self._settled = settled
@@ -44,11 +51,17 @@ class Account:
         with self._lock:
             return self._meter.totals(wall_seconds=self._clock()) if self._settled else None
 
+    def certain_totals(self) -> EnergyTotals | None:
+        """Return what is shown to receivers that cannot be asked what they have seen already."""
+        totals = self.totals()
+        return certain(totals, self._kept) if totals is not None and self._after_crash else totals
+
     def settle(self, recovered: RecoveredCounters | None) -> None:
         """Take in what an earlier run was seen to have counted, if that is known anywhere."""
         with self._lock:
             if recovered is not None:
                 self._meter.absorb(recovered)
+            self._kept = self._meter.state.tally
             self._settled = True
 
     def state(self) -> MeterState:

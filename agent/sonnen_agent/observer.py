@@ -59,6 +59,7 @@ class Observer:
             reading=reading,
             states=self._battery.states,
             energy=self._account.totals() if self._account is not None else None,
+            certain_energy=self._account.certain_totals() if self._account is not None else None,
             endpoints=self._battery.endpoints(),
             last_reading_unix_seconds=self._last_reading.unix_seconds if self._last_reading is not None else None,
             taken_monotonic_seconds=time.monotonic(),

@@ -1,7 +1,7 @@
 """What goes out at one beat: a battery's snapshot, or the agent's report about itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sonnen_agent.energy import EnergyTotals
 from sonnen_agent.reading import Endpoint, Reading, System
@@ -23,12 +23,18 @@ class Snapshot:
     """Of a battery that is starting: what it says of itself, while its values are held back."""
     energy: EnergyTotals | None = None
     """What was counted, also while the battery is offline; None before the counters are settled."""
+    certain_energy: EnergyTotals | None = None
+    """The same for receivers that cannot be asked what they have seen already: after a crash it is less."""
     endpoints: Mapping[Endpoint, bool] = field(default_factory=dict)
     """Which endpoints answered the last time."""
     last_reading_unix_seconds: float | None = None
     """When a reading last succeeded, by our clock."""
     taken_monotonic_seconds: float
     """Now, for telling how old this is."""
+
+    def for_the_unasked(self) -> "Snapshot":
+        """Return what such a receiver may be shown."""
+        return replace(self, energy=self.certain_energy)
 
     def is_current(self, now_monotonic_seconds: float, interval_seconds: float) -> bool:
         """Whether it may still be shown as the present: for three beats."""

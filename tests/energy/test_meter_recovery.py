@@ -60,7 +60,7 @@ def fresh() -> EnergyMeter:
     return EnergyMeter(zone=BERLIN, tariffs=FLAT)
 
 
-def shown(totals: EnergyTotals) -> tuple[float, float, float, float | None, float | None]:
+def shown(totals: EnergyTotals) -> tuple[float | None, ...]:
     today, yesterday = totals.today_watt_hours, totals.yesterday_watt_hours
     return (
         totals.grid_import_watt_hours or 0.0,

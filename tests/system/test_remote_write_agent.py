@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from contextlib import ExitStack
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -144,3 +145,25 @@ def timestamps(line: bytes) -> list[int]:
     return [
         moment for moment, value in zip(exported["timestamps"], exported["values"], strict=True) if value is not None
     ]
+
+
+def more_beats(simulator: Simulator, number: int) -> bool:
+    return beats(simulator) >= number
+
+
+def test_no_counter_goes_backwards_when_the_agent_is_killed_and_nobody_can_be_asked(
+    receiver: Prometheus, simulator: Simulator, run_agent: RunAgent
+) -> None:
+    agent = run_agent(config(simulator, f"{receiver.url}/api/v1/write"))
+    for life in range(1, 4):
+        wait_until(partial(more_beats, simulator, 5 * life), "some beats")
+        agent.kill()
+        agent.start()
+    wait_until(lambda: len(readings(receiver)) >= beats(simulator) - 8, "the last samples")
+
+    selector = '{__name__=~"sonnen_.*_watt_hours_total|sonnen_observed_seconds_total",instance="home"}[1h]'
+    series = receiver.query_range_samples(selector)
+    assert len(series) > 10
+    for labels, samples in series:
+        values = [value for _, value in samples if not math.isnan(value)]
+        assert values == sorted(values), labels

@@ -137,7 +137,7 @@ class RemoteWriteOutlet:
 
     def put(self, item: Snapshot | AgentReport) -> None:
         """Put it at the end of the queue: every sample counts."""
-        self._remote_write.put(item)
+        self._remote_write.put(item.for_the_unasked() if isinstance(item, Snapshot) else item)
 
     def spool(self) -> SpoolState:
         """Return what waits for the link to come back."""
@@ -166,7 +166,7 @@ class PullOutlet:
     def put(self, item: Snapshot | AgentReport) -> None:
         """Replace what is shown of a battery; the agent's own numbers are taken when they are asked for."""
         if isinstance(item, Snapshot):
-            self._page.put(item)
+            self._page.put(item.for_the_unasked())
 
     def spool(self) -> None:
         """Return nothing: a page is always of now."""

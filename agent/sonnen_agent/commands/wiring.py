@@ -49,7 +49,8 @@ class Parts:
                 state=kept.meters.get(name) if kept is not None else None,
                 same_boot=kept is not None and kept.same_boot,
             )
-            accounts[name] = Account(meter, clock.now, settled=settled)
+            after_crash = kept is not None and not kept.clean
+            accounts[name] = Account(meter, clock.now, settled=settled, after_crash=after_crash)
         return accounts
 
     def observer(self, battery: BatteryConfig, account: Account, *, timeout_seconds: float) -> Observer:

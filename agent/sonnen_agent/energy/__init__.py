@@ -26,6 +26,7 @@ counters from a copy of our metrics.
 """
 
 from sonnen_agent.energy.amounts import QUANTITIES, Energies, Quantity, Tally, TariffCounts
+from sonnen_agent.energy.certainty import certain
 from sonnen_agent.energy.daybook import FinishedDay
 from sonnen_agent.energy.days import Calendar
 from sonnen_agent.energy.document import StateError
@@ -56,6 +57,7 @@ __all__ = [
     "TariffCounts",
     "TariffPeriod",
     "Tariffs",
+    "certain",
     "finished_day_from_json",
     "finished_day_to_json",
     "state_from_json",

@@ -31,7 +31,7 @@ class EnergyTotals:
     battery_discharge_watt_hours: float | None
     flows_watt_hours: Mapping[Flow, float]
     """All seven, or none."""
-    observed_seconds: float
+    observed_seconds: float | None
     today_watt_hours: Mapping[Flow, float] | None
     """None while the clock is not known, or nothing is known of the day that it shows."""
     yesterday_watt_hours: Mapping[Flow, float] | None

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -417,18 +418,21 @@ def test_a_segment_that_is_removed_before_it_is_read_is_counted(directory: Path)
     assert second.dropped_samples == sum(map(len, beats(3)))
 
 
-@pytest.fixture
-def small_files() -> Iterator[int]:
-    """Limit every file of this process to so many bytes, as a card that is full would."""
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """Limit every file of this process, pytest's own output as well: a write stops in the middle, as on a full card."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
-    yield 3000
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_write_that_fails_in_the_middle_leaves_whole_beats(spool: Spool, small_files: int, directory: Path) -> None:
-    spool.append(beats(400))
-    assert max(path.stat().st_size for path in directory.iterdir()) <= small_files
+def test_a_write_that_fails_in_the_middle_leaves_whole_beats(spool: Spool, directory: Path) -> None:
+    with files_no_larger_than(3000):
+        spool.append(beats(400))
+    assert max(path.stat().st_size for path in directory.iterdir()) <= 3000
     assert [inspect(path).torn_bytes for path in directory.iterdir()] == [0] * len(list(directory.iterdir()))
     found = drained(spool)
     assert sum(map(len, found)) + spool.dropped_samples == sum(map(len, beats(400)))
