@@ -235,7 +235,6 @@ def test_once_shows_of_a_battery_that_does_not_answer_only_that(
     assert series(page) == [
         'sonnen_online{host="sonnen-a"} 0.0',
         'sonnen_endpoint_up{endpoint="status",host="sonnen-a"} 0.0',
-        'sonnen_observed_seconds_total{host="sonnen-a"} 0.0',
     ]
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"WARNING home: not readable (refused): {nobody}/api/v2/status: cannot connect: ")

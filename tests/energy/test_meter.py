@@ -22,7 +22,7 @@ def test_the_first_reading_counts_nothing_yet() -> None:
     totals = read(EnergyMeter(zone=BERLIN), (0, SUNNY))
     assert totals.production_watt_hours is None
     assert totals.flows_watt_hours == {}
-    assert totals.observed_seconds == 0
+    assert totals.observed_seconds is None
     assert totals.today_watt_hours == {}
     assert totals.yesterday_watt_hours is None
 

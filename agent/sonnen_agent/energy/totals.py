@@ -32,6 +32,7 @@ class EnergyTotals:
     flows_watt_hours: Mapping[Flow, float]
     """All seven, or none."""
     observed_seconds: float | None
+    """0 where totals were counted but no flows."""
     today_watt_hours: Mapping[Flow, float] | None
     """None while the clock is not known, or nothing is known of the day that it shows."""
     yesterday_watt_hours: Mapping[Flow, float] | None
@@ -76,7 +77,7 @@ def energy_totals(
         battery_charge_watt_hours=totals.get("battery_charge"),
         battery_discharge_watt_hours=totals.get("battery_discharge"),
         flows_watt_hours=tally.energies.flows_watt_hours,
-        observed_seconds=tally.energies.observed_seconds,
+        observed_seconds=tally.energies.observed_seconds if totals else None,
         today_watt_hours=today,
         yesterday_watt_hours=yesterday,
         tariff_import_watt_hours={**imports, **tally.tariffs.import_watt_hours} if shown else {},
