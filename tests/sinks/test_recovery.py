@@ -1,5 +1,6 @@
 import json
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC
@@ -128,6 +129,39 @@ def test_a_gateway_that_cannot_tell_is_a_push_that_failed(
 
     with pytest.raises(PushError, match=message):
         Recovery(gateway, {"home": home}).ready(snapshot(), HOME)
+    assert not home.settled
+
+
+def test_a_gateway_that_never_tells_holds_up_no_push(
+    httpserver: HTTPServer, gateway: Pushgateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers(httpserver, "pushes only", 403)
+    home = account()
+    recovery = Recovery(gateway, {"home": home})
+    for _ in range(2):
+        with pytest.raises(PushError):
+            recovery.ready(snapshot(), HOME)
+
+    recovery.ready(snapshot(), HOME)
+
+    assert home.settled
+    assert recovery.ready(snapshot(home.totals()), HOME)
+    assert "home: counting goes on from this machine's copy, the gateway does not tell: " in caplog.text
+
+
+def test_a_gateway_that_is_away_is_waited_for() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        gateway = Pushgateway(Access(url=url), timeout_seconds=5, record=lambda *_: None)
+        home = account()
+        recovery = Recovery(gateway, {"home": home})
+
+        for _ in range(5):
+            with pytest.raises(PushError, match="cannot connect"):
+                recovery.ready(snapshot(), HOME)
+        gateway.close()
+
     assert not home.settled
 
 

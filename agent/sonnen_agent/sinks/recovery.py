@@ -8,12 +8,16 @@ import logging
 from collections.abc import Mapping
 
 from sonnen_agent.account import Account
+from sonnen_agent.errors import PushError
 from sonnen_agent.metrics.energy import recovered_counters
 from sonnen_agent.metrics.groups import GroupKey
 from sonnen_agent.sinks.pushgateway import Pushgateway
 from sonnen_agent.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
+
+_AWAY = ("timeout", "refused", "closed")
+_REFUSALS = 3
 
 
 class Recovery:
@@ -23,6 +27,8 @@ class Recovery:
         """`accounts` by battery."""
         self._gateway = gateway
         self._accounts = accounts
+        self._refusals = 0
+        """How often the gateway answered, but not the question."""
 
     def ready(self, snapshot: Snapshot, key: GroupKey) -> bool:
         """Return whether a snapshot may replace its group; PushError when the gateway cannot be asked.
@@ -31,9 +37,20 @@ class Recovery:
         """
         account = self._accounts.get(snapshot.battery)
         if account is not None and not account.settled:
-            held = self._gateway.fetch(key)
-            recovered = recovered_counters(held.samples, held.pushed_unix_seconds) if held is not None else None
-            account.settle(recovered)
-            if recovered is not None:
-                _log.info("%s: counting goes on from the counters on the gateway", snapshot.battery)
+            self._settle(account, snapshot.battery, key)
         return account is None or snapshot.energy is not None
+
+    def _settle(self, account: Account, battery: str, key: GroupKey) -> None:
+        try:
+            held = self._gateway.fetch(key)
+        except PushError as error:
+            self._refusals += error.outcome not in _AWAY
+            if self._refusals < _REFUSALS:
+                raise
+            # A proxy may let only pushes through, and some receivers of pushes know no questions.
+            _log.warning("%s: counting goes on from this machine's copy, the gateway does not tell: %s", battery, error)
+            held = None
+        recovered = recovered_counters(held.samples, held.pushed_unix_seconds) if held is not None else None
+        account.settle(recovered)
+        if recovered is not None:
+            _log.info("%s: counting goes on from the counters on the gateway", battery)
