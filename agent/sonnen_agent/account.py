@@ -34,17 +34,19 @@ class Account:
         return self._settled
 
     def count(self, reading: Reading | None, monotonic_seconds: float) -> None:
-        """Count up to a reading; without one, let a day end when it is over."""
-        believed = self._clock() is not None
+        """Count up to a reading; without one, let a day end when it is over. `monotonic_seconds` is now."""
+        now = self._clock()
         with self._lock:
-            if reading is not None:
-                self._meter.add(
-                    reading.status,
-                    monotonic_seconds=reading.monotonic_seconds,
-                    wall_seconds=reading.unix_seconds if believed else None,
-                )
-            else:
-                self._meter.tell_time(monotonic_seconds=monotonic_seconds, wall_seconds=self._clock())
+            if reading is None:
+                self._meter.tell_time(monotonic_seconds=monotonic_seconds, wall_seconds=now)
+                return
+            # The clock may have been set since the reading: its time follows from the present one.
+            age_seconds = monotonic_seconds - reading.monotonic_seconds
+            self._meter.add(
+                reading.status,
+                monotonic_seconds=reading.monotonic_seconds,
+                wall_seconds=None if now is None else now - age_seconds,
+            )
 
     def totals(self) -> EnergyTotals | None:
         """Return what is shown now, or None before it is settled."""

@@ -37,10 +37,12 @@ class StartError(AgentError):
 class ExchangeError(AgentError):
     """A request over the network did not bring a usable answer; the next beat is the retry."""
 
-    def __init__(self, outcome: Outcome, message: str) -> None:
+    def __init__(self, outcome: Outcome, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.outcome: Outcome = outcome
         """The label this failure is counted under."""
+        self.status = status
+        """The HTTP status, where that is what failed."""
 
 
 class BatteryError(ExchangeError):

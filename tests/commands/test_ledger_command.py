@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -42,17 +43,22 @@ def ledger(state_directory: Path) -> Ledger:
 
 
 @pytest.fixture
-def run(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
-    """Return what runs the command with some options and gives what it prints."""
+def config_file(tmp_path: Path) -> Path:
     file = tmp_path / "config.yml"
     file.write_text(
         "timezone: Europe/Berlin\nbatteries: [{name: home, url: 'http://192.168.1.20'}]\n"
         "pushgateway: {url: 'http://gateway.example:9091'}\n"
         "tariffs: {currency: EUR, import: [{name: day, price: 0.31}]}\n"
     )
+    return file
+
+
+@pytest.fixture
+def run(config_file: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """Return what runs the command with some options and gives what it prints."""
 
     def run(*options: str) -> str:
-        assert main(["ledger", "--config", str(file), *options]) == 0
+        assert main(["ledger", "--config", str(config_file), *options]) == 0
         return capfdbinary.readouterr().out.decode()
 
     return run
@@ -135,3 +141,124 @@ def test_promtool_makes_blocks_of_the_openmetrics(ledger: Ledger, run: Run, tmp_
 
     assert made.returncode == 0, made.stderr
     assert list((tmp_path / "blocks").glob("*/meta.json"))
+
+
+def test_money_has_a_column_for_each_currency_that_was_ever_paid_in(ledger: Ledger, run: Run) -> None:
+    francs = TariffCounts(cost={"CHF": 1.5}, revenue={"CHF": 0.25})
+    other = day(date(2026, 6, 2))
+    ledger.append((day(date(2026, 6, 1)), replace(other, finished=replace(other.finished, tariffs=francs))))
+
+    first, second = rows(run("--format", "csv"))
+
+    assert (first["cost_CHF"], first["cost_EUR"], first["revenue_CHF"]) == ("", "0.310", "")
+    assert (second["cost_CHF"], second["cost_EUR"], second["revenue_CHF"]) == ("1.500", "", "0.250")
+    assert "revenue_EUR" not in first
+
+
+def test_without_tariffs_there_is_no_column_of_money(ledger: Ledger, run: Run) -> None:
+    plain = day(date(2026, 6, 1))
+    ledger.append((replace(plain, finished=replace(plain.finished, tariffs=TariffCounts())),))
+
+    heading, _ = run().splitlines()
+
+    assert heading.split() == [
+        "battery",
+        "period",
+        "production_kwh",
+        "consumption_kwh",
+        "grid_import_kwh",
+        "grid_export_kwh",
+        "battery_charge_kwh",
+        "battery_discharge_kwh",
+        "coverage_percent",
+    ]
+
+
+def test_a_month_is_the_sum_of_its_days_in_the_table_too(ledger: Ledger, run: Run) -> None:
+    ledger.append((day(date(2026, 6, 1)), day(date(2026, 6, 2), observed=43_200)))
+
+    (by_month,) = run("--by", "month").splitlines()[1:]
+    (by_year,) = run("--by", "year").splitlines()[1:]
+
+    figures = ["8.000", "5.000", "2.000", "5.000", "0.620", "75.0"]
+    assert by_month.split() == ["home", "2026-06", *figures]
+    assert by_year.split() == ["home", "2026", *figures]
+
+
+def test_days_come_in_their_order_however_they_were_written(ledger: Ledger, run: Run) -> None:
+    for when in (date(2026, 6, 3), date(2025, 12, 31), date(2026, 6, 1)):
+        ledger.append((day(when),))
+
+    assert [row["period"] for row in rows(run("--format", "csv"))] == ["2025-12-31", "2026-06-01", "2026-06-03"]
+
+
+def test_a_name_with_a_comma_or_a_quote_is_one_field_of_the_csv(ledger: Ledger, run: Run) -> None:
+    ledger.append((day(date(2026, 6, 1), 'Küche, "oben"'),))
+
+    (row,) = rows(run("--format", "csv"))
+
+    assert row["battery"] == 'Küche, "oben"'
+
+
+def test_a_state_directory_that_is_not_there_is_an_empty_ledger(
+    config_file: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert main(["ledger", "--config", str(config_file)]) == 0
+
+    out, err = capfdbinary.readouterr()
+    assert out.startswith(b"battery  period")
+    assert err == b"no day is finished yet\n"
+
+
+def test_a_damaged_line_is_left_out_and_told(
+    ledger: Ledger, run: Run, state_directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.append((day(date(2026, 6, 1)),))
+    with (state_directory / "ledger.jsonl").open("a") as file:
+        file.write('{"day": "2026-06-02", "battery": "ho\n')
+
+    assert [row["period"] for row in rows(run("--format", "csv"))] == ["2026-06-01"]
+    assert "ledger.jsonl, line 2 is damaged and left out: " in caplog.text
+
+
+def test_a_ledger_that_cannot_be_read_is_an_error_with_its_place_and_no_traceback(
+    config_file: Path, state_directory: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    (state_directory / "ledger.jsonl").mkdir(parents=True)
+
+    assert main(["ledger", "--config", str(config_file)]) == 1
+
+    out, err = capfdbinary.readouterr()
+    assert out == b""
+    assert err.startswith(b"sonnen-agent: ")
+    assert f"{state_directory}/ledger.jsonl: Is a directory".encode() in err
+
+
+@pytest.mark.parametrize(("by", "moments"), [("month", [1_782_856_800, 1_783_029_600]), ("year", [1_783_029_600])])
+def test_openmetrics_by_period_holds_the_counters_after_its_last_finished_day(
+    ledger: Ledger, run: Run, by: str, moments: list[int]
+) -> None:
+    ledger.append(tuple(day(when) for when in (date(2026, 6, 29), date(2026, 6, 30), date(2026, 7, 2))))
+
+    page = run("--format", "openmetrics", "--by", by)
+    found = re.findall(r"^sonnen_grid_import_watt_hours_total\{.*\} (\S+) (\S+)$", page, re.MULTILINE)
+
+    assert [float(when) for _, when in found] == moments
+    assert [float(value) for value, _ in found] == [2_000, 3_000][-len(moments) :]
+
+
+def test_what_is_backfilled_continues_the_series_that_are_pushed(
+    ledger: Ledger, config_file: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    config_file.write_text(
+        config_file.read_text().replace("{name: home,", "{name: home, labels: {host: sonnen-a, sn: Psb1},")
+    )
+    ledger.append((day(date(2026, 6, 1)), day(date(2026, 6, 1), "sold-since")))
+
+    assert main(["ledger", "--config", str(config_file), "--format", "openmetrics"]) == 0
+
+    page = capfdbinary.readouterr().out.decode()
+    assert re.findall(r"^sonnen_production_watt_hours_total\{(.*)\} ", page, re.MULTILINE) == [
+        'host="sonnen-a",instance="home",job="sonnen",sn="Psb1"',
+        'instance="sold-since",job="sonnen"',
+    ]

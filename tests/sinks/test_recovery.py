@@ -3,7 +3,9 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC
+from pathlib import Path
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -12,12 +14,15 @@ from sonnen_agent.account import Account
 from sonnen_agent.energy import EnergyMeter, EnergyTotals
 from sonnen_agent.errors import PushError
 from sonnen_agent.metrics.energy import ENERGY, HeldSample, recovered_counters
-from sonnen_agent.metrics.groups import GroupKey
+from sonnen_agent.metrics.groups import Grouping, GroupKey
 from sonnen_agent.sinks.access import Access
+from sonnen_agent.sinks.delivery import Delivery
 from sonnen_agent.sinks.held import held_group
+from sonnen_agent.sinks.mailbox import Mailbox
 from sonnen_agent.sinks.pushgateway import Pushgateway
 from sonnen_agent.sinks.recovery import Recovery
-from sonnen_agent.snapshot import Snapshot
+from sonnen_agent.snapshot import AgentReport, Snapshot
+from sonnen_agent.state.keeper import Keeper, peek
 
 HOME = GroupKey(job="sonnen", instance="home")
 BARN = GroupKey(job="sonnen", instance="barn")
@@ -219,3 +224,199 @@ def test_what_is_shown_can_be_taken_back() -> None:
 
 def test_a_group_without_counters_gives_nothing_back() -> None:
     assert recovered_counters([HeldSample(name="sonnen_online", labels={}, value=1)], None) is None
+
+
+def test_several_groups_are_told_apart_by_job_and_instance() -> None:
+    def group(job: str, instance: str, value: str) -> dict[str, object]:
+        return {"labels": {"job": job, "instance": instance}, "sonnen_grid_import_watt_hours_total": family(value)}
+
+    groups = [
+        group("sonnen_agent", "home", "1"),
+        group("sonnen", "barn", "2"),
+        {**group("sonnen", "home", "3"), "labels": {"job": "sonnen", "instance": "home", "shard": "a"}},
+        group("sonnen", "home", "4"),
+    ]
+    body = json.dumps({"data": groups}).encode()
+
+    values = {}
+    for key in (HOME, BARN, GroupKey(job="sonnen", instance="nowhere")):
+        held = held_group(body, key)
+        values[key.instance] = held and [sample.value for sample in held.samples]
+
+    assert values == {"home": [4.0], "barn": [2.0], "nowhere": None}
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"type": "SUMMARY", "metrics": [{"labels": {}, "count": "3", "sum": "4", "quantiles": {"0.5": "1"}}]},
+        {"type": "GAUGE", "metrics": [{"labels": {"a": 1}, "value": "NaN"}]},
+        {"type": "GAUGE", "metrics": [{"value": 7}]},
+        {"type": "GAUGE", "metrics": [None, "text", []]},
+        {"type": "GAUGE", "metrics": {}},
+        {"metrics": None},
+        [],
+        "text",
+        None,
+    ],
+)
+def test_what_somebody_else_left_in_our_group_is_no_obstacle(foreign: object) -> None:
+    group = {"labels": {"job": "sonnen", "instance": "home"}, "foreign": foreign}
+    body = json.dumps({"data": [None, group | {"sonnen_observed_seconds_total": family("60")}]}).encode()
+
+    held = held_group(body, HOME)
+
+    assert held is not None
+    recovered = recovered_counters(held.samples, held.pushed_unix_seconds)
+    assert recovered is not None
+    assert recovered.tally.energies.observed_seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("<html>welcome</html>", "Expecting value"),
+        ("", "Expecting value"),
+        ("null", "it holds no list of groups"),
+        ('{"status": "success"}', "it holds no list of groups"),
+        (json.dumps({"data": [{"labels": HELD["data"][1]["labels"], "x": family("many")}]}), "many"),  # type: ignore[index]
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_garbage_is_an_invalid_answer_and_named(
+    httpserver: HTTPServer, gateway: Pushgateway, body: str, message: str
+) -> None:
+    answers(httpserver, body)
+
+    with pytest.raises(PushError, match=rf"/prefix: /api/v1/metrics is no Pushgateway's: .*{message}") as failure:
+        gateway.fetch(HOME)
+
+    assert failure.value.outcome == "invalid"
+
+
+@pytest.mark.parametrize("moment", ["NaN", "+Inf", "-Inf", "1e+300", "-1e+15"])
+def test_a_time_of_the_push_that_cannot_be_says_nothing_about_days(
+    httpserver: HTTPServer, gateway: Pushgateway, moment: str
+) -> None:
+    group = {
+        "labels": {"job": "sonnen", "instance": "home"},
+        "push_time_seconds": family(moment),
+        "sonnen_production_watt_hours_total": family("1234"),
+    }
+    answers(httpserver, {"data": [group]})
+    home = account()
+
+    assert not Recovery(gateway, {"home": home}).ready(snapshot(), HOME)
+
+    totals = home.totals()
+    assert totals is not None
+    assert totals.production_watt_hours == 1234
+
+
+def test_a_battery_without_an_account_is_pushed_at_once(httpserver: HTTPServer, gateway: Pushgateway) -> None:
+    assert Recovery(gateway, {}).ready(snapshot(), HOME)
+    assert httpserver.log == []
+
+
+def test_each_battery_is_settled_from_its_own_group(httpserver: HTTPServer, gateway: Pushgateway) -> None:
+    answers(httpserver, HELD)
+    home, barn = account(), account()
+    recovery = Recovery(gateway, {"home": home, "barn": barn})
+
+    assert not recovery.ready(snapshot(), HOME)
+    assert (home.settled, barn.settled) == (True, False)
+    assert not recovery.ready(Snapshot(battery="barn", reading=None, taken_monotonic_seconds=0), BARN)
+
+    totals = barn.totals()
+    assert totals is not None
+    assert totals.grid_import_watt_hours is None
+
+
+def test_each_battery_has_three_questions_of_its_own(httpserver: HTTPServer, gateway: Pushgateway) -> None:
+    answers(httpserver, "not now", 403)
+    accounts = {name: account() for name in ("home", "barn", "mill")}
+    recovery = Recovery(gateway, accounts)
+
+    for name in accounts:
+        asked = Snapshot(battery=name, reading=None, taken_monotonic_seconds=0)
+        with pytest.raises(PushError, match="answered 403: not now"):
+            recovery.ready(asked, GroupKey(job="sonnen", instance=name))
+
+    assert not any(account.settled for account in accounts.values())
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_gateway_that_is_still_starting_behind_its_proxy_is_waited_for(
+    httpserver: HTTPServer, gateway: Pushgateway, status: int
+) -> None:
+    # After a power cut both machines start: settling now would push counters below those the gateway holds.
+    answers(httpserver, "starting", status)
+    home = account()
+    recovery = Recovery(gateway, {"home": home})
+
+    for _ in range(10):
+        with pytest.raises(PushError, match=f"answered {status}: starting"):
+            recovery.ready(snapshot(), HOME)
+
+    assert not home.settled
+
+
+class OneByOne(Mailbox[Snapshot | AgentReport]):
+    """Gives each item once, in order, and then is closed."""
+
+    def __init__(self, *items: Snapshot) -> None:
+        super().__init__()
+        self._waiting: Iterator[Snapshot] = iter(items)
+
+    def take(self) -> Snapshot | None:
+        return next(self._waiting, None)
+
+
+def deliver(gateway: Pushgateway, home: Account, *items: Snapshot) -> None:
+    """Deliver, and delete the group at the end."""
+    delivery = Delivery(
+        gateway,
+        OneByOne(*items),
+        Grouping(job="sonnen"),
+        Recovery(gateway, {"home": home}),
+        interval_seconds=5,
+        delete_on_stop=(HOME,),
+    )
+    delivery.run()
+
+
+def test_the_snapshot_that_found_the_counters_is_not_pushed_and_the_next_one_is(
+    httpserver: HTTPServer, gateway: Pushgateway
+) -> None:
+    answers(httpserver, HELD)
+    httpserver.expect_request("/prefix/metrics/job/sonnen/instance/home").respond_with_data(status=202)
+    home, known = account(), account(settled=True)
+
+    deliver(gateway, home, snapshot(), snapshot(known.totals()))
+
+    assert [request.method for request, _ in httpserver.log] == ["GET", "PUT", "DELETE"]
+
+
+def test_a_stop_never_deletes_counters_that_nobody_has_taken_home_yet(
+    httpserver: HTTPServer, gateway: Pushgateway
+) -> None:
+    answers(httpserver, "<html>", 200)
+    httpserver.expect_request("/prefix/metrics/job/sonnen/instance/home").respond_with_data(status=202)
+    home = account()
+
+    deliver(gateway, home, snapshot())
+
+    assert not home.settled
+    assert [request.method for request, _ in httpserver.log] == ["GET"]
+
+
+def test_a_clean_stop_before_the_gateway_could_be_asked_leaves_the_question_open(tmp_path: Path) -> None:
+    # A clean checkpoint is believed without asking: it would hide what the gateway saw before a crash.
+    with closing(Keeper(tmp_path)) as keeper:
+        keeper.keep({"home": account(settled=False)}, None)
+        keeper.save(clean=True)
+
+    kept = peek(tmp_path)
+
+    assert kept is not None
+    assert not kept.clean

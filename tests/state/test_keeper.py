@@ -20,15 +20,27 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC).timestamp()
 BUYING = Status(production_watts=0, consumption_watts=3_600, grid_feed_in_watts=-3_600, discharge_watts=0)
 
 
+class Wall:
+    """The time of day that the accounts believe in."""
+
+    now = NOON
+
+
+@pytest.fixture(autouse=True)
+def _noon() -> None:
+    Wall.now = NOON
+
+
 def account(kept: Kept | None = None) -> Account:
     state = kept.meters.get("home") if kept is not None else None
     meter = EnergyMeter(zone=UTC, state=state, same_boot=kept is not None and kept.same_boot)
-    return Account(meter, lambda: NOON, settled=True)
+    return Account(meter, lambda: Wall.now, settled=True)
 
 
 def buy(account: Account, start: float, seconds: int) -> None:
     """Count as many watt-hours as seconds."""
     for moment in (start, start + seconds):
+        Wall.now = moment
         account.count(
             Reading(status=BUYING, generation="v2", unix_seconds=moment, monotonic_seconds=moment - NOON), moment - NOON
         )

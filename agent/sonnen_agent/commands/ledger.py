@@ -9,6 +9,7 @@ from datetime import date
 from sonnen_agent.config.model import Config
 from sonnen_agent.config.zone import zone_named
 from sonnen_agent.energy import QUANTITIES, Calendar, EnergyMeter, MeterState, Tally
+from sonnen_agent.errors import StartError
 from sonnen_agent.metrics.energy import cumulative_families
 from sonnen_agent.metrics.exposition import render_openmetrics
 from sonnen_agent.state.ledger import Ledger, LedgerDay
@@ -38,8 +39,12 @@ class _Entry:
 
 
 def run(config: Config, *, by: str, output_format: str) -> int:
-    """Print the ledger and return 0; an empty one is no error."""
-    entries = list(_entries(Ledger(config.state_directory).days(), _PERIODS[by]))
+    """Print the ledger and return 0, or raise StartError; an empty one is no error."""
+    try:
+        days = Ledger(config.state_directory).days()
+    except OSError as error:
+        raise StartError(f"{error.filename}: {error.strerror}; run this as the agent's user or as root") from error
+    entries = list(_entries(days, _PERIODS[by]))
     if output_format == "openmetrics":
         _print_openmetrics(config, entries)
     elif output_format == "csv":
@@ -113,4 +118,5 @@ def _print_openmetrics(config: Config, entries: list[_Entry]) -> None:
         end = calendar.start_of(calendar.day_after(entry.last_day))
         meter = EnergyMeter(zone=zone, tariffs=config.tariffs, state=MeterState(tally=running[entry.battery]))
         points.append((entry.battery, end, meter.totals(wall_seconds=None)))
-    sys.stdout.buffer.write(render_openmetrics(cumulative_families(points, job=config.job)))
+    labels_of = {battery.name: battery.labels for battery in config.batteries}
+    sys.stdout.buffer.write(render_openmetrics(cumulative_families(points, job=config.job, labels_of=labels_of)))

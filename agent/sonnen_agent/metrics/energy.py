@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import get_args
 
 from prometheus_client.core import Metric
@@ -184,15 +185,29 @@ def _named(samples: Iterable[HeldSample], name: str, label: str) -> dict[str, fl
     return {sample.labels[label]: sample.value for sample in samples if sample.name == name and label in sample.labels}
 
 
-def cumulative_families(points: Iterable[tuple[str, float, EnergyTotals]], *, job: str) -> Iterator[Metric]:
-    """Yield the counters as they stood at given moments; a point is battery, Unix time in seconds, totals."""
+def cumulative_families(
+    points: Iterable[tuple[str, float, EnergyTotals]],
+    *,
+    job: str,
+    labels_of: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> Iterator[Metric]:
+    """Yield the counters as they stood at given moments; a point is battery, Unix time in seconds, totals.
+
+    `labels_of` has the static labels by battery, without which the series would be others than those pushed.
+    """
     points = tuple(points)
     for row in ENERGY:
         family = Metric(row.name.removesuffix("_total"), row.help, row.kind)
+        # OpenMetrics wants one series after the other, each with all of its moments.
+        by_series: dict[tuple[str, tuple[str, ...]], list[tuple[float, float]]] = {}
         for battery, moment, totals in points if row.kind == "counter" else ():
             for own, value in row.values(totals):
                 if value is not None:
-                    labels = {"job": job, "instance": battery, **dict(zip(row.labels, own, strict=True))}
-                    family.add_sample(row.name, labels, float(value), timestamp=moment)
+                    by_series.setdefault((battery, own), []).append((moment, float(value)))
+        for (battery, own), values in by_series.items():
+            static = labels_of.get(battery, {})
+            labels = {**static, "job": job, "instance": battery, **dict(zip(row.labels, own, strict=True))}
+            for moment, value in values:
+                family.add_sample(row.name, labels, value, timestamp=moment)
         if family.samples:
             yield family

@@ -48,7 +48,9 @@ class Delivery:
         while (item := self._mailbox.take()) is not None:
             self._deliver(item)
         leave = self._latest if self._leave_counters else {}
-        delete_groups(self._gateway, (key for key in self._delete_on_stop if key not in leave))
+        # Nobody has taken these counters home yet: the group is their only copy.
+        only_copies = {self._grouping.battery_key(battery) for battery in self._recovery.unsettled()}
+        delete_groups(self._gateway, (key for key in self._delete_on_stop if key not in {*leave, *only_copies}))
         for snapshot in leave.values() if self._delete_on_stop else ():
             self._deliver(replace(snapshot, reading=None, states=None, endpoints={}))
         self._gateway.close()

@@ -99,7 +99,7 @@ class Pushgateway:
                 if error.outcome == "closed"
                 else ""
             )
-            raise PushError(error.outcome, f"{self._access.url}: {error}{hint}") from error
+            raise PushError(error.outcome, f"{self._access.url}: {error}{hint}", status=error.status) from error
         return answer
 
 
@@ -129,7 +129,7 @@ def _check(answer: Answer) -> None:
     if 300 <= answer.status < 400:
         to = answer.headers.get("Location", "elsewhere")
         raise PushError("http_error", f"{said}: a redirect to {to}, which is not followed; write the final URL")
-    raise PushError("http_error", said)
+    raise PushError("http_error", said, status=answer.status)
 
 
 def delete_groups(gateway: Pushgateway, keys: Iterable[GroupKey]) -> None:

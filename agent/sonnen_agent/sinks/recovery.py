@@ -17,6 +17,8 @@ from sonnen_agent.snapshot import Snapshot
 _log = logging.getLogger(__name__)
 
 _AWAY = ("timeout", "refused", "closed")
+_AWAY_STATUSES = (502, 503, 504)
+"""A proxy's words for a gateway that is still starting."""
 _REFUSALS = 3
 
 
@@ -27,8 +29,8 @@ class Recovery:
         """`accounts` by battery."""
         self._gateway = gateway
         self._accounts = accounts
-        self._refusals = 0
-        """How often the gateway answered, but not the question."""
+        self._refusals = dict.fromkeys(accounts, 0)
+        """How often the gateway answered, but not the question, by battery."""
 
     def ready(self, snapshot: Snapshot, key: GroupKey) -> bool:
         """Return whether a snapshot may replace its group; PushError when the gateway cannot be asked.
@@ -40,12 +42,17 @@ class Recovery:
             self._settle(account, snapshot.battery, key)
         return account is None or snapshot.energy is not None
 
+    def unsettled(self) -> frozenset[str]:
+        """Return the batteries whose newest counters may be nowhere but on the gateway."""
+        return frozenset(battery for battery, account in self._accounts.items() if not account.settled)
+
     def _settle(self, account: Account, battery: str, key: GroupKey) -> None:
         try:
             held = self._gateway.fetch(key)
         except PushError as error:
-            self._refusals += error.outcome not in _AWAY
-            if self._refusals < _REFUSALS:
+            away = error.outcome in _AWAY or error.status in _AWAY_STATUSES
+            self._refusals[battery] += not away
+            if away or self._refusals[battery] < _REFUSALS:
                 raise
             # A proxy may let only pushes through, and some receivers of pushes know no questions.
             _log.warning("%s: counting goes on from this machine's copy, the gateway does not tell: %s", battery, error)

@@ -92,7 +92,8 @@ class Keeper:
         return {
             "saved_unix_seconds": time.time(),
             "boot_id": _boot_id(),
-            "clean": clean,
+            # What is not settled yet may have been seen higher: the next start has to ask, too.
+            "clean": clean and all(account.settled for account in self._accounts.values()),
             "meters": {name: state_to_json(state) for name, state in states.items()},
         }
 
