@@ -63,6 +63,8 @@ class Account:
         with self._lock:
             if recovered is not None:
                 self._meter.absorb(recovered)
+            else:
+                self._meter.expect_no_copy()
             self._kept = self._meter.state.tally
             self._settled = True
 

@@ -1,14 +1,18 @@
 import csv
 import io
+import json
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
+import servers
+from programs import MissingProgramError
 
 from sonnen_agent.cli import main
 from sonnen_agent.energy import FLOWS, Energies, FinishedDay, TariffCounts
@@ -262,3 +266,69 @@ def test_what_is_backfilled_continues_the_series_that_are_pushed(
         'host="sonnen-a",instance="home",job="sonnen",sn="Psb1"',
         'instance="sold-since",job="sonnen"',
     ]
+
+
+@pytest.mark.system
+def test_prometheus_tells_from_the_backfilled_blocks_what_the_csv_does(
+    ledger: Ledger, run: Run, tmp_path: Path
+) -> None:
+    # From the 24th to the 27th of October 2025: in Berlin the 26th has 25 hours.
+    days = [day(date(2025, 10, number), name) for number in range(24, 28) for name in ("home", 'Küche, "oben"')]
+    ledger.append(tuple(replace(one, finished=grown(one.finished)) for one in days))
+    csv_rows = {(row["battery"], row["period"]): row for row in rows(run("--format", "csv"))}
+    (tmp_path / "ledger.om").write_text(run("--format", "openmetrics"), encoding="utf-8")
+    try:
+        # Blocks that are a year old are within this time whenever the test runs.
+        prometheus = servers.Prometheus(tmp_path, scrape=[], flags=["--storage.tsdb.retention.time=100y"])
+    except MissingProgramError as error:
+        pytest.skip(str(error))
+    promtool = shutil.which("promtool") or shutil.which("promtool", path=UNPACKED)
+    assert promtool is not None, "it comes with prometheus"
+    made = subprocess.run(
+        [
+            promtool,
+            "tsdb",
+            "create-blocks-from",
+            "openmetrics",
+            tmp_path / "ledger.om",
+            tmp_path / f"prometheus-{prometheus.port}",
+        ],
+        capture_output=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+
+    compared = 0
+    with prometheus:
+        for (battery, period), row in csv_rows.items():
+            begin, end = (midnight(date.fromisoformat(period), days_later) for days_later in (0, 1))
+            for quantity in ("production", "consumption", "grid_import", "grid_export"):
+                # Before the first day there is nothing: counters begin at 0.
+                series = f"sonnen_{quantity}_watt_hours_total{{job='sonnen',instance={json.dumps(battery)}}}"
+                ((_, after),) = prometheus.query(f"{series} @ {end}")
+                before = prometheus.query(f"{series} @ {begin}")
+                assert (len(before) == 0) == (period == "2025-10-24")
+                grown_by = after - (before[0][1] if before else 0.0)
+                assert f"{grown_by / 1000:.3f}" == row[f"{quantity}_kwh"]
+                compared += 1
+        ((_, cost),) = prometheus.query(f'sonnen_grid_cost_total{{instance="home",currency="EUR"}} @ {end}')
+        assert cost == pytest.approx(4 * 0.31)
+
+    assert compared == 2 * 4 * 4
+
+
+def grown(finished: FinishedDay) -> FinishedDay:
+    """Return a day that is like no other."""
+    energies = replace(
+        finished.energies,
+        totals_watt_hours={
+            quantity: watt_hours + finished.day.day + index / 7
+            for index, (quantity, watt_hours) in enumerate(finished.energies.totals_watt_hours.items())
+        },
+    )
+    return replace(finished, energies=energies)
+
+
+def midnight(day: date, days_later: int) -> int:
+    """Return the Unix time at which a day begins in Berlin."""
+    return int(datetime(day.year, day.month, day.day + days_later, tzinfo=ZoneInfo("Europe/Berlin")).timestamp())

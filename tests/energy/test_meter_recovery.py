@@ -195,3 +195,59 @@ def test_a_day_that_is_finished_takes_nothing_from_a_copy() -> None:
     meter.absorb(copy_of(9000, today=500, yesterday=800, at=MIDNIGHT - 120))
     assert meter.take_finished_days() == ()
     assert shown(meter.totals(wall_seconds=MIDNIGHT + 100)) == pytest.approx((9200, 9200, 9200, 100, 100))
+
+
+def waiting(meter: EnergyMeter) -> EnergyMeter:
+    """Return the next life of a meter after a kill, before the gateway was asked."""
+    return EnergyMeter(zone=BERLIN, tariffs=FLAT, state=meter.state, same_boot=True, awaits_copy=True)
+
+
+def test_the_interval_over_a_restart_is_held_back_until_a_newer_copy_tells_what_happened_in_it() -> None:
+    meter = fresh()
+    run(meter, NOON, NOON + 100)
+    meter = waiting(meter)
+    run(meter, NOON + 150, NOON + 200)
+    meter.absorb(copy_of(120, today=120, yesterday=0, at=NOON + 140))
+    # 20 of the copy and 50 of this life: a straight line over the restart would have said 50 instead of 20.
+    assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((170, 170, 170, 170))
+
+
+def test_the_interval_over_a_restart_is_counted_when_the_copy_knows_no_more() -> None:
+    meter = fresh()
+    run(meter, NOON, NOON + 100)
+    meter = waiting(meter)
+    run(meter, NOON + 150, NOON + 200)
+    meter.absorb(copy_of(90, today=90, yesterday=0, at=NOON + 90))
+    assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((200, 200, 200, 200))
+
+
+def test_the_interval_over_a_restart_is_counted_when_there_is_no_copy() -> None:
+    meter = fresh()
+    run(meter, NOON, NOON + 100)
+    meter = waiting(meter)
+    run(meter, NOON + 150, NOON + 200)
+    meter.expect_no_copy()
+    meter.expect_no_copy()
+    assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((200, 200, 200, 200))
+
+
+def test_a_copy_that_comes_before_the_first_reading_and_knows_no_more_changes_nothing() -> None:
+    meter = fresh()
+    run(meter, NOON, NOON + 100)
+    meter = waiting(meter)
+    meter.absorb(copy_of(90, today=90, yesterday=0, at=NOON + 90))
+    run(meter, NOON + 150, NOON + 200)
+    assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((200, 200, 200, 200))
+
+
+def test_the_interval_over_a_restart_has_its_place_in_time_also_while_the_clock_is_unknown() -> None:
+    meter = fresh()
+    run(meter, NOON, NOON + 100)
+    meter = waiting(meter)
+    for second in (150, 300, 350):
+        meter.add(EVERY_SECOND_A_WATT_HOUR, monotonic_seconds=NOON - MIDNIGHT + second, wall_seconds=None)
+    meter.expect_no_copy()
+    blocks = meter.state.pending.blocks
+    assert [block.end_seconds - NOON + MIDNIGHT for block in blocks] == [150, 350]
+    meter.tell_time(monotonic_seconds=NOON - MIDNIGHT + 350, wall_seconds=NOON + 350)
+    assert shown(meter.totals(wall_seconds=NOON + 350))[:4] == pytest.approx((200, 200, 200, 200))

@@ -1,7 +1,13 @@
-from collections.abc import Iterable
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import servers
+from programs import MissingProgramError
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -10,7 +16,11 @@ from sonnen_agent.energy import FLOWS, Energies, EnergyTotals, Price, Tally, Tar
 from sonnen_agent.metrics.energy import ENERGY, HeldSample, cumulative_families, recovered_counters
 from sonnen_agent.metrics.exposition import render, render_openmetrics
 from sonnen_agent.metrics.family import build
+from sonnen_agent.metrics.groups import GroupKey
+from sonnen_agent.sinks.access import Access
+from sonnen_agent.sinks.pushgateway import Pushgateway
 
+CONTRACT = Path(__file__).parents[2].parent / "shared/METRICS.md"
 MIDNIGHT = 1_780_351_200.0
 
 NOTHING = EnergyTotals(
@@ -183,3 +193,82 @@ def test_the_past_is_openmetrics_in_which_no_series_is_interleaved_with_another(
     read = series(parse_openmetrics(page))  # type: ignore[no-untyped-call]  # in 0.26
 
     assert read == series(cumulative_families(points, job="sonnen"))
+
+
+def promised() -> Iterator[tuple[str, str, set[str]]]:
+    """Yield name, type and labels of the contract's section on energy."""
+    if not CONTRACT.exists():
+        pytest.skip(f"{CONTRACT} is not there")
+    section = (
+        CONTRACT.read_text(encoding="utf-8").partition("\n## Energy, counted by the agent")[2].partition("\n## ")[0]
+    )
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            names, kind, labels = (cell.strip() for cell in line.split("|")[1:4])
+            for name in re.findall(r"`(\w+)`", names):
+                yield name, kind, set(re.findall(r"`(\w+)`", labels))
+
+
+def test_the_rows_are_those_of_the_contract_with_their_types_and_labels() -> None:
+    contract = list(promised())
+
+    assert len(contract) > 12
+    assert sorted((row.name, row.kind, set(row.labels)) for row in ENERGY) == sorted(contract)
+
+
+def test_a_counter_that_is_not_finite_is_not_shown() -> None:
+    broken = replace(ALL, production_watt_hours=float("nan"), cost={"EUR": float("inf"), "CHF": 0.5})
+
+    shown = {(sample.name, *sample.labels.values()) for sample in held(broken)}
+
+    assert ("sonnen_production_watt_hours_total", "sonnen-a") not in shown
+    assert [name for name in shown if name[0] == "sonnen_grid_cost_total"] == [
+        ("sonnen_grid_cost_total", "CHF", "sonnen-a")
+    ]
+
+
+def test_what_the_battery_counts_is_not_taken_for_what_the_agent_counted() -> None:
+    samples = [
+        HeldSample(name=name, labels={"direction": "production", "meter": "4_1"}, value=5)
+        for name in ("sonnen_meter_imported_watt_hours_total", "sonnen_production_watts", "push_time_seconds")
+    ]
+
+    assert recovered_counters(samples, MIDNIGHT) is None
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("instance", ["home", "Küche/oben ☀", "..", 'a "b"\\c', "+ %2F"])
+def test_a_real_gateway_gives_back_every_counter_to_the_last_digit(tmp_path: Path, instance: str) -> None:
+    # Numbers that are long, tiny, huge or whole: each has its own way of being written.
+    awkward = [0.1 + 0.2, 1e-7 / 3, 123_456_789.123_456_78, 2.0**53 - 1, 1e21, 5e-324, sys.float_info.max / 3]
+    totals = replace(
+        ALL,
+        production_watt_hours=98_765_432.109_876_54,
+        flows_watt_hours=dict(zip(FLOWS, awkward, strict=True)),
+        today_watt_hours=dict(zip(FLOWS, reversed(awkward), strict=True)),
+    )
+    key = GroupKey(job="sonnen", instance=instance)
+    try:
+        server = servers.Pushgateway(tmp_path)
+    except MissingProgramError as error:
+        pytest.skip(str(error))
+    with server:
+        gateway = Pushgateway(Access(url=server.url), timeout_seconds=5, record=lambda *_: None)
+        with closing(gateway):
+            assert gateway.fetch(key) is None
+            gateway.push(GroupKey(job="sonnen_agent", instance=instance), render(build(ENERGY, [(ALL, {})])))
+            gateway.push(GroupKey(job="sonnen", instance="neighbour"), render(build(ENERGY, [(ALL, {})])))
+            assert gateway.fetch(key) is None
+            gateway.push(key, render(build(ENERGY, [(totals, {"host": "sonnen-a"})])))
+            found = gateway.fetch(key)
+        pushed = server.groups()
+
+    assert found is not None
+    assert found.pushed_unix_seconds == pytest.approx(
+        next(group.samples["push_time_seconds"][0].value for group in pushed if group.labels["instance"] == instance),
+        abs=5,
+    )
+    recovered = recovered_counters(found.samples, MIDNIGHT)
+    assert recovered == recovered_counters(held(totals), MIDNIGHT)
+    assert recovered is not None
+    assert recovered.tally.energies.flows_watt_hours == totals.flows_watt_hours

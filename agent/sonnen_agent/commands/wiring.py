@@ -48,6 +48,7 @@ class Parts:
                 max_gap_seconds=max(DEFAULT_MAX_GAP_SECONDS, _GAP_BEATS * config.interval_seconds),
                 state=kept.meters.get(name) if kept is not None else None,
                 same_boot=kept is not None and kept.same_boot,
+                awaits_copy=not settled,
             )
             after_crash = kept is not None and not kept.clean
             accounts[name] = Account(meter, clock.now, settled=settled, after_crash=after_crash)

@@ -21,7 +21,7 @@ DEFAULT_MAX_GAP_SECONDS = 60.0
 class EnergyMeter:
     """Counts a battery's energy from one reading to the next."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a fact about the start
         self,
         *,
         zone: tzinfo,
@@ -29,8 +29,13 @@ class EnergyMeter:
         max_gap_seconds: float = DEFAULT_MAX_GAP_SECONDS,
         state: MeterState | None = None,
         same_boot: bool = False,
+        awaits_copy: bool = False,
     ) -> None:
-        """Go on from a state; `same_boot` says that its monotonic times are of the clock that runs now."""
+        """Go on from a state; `same_boot` says that its monotonic times are of the clock that runs now.
+
+        `awaits_copy` says that `absorb` or `expect_no_copy` will be called: until then it is not known
+        whether the interval over the restart has been counted in detail already.
+        """
         if tariffs is not None and (problems := tariffs.problems()):
             raise ValueError("; ".join(problems))
         self._calendar = Calendar(zone)
@@ -45,6 +50,9 @@ class EnergyMeter:
         if not same_boot:
             self._start_after_boot()
         self._resuming = self._last is not None
+        self._awaits_copy = awaits_copy
+        self._held: tuple[Sample, Sample, float | None] | None = None
+        """The interval over the restart, as the arguments of `_count`, while a copy is awaited."""
         self._known = self._tally
         self._known_days: dict[date, Energies] = {}
         self._know_what_is_counted()
@@ -62,7 +70,10 @@ class EnergyMeter:
             if last is not None and monotonic_seconds < last.monotonic_seconds:
                 self._start_after_boot()
             elif last is not None and 0.0 < monotonic_seconds - last.monotonic_seconds <= self._max_gap_seconds:
-                self._count(last, sample, wall_seconds)
+                if self._resuming and self._awaits_copy:
+                    self._held = (last, sample, wall_seconds)
+                else:
+                    self._count(last, sample, wall_seconds)
             self._last = sample
             if self._resuming:
                 self._resuming = False
@@ -102,6 +113,9 @@ class EnergyMeter:
         if self._resuming and not gained.is_empty:
             # The copy is newer than the state: the interval since the state's last reading is in it.
             self._last, self._resuming = None, False
+        if not gained.is_empty:
+            self._held = None
+        self.expect_no_copy()
         self._tally = self._tally.plus(gained)
         self._known = self._known.plus(gained)
         if recovered.unix_seconds is None:
@@ -113,6 +127,12 @@ class EnergyMeter:
             gained_that_day = energies_of_flows(flows).beyond(known)
             self._days = self._days.recovering(day, gained_that_day, self._calendar)
             self._known_days[day] = known.plus(gained_that_day)
+
+    def expect_no_copy(self) -> None:
+        """Count the interval over the restart: nobody knows it any better."""
+        if self._held is not None:
+            self._count(*self._held)
+        self._awaits_copy, self._held = False, None
 
     def _count(self, begin: Sample, end: Sample, wall_seconds: float | None) -> None:
         start_seconds, end_seconds = begin.monotonic_seconds, end.monotonic_seconds

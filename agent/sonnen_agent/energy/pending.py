@@ -32,12 +32,14 @@ class Pending:
     block_seconds: float = _FIRST_BLOCK_SECONDS
 
     def holding(self, block: Block) -> "Pending":
-        """Return this with another interval, which is not before those held."""
+        """Return this with another interval."""
         if self.blocks and self.blocks[-1].end_seconds == block.start_seconds and self._fit(self.blocks[-1], block):
             return Pending(
                 blocks=(*self.blocks[:-1], _joined(self.blocks[-1], block)), block_seconds=self.block_seconds
             )
-        pending = Pending(blocks=(*self.blocks, block), block_seconds=self.block_seconds)
+        # The interval over a restart comes late, when nobody turned out to know it better.
+        blocks = sorted((*self.blocks, block), key=lambda held: held.start_seconds)
+        pending = Pending(blocks=tuple(blocks), block_seconds=self.block_seconds)
         while len(pending.blocks) > _MOST_BLOCKS:
             pending = pending._coarser()
         return pending

@@ -69,9 +69,10 @@ class Checkpoint:
                 return understand(decode(_read(file)))
             except FileNotFoundError:
                 continue
-            except AgentError as error:
-                aside = _set_aside(file)
-                _log.error("%s cannot be used: %s; it is kept as %s", file, error, aside)
+            except (OSError, AgentError) as error:
+                # A card that is dying gives errors instead of bytes, and a file may be another user's.
+                reason = error.strerror if isinstance(error, OSError) else error
+                _log.error("%s cannot be used: %s; it is kept as %s", file, reason, _set_aside(file))
         return None
 
     def peek(self, understand: Callable[[Mapping[str, object]], _Understood]) -> _Understood | None:
