@@ -1,6 +1,7 @@
 import json
 import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 from sonnen_agent.account import Account
 from sonnen_agent.energy import EnergyMeter, EnergyTotals
@@ -168,6 +170,25 @@ def test_a_gateway_that_is_away_is_waited_for() -> None:
         gateway.close()
 
     assert not home.settled
+
+
+def test_a_gateway_that_tells_slowly_is_listened_to_for_longer_than_a_push_may_take(httpserver: HTTPServer) -> None:
+    asked_late = threading.Event()
+
+    def tell_slowly(_: Request) -> Response:
+        asked_late.wait(0.8)
+        return Response(json.dumps(HELD))
+
+    httpserver.expect_request("/api/v1/metrics").respond_with_handler(tell_slowly)
+    gateway = Pushgateway(Access(url=httpserver.url_for("")), timeout_seconds=0.2, record=lambda *_: None)
+    home = account()
+
+    Recovery(gateway, {"home": home}).ready(snapshot(), HOME)
+    gateway.close()
+
+    totals = home.totals()
+    assert totals is not None
+    assert totals.grid_import_watt_hours == 1234.5678901234567
 
 
 def test_only_the_group_of_that_key_is_read() -> None:

@@ -23,6 +23,8 @@ SINK = "pushgateway"
 _ANSWER_LIMIT_BYTES = 64 * 1024
 _ALL_GROUPS_LIMIT_BYTES = 64 * 1024 * 1024
 """A gateway tells of all its groups or of none; a thousand of them are some 30 MB, once at a start."""
+_ALL_GROUPS_SECONDS = 15
+"""More than a push gets: without this answer there is none. Less than an agent gets to stop."""
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 """What a path can hold as it is; a gateway cleans away dots, slashes and nothings (EDGE 1.1)."""
 
@@ -64,7 +66,14 @@ class Pushgateway:
 
     def fetch(self, key: GroupKey) -> HeldGroup | None:
         """Return what the gateway holds of a group, None when it holds nothing; PushError when it cannot tell."""
-        answer = self._request("GET", "/api/v1/metrics", {}, None, body_limit=_ALL_GROUPS_LIMIT_BYTES)
+        answer = self._request(
+            "GET",
+            "/api/v1/metrics",
+            {},
+            None,
+            body_limit=_ALL_GROUPS_LIMIT_BYTES,
+            timeout_seconds=max(self._timeout_seconds, _ALL_GROUPS_SECONDS),
+        )
         try:
             return held_group(answer.body, key)
         except ValueError as error:
@@ -74,13 +83,15 @@ class Pushgateway:
         """Close the connection."""
         self._connection.close()
 
-    def _request(
+    def _request(  # noqa: PLR0913 - a request has these parts
         self,
         method: str,
         path: str,
         headers: dict[str, str],
         body: bytes | None,
+        *,
         body_limit: int = _ANSWER_LIMIT_BYTES,
+        timeout_seconds: float | None = None,
     ) -> Answer:
         try:
             answer = self._connection.request(
@@ -88,7 +99,7 @@ class Pushgateway:
                 self._prefix + path,
                 headers={**self._access.headers(), **headers},
                 body=body,
-                timeout_seconds=self._timeout_seconds,
+                timeout_seconds=timeout_seconds or self._timeout_seconds,
                 body_limit=body_limit,
             )
             _check(answer)
