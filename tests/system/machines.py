@@ -161,7 +161,7 @@ class Machine(Program):
         self.run(f"install -D -m {mode} /dev/stdin {shlex.quote(path)}", text=text)
 
     def reach(self, host: str, port: int, *, at: int = 0) -> Passage:
-        """Let it get to an address that this machine can get to, by way of the passage returned, until that is closed."""
+        """Let it get to an address that this machine can get to, by the passage returned, while that is open."""
         return self._open.enter_context(Passage(self.near_address, to=(host, port), port=at))
 
     @property
