@@ -15,8 +15,8 @@ from programs import HOST, MissingProgramError, find_program, free_port, wait_un
 from servers import Server
 
 from sonnen_agent.metrics.groups import Grouping
-from sonnen_agent.reading import Reading, Status
 from sonnen_agent.pulse import Pulse
+from sonnen_agent.reading import Reading, Status
 from sonnen_agent.sinks.access import Access
 from sonnen_agent.sinks.remote_write.receiver import Receiver
 from sonnen_agent.sinks.remote_write.remote_write import RemoteWrite
