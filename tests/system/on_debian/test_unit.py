@@ -95,7 +95,7 @@ pushgateway:
         """Make it again what it was when it was installed, and running."""
         changed = self.pi.run(f"cat {_CONFIG}").stdout != self.config()
         if changed or self.pi.run(f"test -e {_DROP_IN}", check=False).returncode == 0:
-            self.pi.run(f"rm -f {_DROP_IN}; systemctl daemon-reload; systemctl stop sonnen-agent")
+            self.pi.run(f"rm -rf {Path(_DROP_IN).parent}; systemctl daemon-reload; systemctl stop sonnen-agent")
             self.pi.write(_CONFIG, self.config())
         self.pi.run("systemctl start sonnen-agent")
 
