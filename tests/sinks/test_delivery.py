@@ -13,7 +13,7 @@ from sonnen_agent.sinks.delivery import Delivery
 from sonnen_agent.sinks.mailbox import Mailbox
 from sonnen_agent.sinks.pushgateway import Pushgateway
 from sonnen_agent.sinks.recovery import Recovery
-from sonnen_agent.snapshot import AgentReport, Snapshot
+from sonnen_agent.snapshot import Outgoing, RelayedPage, Snapshot
 
 _PATH = "/metrics/job/sonnen/instance/home"
 
@@ -31,7 +31,7 @@ class Line:
         self.accounts: dict[str, Account] = {}
         self.leaves_counters = False
 
-    def deliver(self, *items: Snapshot) -> None:
+    def deliver(self, *items: Outgoing) -> None:
         mailbox = OneByOne(items)
         delivery = Delivery(
             self.gateway,
@@ -46,14 +46,14 @@ class Line:
         delivery.run(Pulse())
 
 
-class OneByOne(Mailbox[Snapshot | AgentReport]):
+class OneByOne(Mailbox[Outgoing]):
     """Gives each item once, in order, and then is closed."""
 
-    def __init__(self, items: tuple[Snapshot, ...]) -> None:
+    def __init__(self, items: tuple[Outgoing, ...]) -> None:
         super().__init__()
-        self._waiting: Iterator[Snapshot] = iter(items)
+        self._waiting: Iterator[Outgoing] = iter(items)
 
-    def take(self) -> Snapshot | None:
+    def take(self) -> Outgoing | None:
         return next(self._waiting, None)
 
 
