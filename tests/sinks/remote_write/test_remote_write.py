@@ -596,7 +596,7 @@ def test_the_thread_sends_what_is_put_and_ends_when_closed(fake: FakeReceiver, t
         record=lambda *_: None,
         clock=time.time,
     )
-    thread = threading.Thread(target=sink.run)
+    thread = threading.Thread(target=sink.run, args=(Pulse(),))
     thread.start()
     for _ in range(3):
         sink.put(Snapshot(battery="home", reading=None, taken_monotonic_seconds=time.monotonic()))
