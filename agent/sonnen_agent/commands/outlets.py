@@ -96,6 +96,7 @@ class GatewayOutlet:
             compress=config.compression == "gzip",
         )
         self._url = config.url
+        self._grouping = parts.grouping
         self._host = parts.host
         keys = _group_keys(parts.config, self._host)
         self._delivery = Delivery(
@@ -113,8 +114,7 @@ class GatewayOutlet:
 
     def put(self, item: Outgoing) -> None:
         """Leave it in the mailbox, in the place of an older one."""
-        sender = item.battery if isinstance(item, Snapshot) else item.relay if isinstance(item, RelayedPage) else None
-        self._mailbox.put((type(item), sender), item)
+        self._mailbox.put(self._grouping.key(item), item)
 
     def spool(self) -> None:
         """Return nothing: a gateway takes no timestamps, so what is late is worth nothing there."""

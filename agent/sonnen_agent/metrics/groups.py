@@ -37,13 +37,20 @@ class Grouping:
         return GroupKey(job=f"{self.job}_agent", instance=host)
 
     def relay_key(self, relay: str, host: str) -> GroupKey:
-        """Return the key of the group of another exporter's page; beside the agent's."""
+        """Return the key of the group of another exporter's page."""
         return GroupKey(job=relay, instance=host)
+
+    def key(self, item: Outgoing) -> GroupKey:
+        """Return the key of the group that something belongs to."""
+        if isinstance(item, RelayedPage):
+            return self.relay_key(item.relay, item.host)
+        return self.battery_key(item.battery) if isinstance(item, Snapshot) else self.agent_key(item.host)
 
     def page(self, item: Outgoing) -> tuple[GroupKey, bytes]:
         """Return the key and the whole page, in text format."""
+        key = self.key(item)
         if isinstance(item, RelayedPage):
-            return self.relay_key(item.relay, item.host), item.page or b""
+            return key, item.page or b""
         if isinstance(item, Snapshot):
-            return self.battery_key(item.battery), render(battery_families([item]))
-        return self.agent_key(item.host), render(agent_families(item, self.process_families()))
+            return key, render(battery_families([item]))
+        return key, render(agent_families(item, self.process_families()))

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from sonnen_agent.errors import PushError
@@ -87,7 +88,8 @@ class Delivery:
         except PushError as error:
             if isinstance(item, RelayedPage) and error.outcome in _ABOUT_THE_PAGE and group not in self._failing:
                 # What the gateway took before would stay there. What it refuses later leaves no values behind.
-                delete_groups(self._gateway, [key])
+                with suppress(PushError):
+                    self._gateway.delete(key)
             self._tell_failure(group, error)
             return
         if isinstance(item, Snapshot):
