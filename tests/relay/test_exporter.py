@@ -69,7 +69,7 @@ def test_what_is_no_page_is_told_with_the_fix(httpserver: HTTPServer, exporter: 
     assert caught.value.outcome == "invalid"
     assert str(caught.value) == (
         f"{httpserver.url_for('/metrics')}: line 1 is not in Prometheus's text format: '<html>'; "
-        "name the page itself, which most often ends in /metrics"
+        "the URL of an exporter's page most often ends in /metrics"
     )
 
 

@@ -77,7 +77,15 @@ def test_a_page_without_samples_is_a_page(page: bytes) -> None:
 def test_what_is_no_page_is_refused_with_the_line(page: bytes, problem: str) -> None:
     with pytest.raises(ValueError, match=r"^line \d+ is not in") as caught:
         pushable(page)
-    assert str(caught.value) == problem
+    assert str(caught.value) == f"{problem}; the URL of an exporter's page most often ends in /metrics"
+
+
+def test_a_page_with_a_name_of_our_own_is_refused_with_it() -> None:
+    # Pushed before the battery's, it could keep the gateway from ever taking that.
+    with pytest.raises(ValueError, match="is a name of") as caught:
+        pushable(b'# TYPE sonnen_online counter\nup 1\nsonnen_online{a="b"} 1\n')
+    assert str(caught.value) == "line 3: sonnen_online is a name of the agent's own, and not pushed along"
+    assert pushable(b"sonnenschein 1\n") == b"sonnenschein 1\n"
 
 
 def test_a_line_made_to_take_long_takes_no_longer_than_its_length() -> None:

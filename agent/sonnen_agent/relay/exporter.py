@@ -40,9 +40,7 @@ class Exporter:
         try:
             return pushable(answer.body)
         except ValueError as error:
-            raise ExporterError(
-                "invalid", f"{self._url}: {error}; name the page itself, which most often ends in /metrics"
-            ) from error
+            raise ExporterError("invalid", f"{self._url}: {error}") from error
 
 
 def _check_status(answer: Answer) -> None:
