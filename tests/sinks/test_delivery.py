@@ -209,6 +209,17 @@ def test_of_a_relayed_page_that_is_rejected_no_older_values_stay(
     assert said(caplog) == [f"push of node/pi failed: {httpserver.url_for('')}: answered 400: inconsistent"]
 
 
+def test_nor_do_those_of_a_page_that_is_rejected_after_an_outage(httpserver: HTTPServer, line: Line) -> None:
+    # A gateway may keep on disk what it held.
+    for method, status in (("PUT", 200), ("PUT", 503), ("PUT", 400), ("DELETE", 202)):
+        httpserver.expect_ordered_request(_RELAYED_PATH, method=method).respond_with_data(status=status)
+
+    line.deliver(relayed(), relayed(), relayed())
+
+    httpserver.check_assertions()
+    assert len(httpserver.log) == 4
+
+
 def test_of_a_battery_that_is_rejected_the_counters_stay(httpserver: HTTPServer, line: Line) -> None:
     httpserver.expect_request(_PATH, method="PUT").respond_with_data("inconsistent", status=400)
 

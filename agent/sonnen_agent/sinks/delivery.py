@@ -78,7 +78,7 @@ class Delivery:
         if isinstance(item, Snapshot) and not item.is_current(time.monotonic(), self._interval_seconds):
             return  # it waited for a gateway that was away, while its battery's loop hung
         if isinstance(item, RelayedPage) and not item.is_current(time.monotonic()):
-            return  # its next beat may be long in coming
+            return  # it waited for that, too, and its next beat may be long in coming
         key, page = self._grouping.page(item)
         group = f"{key.job}/{key.instance}"
         try:
@@ -86,15 +86,19 @@ class Delivery:
                 return  # the next one has the counters
             self._gateway.push(key, page)
         except PushError as error:
-            if isinstance(item, RelayedPage) and error.outcome in _ABOUT_THE_PAGE and group not in self._failing:
-                # What the gateway took before would stay there. What it refuses later leaves no values behind.
-                with suppress(PushError):
-                    self._gateway.delete(key)
+            if isinstance(item, RelayedPage) and error.outcome in _ABOUT_THE_PAGE:
+                self._remove_older(key, group)
             self._tell_failure(group, error)
             return
         if isinstance(item, Snapshot):
             self._latest[key] = item
         self._tell_success(group)
+
+    def _remove_older(self, key: GroupKey, group: str) -> None:
+        """Delete the page that the gateway took before, once: what it rejects later leaves no values behind."""
+        if self._failing.get(group) not in _ABOUT_THE_PAGE:
+            with suppress(PushError):
+                self._gateway.delete(key)
 
     def _tell_failure(self, group: str, error: PushError) -> None:
         state = "away" if error.outcome in _AWAY else error.outcome
