@@ -149,6 +149,12 @@ def test_check_says_that_a_good_config_is_good_and_asks_nobody(
     assert battery.log == []
 
 
+def test_check_names_the_receiver_that_is_the_only_sink(write_config: Callable[[str], Path]) -> None:
+    url = "https://prometheus.example/api/v1/write"
+    file = write_config(f"batteries: [{{name: home, url: 'http://192.168.1.20'}}]\nremote_write: {{url: '{url}'}}\n")
+    assert agent("check", "--config", file).stdout == f"{file}: good: every 5 s from home, writing to {url}\n"
+
+
 def test_check_names_the_relays_and_asks_none_of_them(battery: HTTPServer, write_config: Callable[[str], Path]) -> None:
     url = battery.url_for("/metrics")
     file = write_config(CONFIG.format(url=url) + f"relay: [{{url: '{url}', job: node}}]\n")
