@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,8 @@ with Machine({release!r}, "orphan", Path({str(tmp_path)!r})) as machine:
         assert address in addresses()
         run.kill()
     wait_until(lambda: not Path("/proc", pid).exists() and address not in addresses(), "the end of the machine")
+    # Too much to leave to pytest, which keeps the folders of three runs.
+    shutil.rmtree(tmp_path / "orphan-root")
 
 
 def addresses() -> set[str]:

@@ -245,8 +245,8 @@ def test_it_is_back_after_a_reboot_by_itself(service: Service, unit: Unit) -> No
 
 
 def test_it_starts_on_a_machine_without_network(service: Service, unit: Unit) -> None:
-    service.pi.reboot(plugged=False)
     try:
+        service.pi.reboot(plugged=False)
         unit.wait_for("ActiveState", "active")
         unit.wait_for("StatusText", "home: not readable; nothing pushed yet")
         assert unit.restarts == 0
@@ -362,6 +362,7 @@ def test_its_exposure_is_at_most_1_1(service: Service) -> None:
 
 def test_it_never_makes_a_system_call_that_is_denied(service: Service, unit: Unit, machine_folder: Path) -> None:
     """Whatever it can do, where a denied call would be the end of it."""
+    service.pi.run("apt-get install --no-install-recommends -y prometheus-node-exporter", seconds=300)
     service.pi.write(_DROP_IN, "[Service]\nSystemCallErrorNumber=kill\n")
     flags = ["--web.enable-remote-write-receiver"]
     with Prometheus(machine_folder, scrape=[], flags=flags) as prometheus:
@@ -370,6 +371,7 @@ def test_it_never_makes_a_system_call_that_is_denied(service: Service, unit: Uni
         more = f"""\
 remote_write: {{url: "{to_prometheus.url}/api/v1/write"}}
 pull: {{listen: "127.0.0.1:9422"}}
+relay: [{{url: "http://127.0.0.1:9100/metrics", job: node, interval_seconds: 1}}]
 tariffs: {{currency: EUR, import: [{{name: day, price: 0.31}}]}}
 timezone: Europe/Berlin
 """
@@ -384,6 +386,7 @@ timezone: Europe/Berlin
             "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://127.0.0.1:9422/metrics\").read().decode())'"
         ).stdout
         assert "sonnen_online" in page
+        wait_until(lambda: service.gateway.value("node_load1") >= 0, "the Pi's own metrics")
         service.pi.run("systemctl reload sonnen-agent")
         service.wait_for_push()
         assert unit.main_pid == pid
