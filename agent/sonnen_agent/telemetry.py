@@ -1,8 +1,9 @@
 """What the agent counts about itself, from all its threads."""
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sonnen_agent.errors import Outcome
@@ -39,8 +40,10 @@ class Counts:
 class Telemetry:
     """Counts; every method may be called from any thread."""
 
-    def __init__(self, batteries: tuple[str, ...]) -> None:
+    def __init__(self, batteries: tuple[str, ...], clock: Callable[[], float] = time.monotonic) -> None:
         """Start at zero, so that the first missed beat is an increase."""
+        self._clock = clock
+        self._sent_at: dict[str, float] = {}
         self._lock = threading.Lock()
         self._reads: Counter[tuple[str, Endpoint, Outcome]] = Counter()
         self._read_durations: dict[tuple[str, Endpoint], Tally] = {}
@@ -62,6 +65,14 @@ class Telemetry:
             self._sends[sink, outcome] += 1
             self._send_durations[sink] = self._send_durations.get(sink, Tally()).plus(seconds)
             self._sent_bytes[sink] += sent_bytes
+            if outcome == "ok":
+                self._sent_at[sink] = self._clock()
+
+    def seconds_since_sent(self, sink: str) -> float | None:
+        """Return how long ago a delivery by a sink last succeeded, None if none has yet."""
+        with self._lock:
+            sent_at = self._sent_at.get(sink)
+        return None if sent_at is None else self._clock() - sent_at
 
     def record_missed_beats(self, battery: str, beats: int) -> None:
         """Count beats that were skipped because the one before was still running."""

@@ -39,7 +39,7 @@ def pull() -> Iterator[tuple[PullOutlet, str]]:
     battery = BatteryConfig(name="home", url="http://192.168.1.20")
     outlet = PullOutlet(config, Parts(Config(batteries=(battery,), pull=config)))
     yield outlet, f"http://127.0.0.1:{config.port}/metrics"
-    outlet.close(counters_saved=True)
+    outlet.close(counters_saved=True, successor=None)
 
 
 def test_the_pull_page_shows_no_counter_that_may_be_below_what_was_seen(pull: tuple[PullOutlet, str]) -> None:

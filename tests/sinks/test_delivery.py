@@ -7,6 +7,7 @@ from pytest_httpserver import HTTPServer
 
 from sonnen_agent.account import Account
 from sonnen_agent.metrics.groups import Grouping, GroupKey
+from sonnen_agent.pulse import Pulse
 from sonnen_agent.sinks.access import Access
 from sonnen_agent.sinks.delivery import Delivery
 from sonnen_agent.sinks.mailbox import Mailbox
@@ -42,7 +43,7 @@ class Line:
         )
         if self.leaves_counters:
             delivery.leave_counters()
-        delivery.run()
+        delivery.run(Pulse())
 
 
 class OneByOne(Mailbox[Snapshot | AgentReport]):

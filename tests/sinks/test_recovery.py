@@ -17,6 +17,7 @@ from sonnen_agent.energy import EnergyMeter, EnergyTotals
 from sonnen_agent.errors import PushError
 from sonnen_agent.metrics.energy import ENERGY, HeldSample, recovered_counters
 from sonnen_agent.metrics.groups import Grouping, GroupKey
+from sonnen_agent.pulse import Pulse
 from sonnen_agent.sinks.access import Access
 from sonnen_agent.sinks.delivery import Delivery
 from sonnen_agent.sinks.held import held_group
@@ -403,7 +404,7 @@ def deliver(gateway: Pushgateway, home: Account, *items: Snapshot) -> None:
         interval_seconds=5,
         delete_on_stop=(HOME,),
     )
-    delivery.run()
+    delivery.run(Pulse())
 
 
 def test_the_snapshot_that_found_the_counters_is_not_pushed_and_the_next_one_is(

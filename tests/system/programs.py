@@ -117,6 +117,10 @@ class Program:
             self._process.kill()
             self._process.wait()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._started().send_signal(number)
+
     def pause(self) -> None:
         """Freeze it: its port stays open, but nobody answers."""
         self._started().send_signal(signal.SIGSTOP)

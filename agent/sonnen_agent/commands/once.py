@@ -16,7 +16,7 @@ _AT_A_TIME = 16
 def run(config: Config) -> int:
     """Print every group; return 0 when all batteries were read, 1 when one was not."""
     parts = Parts(config)
-    accounts = parts.accounts(peek(config.state_directory), settled=True)
+    accounts = parts.accounts(peek(config.state_directory), {}, settled=True)
     observers = [
         parts.observer(battery, accounts[battery.name], timeout_seconds=_TIMEOUT_SECONDS)
         for battery in config.batteries

@@ -7,7 +7,8 @@ from typing import Protocol
 from sonnen_agent.account import Account
 from sonnen_agent.clock import WallClock
 from sonnen_agent.commands.wiring import Parts
-from sonnen_agent.config.model import PullConfig, PushgatewayConfig, ReceiverConfig, RemoteWriteConfig
+from sonnen_agent.config.model import Config, PullConfig, PushgatewayConfig, ReceiverConfig, RemoteWriteConfig
+from sonnen_agent.metrics.groups import Grouping, GroupKey
 from sonnen_agent.scheduler import Threads
 from sonnen_agent.sinks.access import Access
 from sonnen_agent.sinks.delivery import Delivery
@@ -34,8 +35,11 @@ class Outlet(Protocol):
     def spool(self) -> SpoolState | None:
         """Return what waits for the link to come back, None where nothing ever waits."""
 
-    def close(self, *, counters_saved: bool) -> None:
-        """Begin to stop; the counters are to be left with the receiver where they could not be saved here."""
+    def close(self, *, counters_saved: bool, successor: Config | None) -> None:
+        """Begin to stop; the counters are to be left with the receiver where they could not be saved here.
+
+        So is what an agent with the successor's config will go on with.
+        """
 
 
 def outlets(parts: Parts, accounts: Mapping[str, Account], *, timeout_seconds: float) -> tuple[Outlet, ...]:
@@ -61,6 +65,12 @@ def _access(config: ReceiverConfig) -> Access:
     )
 
 
+def _group_keys(config: Config, host: str) -> tuple[GroupKey, ...]:
+    """Return the keys of all groups that an agent with this config pushes."""
+    grouping = Grouping(job=config.job)
+    return (*(grouping.battery_key(battery.name) for battery in config.batteries), grouping.agent_key(host))
+
+
 class GatewayOutlet:
     """The Pushgateway: a mailbox, and a thread that empties it."""
 
@@ -81,7 +91,9 @@ class GatewayOutlet:
             record=parts.telemetry.record_send,
             compress=config.compression == "gzip",
         )
-        keys = (*map(parts.grouping.battery_key, parts.names), parts.grouping.agent_key(parts.report().host))
+        self._url = config.url
+        self._host = parts.report().host
+        keys = _group_keys(parts.config, self._host)
         self._delivery = Delivery(
             gateway,
             self._mailbox,
@@ -102,8 +114,10 @@ class GatewayOutlet:
     def spool(self) -> None:
         """Return nothing: a gateway takes no timestamps, so what is late is worth nothing there."""
 
-    def close(self, *, counters_saved: bool) -> None:
+    def close(self, *, counters_saved: bool, successor: Config | None) -> None:
         """Let the thread delete the groups and end."""
+        if successor is not None and successor.pushgateway is not None and successor.pushgateway.url == self._url:
+            self._delivery.spare(_group_keys(successor, self._host))
         if not counters_saved:
             self._delivery.leave_counters()
         self._mailbox.close()
@@ -143,7 +157,7 @@ class RemoteWriteOutlet:
         """Return what waits for the link to come back."""
         return self._remote_write.spool_state()
 
-    def close(self, *, counters_saved: bool) -> None:  # noqa: ARG002 - a receiver forgets nothing
+    def close(self, *, counters_saved: bool, successor: Config | None) -> None:  # noqa: ARG002 - it forgets nothing
         """Let the thread end the series, keep what could not be sent, and end."""
         self._remote_write.close()
 
@@ -171,6 +185,6 @@ class PullOutlet:
     def spool(self) -> None:
         """Return nothing: a page is always of now."""
 
-    def close(self, *, counters_saved: bool) -> None:  # noqa: ARG002 - a page leaves nothing behind
+    def close(self, *, counters_saved: bool, successor: Config | None) -> None:  # noqa: ARG002 - it leaves nothing
         """Stop listening."""
         self._server.close()

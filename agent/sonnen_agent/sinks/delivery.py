@@ -2,10 +2,12 @@
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 from sonnen_agent.errors import PushError
 from sonnen_agent.metrics.groups import Grouping, GroupKey
+from sonnen_agent.pulse import Pulse
 from sonnen_agent.sinks.mailbox import Mailbox
 from sonnen_agent.sinks.pushgateway import Pushgateway, delete_groups
 from sonnen_agent.sinks.recovery import Recovery
@@ -36,6 +38,7 @@ class Delivery:
         self._interval_seconds = interval_seconds
         self._delete_on_stop = delete_on_stop
         self._leave_counters = False
+        self._spared: frozenset[GroupKey] = frozenset()
         self._latest: dict[GroupKey, Snapshot] = {}
         """What was last pushed of each battery."""
         self._failing: dict[str, str] = {}
@@ -43,21 +46,30 @@ class Delivery:
         self._lost = 0
         """Pushes lost since all groups were well."""
 
-    def run(self) -> None:
+    def run(self, pulse: Pulse) -> None:
         """Deliver until the mailbox closes, then remove the groups that shall not outlive the agent."""
-        while (item := self._mailbox.take()) is not None:
+        while (item := self._take(pulse)) is not None:
             self._deliver(item)
         leave = self._latest if self._leave_counters else {}
         # Nobody has taken these counters home yet: the group is their only copy.
         only_copies = {self._grouping.battery_key(battery) for battery in self._recovery.unsettled()}
-        delete_groups(self._gateway, (key for key in self._delete_on_stop if key not in {*leave, *only_copies}))
+        stay = {*leave, *only_copies, *self._spared}
+        delete_groups(self._gateway, (key for key in self._delete_on_stop if key not in stay))
         for snapshot in leave.values() if self._delete_on_stop else ():
             self._deliver(replace(snapshot, reading=None, states=None, endpoints={}))
         self._gateway.close()
 
+    def spare(self, keys: Iterable[GroupKey]) -> None:
+        """At the end, leave these groups alone: another delivery goes on with them."""
+        self._spared = frozenset(keys)
+
     def leave_counters(self) -> None:
         """At the end, leave the counters with the gateway: nobody else has them."""
         self._leave_counters = True
+
+    def _take(self, pulse: Pulse) -> Snapshot | AgentReport | None:
+        with pulse.rest():
+            return self._mailbox.take()
 
     def _deliver(self, item: Snapshot | AgentReport) -> None:
         if isinstance(item, Snapshot) and not item.is_current(time.monotonic(), self._interval_seconds):
