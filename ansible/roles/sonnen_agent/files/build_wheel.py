@@ -45,8 +45,8 @@ def _build(sources: Path, folder: Path) -> None:
     )
     if _NO_PIP in ended.stderr:
         sys.exit(
-            f"{sys.executable} has no pip to build the agent's wheel with: install it (Debian: apt install python3-pip),"
-            " or build the wheel elsewhere and name it in sonnen_agent_wheel"
+            f"{sys.executable} has no pip to build the agent's wheel with: install it (Debian: apt install python3-pip)"
+            ", or build the wheel elsewhere and name it in sonnen_agent_wheel"
         )
     if ended.returncode:
         sys.exit(f"pip could not build the agent's wheel: {ended.stderr.strip()}")

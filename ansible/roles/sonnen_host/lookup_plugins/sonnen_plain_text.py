@@ -27,7 +27,7 @@ _LONGEST = 1_000_000
 """Bytes; nobody writes a longer file of variables."""
 
 
-class LookupModule(LookupBase):
+class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
     """The lookup."""
 
     def run(self, terms: list[Any], variables: Mapping[str, Any] | None = None, **_options: object) -> list[str]:
