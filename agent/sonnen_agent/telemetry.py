@@ -35,6 +35,10 @@ class Counts:
     sent_bytes: Mapping[str, int] = field(default_factory=dict)
     missed_beats: Mapping[str, int] = field(default_factory=dict)
     """By battery."""
+    relay_reads: Mapping[tuple[str, Outcome], int] = field(default_factory=dict)
+    """Requests to other exporters by relay, outcome."""
+    relays_up: Mapping[str, bool] = field(default_factory=dict)
+    """Whether the last one brought a page, by relay."""
 
 
 class Telemetry:
@@ -51,6 +55,8 @@ class Telemetry:
         self._send_durations: dict[str, Tally] = {}
         self._sent_bytes: Counter[str] = Counter()
         self._missed_beats: Counter[str] = Counter(dict.fromkeys(batteries, 0))
+        self._relay_reads: Counter[tuple[str, Outcome]] = Counter()
+        self._relays_up: dict[str, bool] = {}
 
     def record_read(self, battery: str, endpoint: Endpoint, outcome: Outcome, seconds: float) -> None:
         """Count a request to a battery."""
@@ -79,6 +85,12 @@ class Telemetry:
         with self._lock:
             self._missed_beats[battery] += beats
 
+    def record_relay(self, relay: str, outcome: Outcome) -> None:
+        """Count a request to another exporter."""
+        with self._lock:
+            self._relay_reads[relay, outcome] += 1
+            self._relays_up[relay] = outcome == "ok"
+
     def counts(self) -> Counts:
         """Return what was counted so far."""
         with self._lock:
@@ -89,4 +101,6 @@ class Telemetry:
                 send_durations=dict(self._send_durations),
                 sent_bytes=dict(self._sent_bytes),
                 missed_beats=dict(self._missed_beats),
+                relay_reads=dict(self._relay_reads),
+                relays_up=dict(self._relays_up),
             )

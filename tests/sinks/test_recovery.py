@@ -24,7 +24,7 @@ from sonnen_agent.sinks.held import held_group
 from sonnen_agent.sinks.mailbox import Mailbox
 from sonnen_agent.sinks.pushgateway import Pushgateway
 from sonnen_agent.sinks.recovery import Recovery
-from sonnen_agent.snapshot import AgentReport, Snapshot
+from sonnen_agent.snapshot import Outgoing, Snapshot
 from sonnen_agent.state.keeper import Keeper, peek
 
 HOME = GroupKey(job="sonnen", instance="home")
@@ -383,7 +383,7 @@ def test_a_gateway_that_is_still_starting_behind_its_proxy_is_waited_for(
     assert not home.settled
 
 
-class OneByOne(Mailbox[Snapshot | AgentReport]):
+class OneByOne(Mailbox[Outgoing]):
     """Gives each item once, in order, and then is closed."""
 
     def __init__(self, *items: Snapshot) -> None:

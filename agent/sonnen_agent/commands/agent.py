@@ -1,6 +1,7 @@
 """A config at work: the threads of `run`, and the order in which they start and stop.
 
 a thread per battery: beat ─▶ Observer (Battery, Account) ─▶ Afterimage ─▶ Snapshot ──┐
+a thread per relay: its own beat ─▶ Relay ─▶ RelayedPage ─────────────────────────────┤
 a thread for the agent: beat ─▶ AgentReport ──────────────────────────────────────────┴─▶ Outlets ─▶ their own threads
 a thread for the state: every minute Accounts ─▶ Keeper ─▶ disk
 """
@@ -18,8 +19,9 @@ from sonnen_agent.commands.wiring import Parts
 from sonnen_agent.config.model import Config
 from sonnen_agent.observer import Observer
 from sonnen_agent.pulse import Pulse
+from sonnen_agent.relay.relay import Relay
 from sonnen_agent.scheduler import Beat, Threads
-from sonnen_agent.snapshot import AgentReport, Snapshot
+from sonnen_agent.snapshot import Outgoing, Snapshot
 from sonnen_agent.state.afterimage import Afterimage
 from sonnen_agent.state.keeper import SAVE_SECONDS, Keeper
 from sonnen_agent.version import agent_version
@@ -101,6 +103,8 @@ class Agent:
             observer = parts.observer(battery, account, timeout_seconds=self._timeout_seconds)
             missed = partial(parts.telemetry.record_missed_beats, battery.name)
             self._run_beat(battery.name, beat, partial(self._observe, observer), missed)
+        for relay in parts.relays():
+            self._run_beat(f"relay {relay.job}", self._beat(relay.interval_seconds), partial(self._relay, relay))
         self._run_beat("agent", beat, self._report)
         if self._keeper is not None:
             self._run_beat("state", self._beat(SAVE_SECONDS), self._keeper.save)
@@ -148,11 +152,14 @@ class Agent:
         self._latest[snapshot.battery] = snapshot
         self._hand_out(snapshot)
 
+    def _relay(self, relay: Relay) -> None:
+        self._hand_out(relay.read())
+
     def _report(self) -> None:
         spools = {outlet.name: state for outlet in self._outlets if (state := outlet.spool()) is not None}
         self._hand_out(self._parts.report(spools))
 
-    def _hand_out(self, item: Snapshot | AgentReport) -> None:
+    def _hand_out(self, item: Outgoing) -> None:
         for outlet in self._outlets:
             outlet.put(item)
 

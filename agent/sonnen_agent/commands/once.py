@@ -22,8 +22,10 @@ def run(config: Config) -> int:
         for battery in config.batteries
     ]
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        relayed = pool.map(lambda relay: relay.read(), parts.relays())
         snapshots = list(pool.map(lambda observer: observer.observe(), observers))
-    for item in (*snapshots, parts.report()):
+        relayed_pages = list(relayed)
+    for item in (*snapshots, parts.report(), *relayed_pages):
         key, page = parts.grouping.page(item)
         # JSON's quoting is what a label value needs.
         job, instance = (json.dumps(value, ensure_ascii=False) for value in (key.job, key.instance))

@@ -15,7 +15,7 @@ from sonnen_agent.sinks.delivery import Delivery
 from sonnen_agent.sinks.mailbox import Mailbox
 from sonnen_agent.sinks.pushgateway import Pushgateway
 from sonnen_agent.sinks.recovery import Recovery
-from sonnen_agent.snapshot import AgentReport, Snapshot, SpoolState
+from sonnen_agent.snapshot import Outgoing, RelayedPage, Snapshot, SpoolState
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Outlet(Protocol):
     def start(self, threads: Threads) -> None:
         """Begin to deliver."""
 
-    def put(self, item: Snapshot | AgentReport) -> None:
+    def put(self, item: Outgoing) -> None:
         """Hand over what a beat has brought."""
 
     def spool(self) -> SpoolState | None:
@@ -68,7 +68,11 @@ def _access(config: ReceiverConfig) -> Access:
 def _group_keys(config: Config, host: str) -> tuple[GroupKey, ...]:
     """Return the keys of all groups that an agent with this config pushes."""
     grouping = Grouping(job=config.job)
-    return (*(grouping.battery_key(battery.name) for battery in config.batteries), grouping.agent_key(host))
+    return (
+        *(grouping.battery_key(battery.name) for battery in config.batteries),
+        grouping.agent_key(host),
+        *(grouping.relay_key(relay.job, host) for relay in config.relays),
+    )
 
 
 class GatewayOutlet:
@@ -84,7 +88,7 @@ class GatewayOutlet:
         *,
         timeout_seconds: float,
     ) -> None:
-        self._mailbox: Mailbox[Snapshot | AgentReport] = Mailbox()
+        self._mailbox: Mailbox[Outgoing] = Mailbox()
         gateway = Pushgateway(
             _access(config),
             timeout_seconds=timeout_seconds,
@@ -92,7 +96,8 @@ class GatewayOutlet:
             compress=config.compression == "gzip",
         )
         self._url = config.url
-        self._host = parts.report().host
+        self._grouping = parts.grouping
+        self._host = parts.host
         keys = _group_keys(parts.config, self._host)
         self._delivery = Delivery(
             gateway,
@@ -107,9 +112,9 @@ class GatewayOutlet:
         """Start the thread."""
         threads.start("pushgateway", self._delivery.run)
 
-    def put(self, item: Snapshot | AgentReport) -> None:
+    def put(self, item: Outgoing) -> None:
         """Leave it in the mailbox, in the place of an older one."""
-        self._mailbox.put(item.battery if isinstance(item, Snapshot) else None, item)
+        self._mailbox.put(self._grouping.key(item), item)
 
     def spool(self) -> None:
         """Return nothing: a gateway takes no timestamps, so what is late is worth nothing there."""
@@ -149,9 +154,10 @@ class RemoteWriteOutlet:
         """Start the thread."""
         threads.start(self.name, self._remote_write.run)
 
-    def put(self, item: Snapshot | AgentReport) -> None:
-        """Put it at the end of the queue: every sample counts."""
-        self._remote_write.put(item.for_the_unasked() if isinstance(item, Snapshot) else item)
+    def put(self, item: Outgoing) -> None:
+        """Put it at the end of the queue: every sample counts. The pages of others go to a gateway alone."""
+        if not isinstance(item, RelayedPage):
+            self._remote_write.put(item.for_the_unasked() if isinstance(item, Snapshot) else item)
 
     def spool(self) -> SpoolState:
         """Return what waits for the link to come back."""
@@ -177,7 +183,7 @@ class PullOutlet:
     def start(self, threads: Threads) -> None:
         """Do nothing: the server has threads of its own."""
 
-    def put(self, item: Snapshot | AgentReport) -> None:
+    def put(self, item: Outgoing) -> None:
         """Replace what is shown of a battery; the agent's own numbers are taken when they are asked for."""
         if isinstance(item, Snapshot):
             self._page.put(item.for_the_unasked())

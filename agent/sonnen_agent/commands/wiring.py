@@ -16,6 +16,7 @@ from sonnen_agent.config.zone import zone_named
 from sonnen_agent.energy import DEFAULT_MAX_GAP_SECONDS, EnergyMeter, MeterState
 from sonnen_agent.metrics.groups import Grouping
 from sonnen_agent.observer import Observer
+from sonnen_agent.relay.relay import Relay
 from sonnen_agent.snapshot import AgentReport, SpoolState
 from sonnen_agent.state.keeper import Kept
 from sonnen_agent.telemetry import Telemetry
@@ -30,6 +31,7 @@ class Parts:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.host = socket.gethostname()
         self.names = tuple(battery.name for battery in config.batteries)
         self.telemetry = Telemetry(self.names)
         process = ProcessCollector(registry=CollectorRegistry())
@@ -70,10 +72,23 @@ class Parts:
         )
         return Observer(battery.name, box, battery.labels, timeout_seconds=timeout_seconds, account=account)
 
+    def relays(self) -> tuple[Relay, ...]:
+        """Return who reads the other exporters."""
+        return tuple(
+            Relay(
+                relay.job,
+                relay.url,
+                host=self.host,
+                interval_seconds=relay.interval_seconds,
+                record=partial(self.telemetry.record_relay, relay.job),
+            )
+            for relay in self.config.relays
+        )
+
     def report(self, spools: Mapping[str, SpoolState] | None = None) -> AgentReport:
         """Return what the agent says of itself now."""
         return AgentReport(
-            host=socket.gethostname(),
+            host=self.host,
             version=agent_version(),
             revision=agent_revision(),
             python_version=platform.python_version(),

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from sonnen_agent.errors import PushError
@@ -11,11 +12,13 @@ from sonnen_agent.pulse import Pulse
 from sonnen_agent.sinks.mailbox import Mailbox
 from sonnen_agent.sinks.pushgateway import Pushgateway, delete_groups
 from sonnen_agent.sinks.recovery import Recovery
-from sonnen_agent.snapshot import AgentReport, Snapshot
+from sonnen_agent.snapshot import Outgoing, RelayedPage, Snapshot
 
 _log = logging.getLogger(__name__)
 
-_AWAY = ("timeout", "refused", "closed", "http_error")
+_AWAY = ("timeout", "refused", "http_error")
+_ABOUT_THE_PAGE = ("rejected", "closed")
+"""Pushgateway 1.11.0 hangs up on what it rejects."""
 
 
 class Delivery:
@@ -24,7 +27,7 @@ class Delivery:
     def __init__(  # noqa: PLR0913 - one wire per argument
         self,
         gateway: Pushgateway,
-        mailbox: Mailbox[Snapshot | AgentReport],
+        mailbox: Mailbox[Outgoing],
         grouping: Grouping,
         recovery: Recovery,
         *,
@@ -67,13 +70,15 @@ class Delivery:
         """At the end, leave the counters with the gateway: nobody else has them."""
         self._leave_counters = True
 
-    def _take(self, pulse: Pulse) -> Snapshot | AgentReport | None:
+    def _take(self, pulse: Pulse) -> Outgoing | None:
         with pulse.rest():
             return self._mailbox.take()
 
-    def _deliver(self, item: Snapshot | AgentReport) -> None:
+    def _deliver(self, item: Outgoing) -> None:
         if isinstance(item, Snapshot) and not item.is_current(time.monotonic(), self._interval_seconds):
             return  # it waited for a gateway that was away, while its battery's loop hung
+        if isinstance(item, RelayedPage) and not item.is_current(time.monotonic()):
+            return  # its next beat may be long in coming
         key, page = self._grouping.page(item)
         group = f"{key.job}/{key.instance}"
         try:
@@ -81,6 +86,10 @@ class Delivery:
                 return  # the next one has the counters
             self._gateway.push(key, page)
         except PushError as error:
+            if isinstance(item, RelayedPage) and error.outcome in _ABOUT_THE_PAGE and group not in self._failing:
+                # What the gateway took before would stay there. What it refuses later leaves no values behind.
+                with suppress(PushError):
+                    self._gateway.delete(key)
             self._tell_failure(group, error)
             return
         if isinstance(item, Snapshot):
@@ -90,7 +99,7 @@ class Delivery:
     def _tell_failure(self, group: str, error: PushError) -> None:
         state = "away" if error.outcome in _AWAY else error.outcome
         # A page may be wrong for one group; everything else is about the gateway, and said once for all.
-        known = self._failing.get(group) == state if state == "rejected" else state in self._failing.values()
+        known = self._failing.get(group) == state if state in _ABOUT_THE_PAGE else state in self._failing.values()
         _log.log(logging.DEBUG if known else logging.WARNING, "push of %s failed: %s", group, error)
         self._failing[group] = state
         self._lost += 1
