@@ -54,6 +54,10 @@ _SSH_OPTIONS = (
 _ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
 
 
+class _NotYetError(ServerError):
+    """A machine is still on its way up."""
+
+
 class Machine(Program):
     """A booted machine, gone without a trace at the end of the `with` block.
 
@@ -76,26 +80,15 @@ class Machine(Program):
         self.root = folder / f"{name}-root"
         self.key_file = folder / f"{name}.key"
         self._open = ExitStack()
+        self._plugged = True
         self.apt_proxy = WebProxy(self.near_address)
         """By which its apt gets to the mirrors, until it is closed."""
-        identity = f"sonnen-{self._number}"
-        self._link = f"ve-{identity}"
-        self._groups = [group / f"{identity}-{os.getpid()}" for group in _CGROUPS if (group / "cgroup.procs").is_file()]
-        super().__init__(
-            "sh",
-            "-c",
-            _BOOT.format(groups=shlex.join(map(str, self._groups))),
-            "sh",
-            find_program("systemd-nspawn"),
-            f"--directory={self.root}",
-            f"--machine={identity}",
-            "--boot",
-            "--register=no",
-            "--keep-unit",
-            "--resolv-conf=off",
-            "--network-veth",
-            log_file=folder / f"{name}.console",
-        )
+        self._identity = f"sonnen-{self._number}"
+        self._link = f"ve-{self._identity}"
+        self._groups = [
+            group / f"{self._identity}-{os.getpid()}" for group in _CGROUPS if (group / "cgroup.procs").is_file()
+        ]
+        super().__init__(*self._boot("--network-veth"), log_file=folder / f"{name}.console")
 
     def __enter__(self) -> Self:
         try:
@@ -116,19 +109,25 @@ class Machine(Program):
         """What it is called in messages."""
         return f"the machine {self.host_name} ({self.release})"
 
+    def start(self, *, plugged: bool = True) -> None:
+        """Boot, and return when it has started its services; without its cable if it should not be plugged in."""
+        self._plugged = plugged
+        self.command = self._boot("--network-veth" if plugged else "--private-network")
+        super().start()
+
     def stop(self, *_: object, seconds: float = 60) -> int:
         """Shut it down in order; `start` boots it again."""
         self.run("systemctl poweroff", check=False)
         return self._wait_for_end(seconds)
 
-    def reboot(self, *, seconds: float = 60) -> None:
-        """Shut it down in order and return when it is up again."""
+    def reboot(self, *, plugged: bool = True, seconds: float = 60) -> None:
+        """Shut it down in order and return when it is up again, as `start` does."""
         self.run("systemctl reboot", check=False)
         if (code := self._wait_for_end(seconds)) != _REBOOT:
             raise ServerError(
                 f"{self.name} ended with exit code {code} instead of a reboot; its console:\n{self.log_tail}"
             )
-        self.start()
+        self.start(plugged=plugged)
 
     def run(
         self, command: str, *, check: bool = True, text: str | None = None, seconds: float = 120
@@ -184,24 +183,47 @@ class Machine(Program):
     @property
     def _leader(self) -> int:
         """The process id, on this machine, of the other one's process 1."""
-        nspawn = _children(self.pid)
-        machine = _children(nspawn[0]) if nspawn else []
+        machine = [child for nspawn in _children(self.pid) for child in _children(nspawn)]
         if not machine:
-            raise ServerError(f"{self.name} has not started systemd yet")
+            raise _NotYetError(f"{self.name} has not started systemd yet")
         return machine[-1]
 
+    def _boot(self, network: str) -> list[str]:
+        return [
+            "sh",
+            "-c",
+            _BOOT.format(groups=shlex.join(map(str, self._groups))),
+            "sh",
+            str(find_program("systemd-nspawn")),
+            f"--directory={self.root}",
+            f"--machine={self._identity}",
+            "--boot",
+            "--register=no",
+            "--keep-unit",
+            "--resolv-conf=off",
+            network,
+        ]
+
     def _answers(self) -> bool:
+        try:
+            if self._plugged and not self._plug_in():
+                return False
+            # What of its services has failed is for the tests to say.
+            return self.run("systemctl is-system-running", check=False).stdout.strip() in {"running", "degraded"}
+        except _NotYetError:
+            return False
+
+    def _plug_in(self) -> bool:
+        """Give this side of the link its address, and return whether SSH answers on the other."""
         if not Path("/sys/class/net", self._link).exists():
             return False
         _run("ip", "address", "replace", f"{self.near_address}/30", "dev", self._link)
         _run("ip", "link", "set", self._link, "up")
         try:
             with socket.create_connection((self.address, 22), timeout=1):
-                pass
+                return True
         except OSError:
             return False
-        # What of its services has failed is for the tests to say.
-        return self.run("systemctl is-system-running", check=False).stdout.strip() in {"running", "degraded"}
 
     def _install(self) -> None:
         images.unpack(self.release, self.root)

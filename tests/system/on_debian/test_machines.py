@@ -1,9 +1,15 @@
 """The machines that the other tests here boot."""
 
+import json
+import os
 import subprocess
+import sys
+from pathlib import Path
 
+import machines
 import pytest
 from machines import Machine
+from programs import wait_until
 
 pytestmark = pytest.mark.system
 
@@ -58,3 +64,32 @@ def test_central_cannot_reach_the_pi(pi: Machine, central: Machine, port: int) -
 
 def test_the_pi_has_no_other_way_to_central(pi: Machine, central: Machine) -> None:
     assert pi.run(_CONNECT.format(host=central.address, port=22), check=False).returncode == _NETWORK_UNREACHABLE
+
+
+def test_it_boots_without_its_cable(pi: Machine) -> None:
+    pi.reboot(plugged=False)
+    assert pi.run("ls /sys/class/net").stdout.split() == ["lo"]
+    pi.reboot()
+    assert pi.run("ls /sys/class/net").stdout.split() == ["host0", "lo"]
+
+
+def test_it_ends_with_a_test_run_that_is_killed(tmp_path: Path, release: str) -> None:
+    script = f"""
+from pathlib import Path
+from machines import Machine
+with Machine({release!r}, "orphan", Path({str(tmp_path)!r})) as machine:
+    print(machine.near_address, machine.pid, flush=True)
+    machine.run("sleep infinity", seconds=600)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(machines.__file__).parent)}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        address, pid = run.stdout.readline().split()
+        assert address in addresses()
+        run.kill()
+    wait_until(lambda: not Path("/proc", pid).exists() and address not in addresses(), "the end of the machine")
+
+
+def addresses() -> set[str]:
+    links = json.loads(subprocess.run(["ip", "-json", "address"], capture_output=True, check=True).stdout)
+    return {address["local"] for link in links for address in link["addr_info"]}
