@@ -6,6 +6,7 @@ The tests of this file are one story, told in order: each begins where the one b
 import json
 import re
 import shlex
+import urllib.parse
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import pytest
 import trustme
 from machines import Machine
 from passages import Passage
-from playbooks import Controller, Inventory, Played, build_wheel
+from playbooks import REPOSITORY, Controller, Inventory, Played, build_wheel
 from programs import ServerError, wait_until
 from servers import Simulator
 
@@ -84,17 +85,17 @@ class Site:
     def version(self) -> str:
         return self.pi.run("/opt/sonnen-agent/bin/sonnen-agent --version").stdout.split()[-1]
 
+    def prometheus(self, path: str, **query: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+        """Return what Prometheus on the central host answers, None when it does not."""
+        address = f"http://127.0.0.1:9090{path}?{urllib.parse.urlencode(query)}"
+        ask = f"import urllib.request as r; print(r.urlopen({address!r}, timeout=5).read().decode())"
+        answer = self.central.run(f"python3 -c {shlex.quote(ask)}", check=False)
+        return json.loads(answer.stdout)["data"] if answer.returncode == 0 else None
+
     def query(self, expression: str) -> list[float]:
-        """Return the values of an instant query to the Prometheus of the central host."""
-        ask = (
-            "import json, sys, urllib.parse, urllib.request as r;"
-            "u = 'http://127.0.0.1:9090/api/v1/query?query=' + urllib.parse.quote(sys.argv[1]);"
-            "print(r.urlopen(u, timeout=5).read().decode())"
-        )
-        answer = self.central.run(f"python3 -c {shlex.quote(ask)} {shlex.quote(expression)}", check=False)
-        if answer.returncode:
-            return []
-        return [float(series["value"][1]) for series in json.loads(answer.stdout)["data"]["result"]]
+        """Return the values of an instant query."""
+        answer = self.prometheus("/api/v1/query", query=expression) or {"result": []}
+        return [float(series["value"][1]) for series in answer["result"]]
 
     def wait_for_value(self, expression: str) -> float:
         wait_until(lambda: bool(self.query(expression)), f"an answer to {expression!r}", seconds=60, pause_seconds=1)
@@ -217,6 +218,21 @@ def test_bare_hosts_become_numbers_in_prometheus_and_no_secret_is_shown(site: Si
     assert site.wait_for_value('sonnen_online{job="sonnen",instance="home"}') == 1
 
 
+def test_rules_and_dashboards_of_this_repository_are_in_place(site: Site) -> None:
+    for here, there in (
+        ("prometheus/rules", "/etc/prometheus/sonnen/rules"),
+        ("grafana/dashboards", "/var/lib/grafana/dashboards/sonnen"),
+        ("grafana/provisioning/dashboards", f"{_GRAFANA}/provisioning/dashboards"),
+        ("grafana/provisioning/datasources", f"{_GRAFANA}/provisioning/datasources"),
+    ):
+        files = [file for file in (REPOSITORY / here).glob("*.*") if file.suffix in {".yml", ".json"}]
+        assert site.central.run(f"ls {there}").stdout.split() == sorted(file.name for file in files)
+    groups = site.prometheus("/api/v1/rules")["groups"]
+    assert {Path(group["file"]).name for group in groups} == {
+        file.name for file in (REPOSITORY / "prometheus/rules").glob("*.yml")
+    }
+
+
 def test_the_central_host_cannot_reach_the_pi(site: Site) -> None:
     connect = f"import socket; socket.create_connection(('{site.pi.address}', 22), timeout=5)"
     tried = site.central.run(f'python3 -c "{connect}"', check=False)
@@ -314,6 +330,18 @@ def test_an_upgrade_keeps_state_and_config(site: Site) -> None:
     assert site.pi.run("ls /opt/sonnen-agent-releases | wc -l").stdout == "2\n"
 
 
+def test_the_health_of_the_pi_comes_by_the_same_push(site: Site) -> None:
+    cursor = site.cursor()
+
+    site.change_pi(sonnen_agent_node_exporter=True)
+
+    assert site.journal(cursor).count("Reloaded sonnen-agent.service") == 1
+    listening = site.pi.run("ss --listening --tcp --numeric --no-header").stdout.split()
+    assert [place for place in listening if place.endswith(":9100")] == ["127.0.0.1:9100"]
+    assert site.wait_for_value('node_memory_MemTotal_bytes{job="node"}') > 0
+    assert site.change_pi().count("raspberry", "changed") == 0
+
+
 def test_a_broken_upgrade_goes_back_by_itself(site: Site, wheels: dict[str, str]) -> None:
     version, config = site.version(), site.pi.run("cat /etc/sonnen-agent/config.yml").stdout
 
@@ -370,6 +398,7 @@ def test_what_is_the_users_in_prometheus_stays(site: Site) -> None:
 def test_removed_from_the_pi_only_the_counters_stay_and_these_when_asked(site: Site) -> None:
     site.change_pi(sonnen_agent_state="absent")
     assert what_is_left(site.pi) == ["/var/lib/private/sonnen-agent", "/var/lib/sonnen-agent"]
+    assert "9100" not in site.pi.run("ss --listening --tcp --numeric --no-header").stdout
     with pytest.raises(ServerError):
         site.pi.run("systemctl cat sonnen-agent")
 
