@@ -60,6 +60,7 @@ _CASES: dict[str, dict[str, Any]] = {
             "spool_max_bytes": 10485760,
         },
         "sonnen_agent_pull": {"listen": "127.0.0.1:9422"},
+        "sonnen_agent_relay": [{"url": "http://127.0.0.1:9100/metrics", "job": "node", "interval_seconds": 30}],
         "sonnen_agent_tariffs": {
             "currency": "EUR",
             "import": [

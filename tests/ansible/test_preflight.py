@@ -55,6 +55,14 @@ _AGENTS: dict[str, tuple[dict[str, object], str]] = {
         {**_GOOD, "sonnen_agent_pushgateway": {}},
         "Nothing says where the readings go. Add the gateway to the inventory, such as sonnen_agent_pushgateway:",
     ),
+    "nobody-takes-relays": (
+        {
+            "sonnen_agent_batteries": [_HOME],
+            "sonnen_agent_pull": {"listen": "127.0.0.1:9422"},
+            "sonnen_agent_node_exporter": True,
+        },
+        "sonnen_agent_relay and sonnen_agent_node_exporter need a gateway",
+    ),
     "no-address": (
         {**_GOOD, "sonnen_agent_pushgateway": {"job": "sonnen"}},
         "There is no address in sonnen_agent_pushgateway: add the key url",
