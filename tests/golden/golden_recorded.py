@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from golden_events import FINE_WINDOW, PROMETHEUS_GAP
 from golden_gauges import Key, Page, key, only, within
-from golden_house import Floats, House
+from golden_house import Flags, Floats, House
 from golden_pushed import Pushed, scrapes
 
 Batch = tuple[Floats, Page]
@@ -185,7 +185,9 @@ def fast_fresh(moments: Floats, gauges: Page) -> Page:
         # Where there is no meter, the inverter's voltage stands for the first phase.
         volts = np.where(np.isnan(volts) & (phase == "1"), page[key("sonnen:inverter_ac_volts:fresh")], volts)
         page[key("sonnen:phase_volts:fresh", phase=phase)] = volts
-        page[key("sonnen:volts_out_of_band:bool", phase=phase)] = _outside((volts < 207) | (volts > 253), volts, on_grid)
+        page[key("sonnen:volts_out_of_band:bool", phase=phase)] = _outside(
+            (volts < 207) | (volts > 253), volts, on_grid
+        )
     grid, inverter = page[key("sonnen:frequency_grid:fresh")], page[key("sonnen:frequency_inverter:fresh")]
     hertz = np.where(np.isnan(grid), inverter, grid)
     page[key("sonnen:hertz:fresh")] = hertz
@@ -223,7 +225,7 @@ def backup(moments: Floats, fast: Page, slow: Page) -> Page:
     }
 
 
-def _outside(outside: np.ndarray[tuple[int], np.dtype[np.bool_]], values: Floats, on_grid: Floats) -> Floats:
+def _outside(outside: Flags, values: Floats, on_grid: Floats) -> Floats:
     return np.where(np.isnan(values) | (on_grid == 0), np.nan, outside)
 
 
