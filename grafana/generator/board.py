@@ -132,12 +132,10 @@ def _variables() -> list[dashboard.VariableModel]:
 
 
 def _annotations() -> list[dashboard.AnnotationQuery]:
-    known = f"count by (instance) ({select('sonnen_battery_info')} offset 10m)"
-    firmware = "count by (instance, firmware) ({0}) unless count by (instance, firmware) ({0} offset 10m)".format(
-        select("sonnen_battery_info")
-    )
+    told = f"by (instance, firmware) ({select('sonnen:battery_info:copy5m')}"
+    new_firmware = f"(count {told}) unless count {told} offset 10m)) and on (instance) count {told} offset 10m)"
     return [
-        _annotation("Outages", colours.BAD, f"{select('sonnen:on_grid:fresh')} == 0", "Off grid", "{{instance}}"),
+        _annotation("Outages", colours.BAD, f"{select('sonnen:on_grid:min5m')} == 0", "Off grid", "{{instance}}"),
         _annotation(
             "Alerts",
             colours.WARNING,
@@ -145,13 +143,7 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
             "{{alertname}}",
             "{{severity}} {{instance}}",
         ),
-        _annotation(
-            "Firmware",
-            colours.HOUSE,
-            f"({firmware}) and on (instance) {known}",
-            "New firmware {{firmware}}",
-            "{{instance}}",
-        ),
+        _annotation("Firmware", colours.HOUSE, new_firmware, "New firmware {{firmware}}", "{{instance}}"),
         _annotation(
             "Agent started",
             colours.NEUTRAL,

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from generator import energy, now
+from generator import battery, energy, grid, money, now, phone, system
 from generator.board import Board
 
-BOARDS: tuple[Board, ...] = (now.BOARD, energy.BOARD)
+BOARDS: tuple[Board, ...] = tuple(module.BOARD for module in (now, energy, money, battery, grid, system, phone))
 
 
 def files(boards: Iterable[Board] = BOARDS) -> dict[str, str]:

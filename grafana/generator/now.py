@@ -4,7 +4,16 @@ from collections.abc import Iterator
 
 from generator import colours, units
 from generator.board import Board, Section
-from generator.promql import FLOWS, STEP, fresh, select, self_consumption, self_sufficiency, today, while_fresh
+from generator.promql import (
+    FLOWS,
+    STEP,
+    fresh,
+    select,
+    self_consumption,
+    self_sufficiency,
+    today,
+    while_fresh_by_instance,
+)
 from generator.tiles import BarGauge, Chart, Gauge, Query, Stat
 from generator.trust import STRIP, covered
 
@@ -12,15 +21,16 @@ PLACES = {"solar": "Sun", "battery": "Battery", "grid": "Grid", "home": "House"}
 COLOUR_FROM = {"solar": colours.SUN, "battery": colours.BATTERY, "grid": colours.FROM_GRID}
 USABLE = "usable_state_of_charge_percent"
 _MEAN_DISCHARGE = f"avg_over_time({fresh('discharge_watts')}[15m])"
-CAPACITY = while_fresh(
-    f"{select('sonnen_full_charge_capacity_watt_hours')} or {select('sonnen_installed_capacity_watt_hours')}"
+_CAPACITY = (
+    f"({fresh('full_charge_capacity_watt_hours')} or on (job, instance) {fresh('installed_capacity_watt_hours')})"
 )
 
 
 def _moment(percent: str, watts: str) -> str:
     """Return when so much charge will have come or gone at a power, to five minutes, in milliseconds."""
-    seconds = f"({percent}) / 100 * on (job, instance) ({CAPACITY}) / on (job, instance) ({watts} > 100) * 3600"
-    return f"round(time() + (({seconds}) > 0), 300) * 1000"
+    # A tenth less than the battery says of itself, as in the rules' sonnen:usable_watt_hours:fresh.
+    watt_hours = f"0.9 * ({percent}) / 100 * on (job, instance) {_CAPACITY}"
+    return f"round(time() + 3600 * ({watt_hours} > 0) / on (job, instance) ({watts} > 100), 300) * 1000"
 
 
 FULL_AT = _moment(f"100 - {fresh(USABLE)}", f"-1 * {_MEAN_DISCHARGE}")
@@ -189,11 +199,6 @@ def flows(w: int, h: int) -> BarGauge:
         w=w,
         h=h,
     )
-
-
-def while_fresh_by_instance(expression: str) -> str:
-    """Return a sum by instance, only while pushes arrive."""
-    return f"{expression} and on (instance) ({select('sonnen:fresh:bool')} == 1)"
 
 
 def totals(w: int, h: int) -> Stat:

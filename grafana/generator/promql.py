@@ -40,6 +40,11 @@ def while_fresh(expression: str) -> str:
     return f"({expression}) and on (job, instance) ({select('sonnen:fresh:bool')} == 1)"
 
 
+def while_fresh_by_instance(expression: str) -> str:
+    """Return the same for a sum by instance."""
+    return f"{expression} and on (instance) ({select('sonnen:fresh:bool')} == 1)"
+
+
 def increase(counter: str, window: str = RANGE, *matchers: str, back: str = "") -> str:
     """Return how much a counter grew in a window, from the recorded copy; `back` moves the window into the past."""
     offset = f" offset {back}" if back else ""
