@@ -10,9 +10,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import golden_events
+
 from golden import GoldenPrometheus, golden
-from preview.asking import Prometheus
-from preview.drawing import Canvas
+from sketch.asking import Prometheus
+from sketch.drawing import Canvas
 
 GRAFANA = Path(__file__).parents[1] / "grafana"
 ZONE = ZoneInfo("Europe/Berlin")
@@ -41,7 +42,7 @@ def draw(url: str, now: datetime, chosen: list[str], into: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/preview")
     parser.add_argument("--prometheus", help="URL of another one, with the rules, job sonnen and instance home")
-    parser.add_argument("--now", type=datetime.fromisoformat, default=datetime.now(), help="as 2026-03-01T12:00")
+    parser.add_argument("--now", type=datetime.fromisoformat, default=datetime.now(ZONE), help="as 2026-03-01T12:00")
     parser.add_argument("--into", type=Path, default=GRAFANA / "previews", help="folder of the PNG files")
     parser.add_argument("uid", nargs="*", help="dashboards; all without one")
     chosen = parser.parse_args()

@@ -9,6 +9,9 @@ import yaml
 from generator import colours
 from generator.tiles import Query, Stat
 
+_TEMPLATE = re.compile(r"\{\{.*\}\}")
+"""What Prometheus fills in when an alert fires, from the first to the last."""
+_COLOURS = {"critical": colours.BAD, "warning": colours.WARNING, "info": colours.HOUSE}
 RULES = Path(__file__).parents[2] / "prometheus/rules/alerts.yml"
 
 
@@ -21,14 +24,14 @@ def tiles(rules: Path = RULES) -> Iterator[Stat]:
 
 
 def _tile(name: str, severity: str, annotations: dict[str, str]) -> Stat:
-    # Nothing fires where the rules are not loaded, and that is no good news: then there is no value.
-    loaded = "max(sonnen_agent:fresh:bool) * 0"
-    advice = " ".join(annotations.get("runbook", annotations.get("description", "")).split())
+    # Where the rules are not loaded nothing fires, and that is no good news: then there is no value.
+    loaded = "0 * max(sonnen_agent:fresh:bool{})"
+    advice = re.sub(r"\s+", " ", f"{annotations['description']} To do: {annotations['runbook']}")
     return Stat(
-        title=re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.removeprefix("Sonnen")).capitalize(),
-        about=f"Severity {severity}. {re.sub(r'{{.*?}}', '…', advice)} Source: alert rule {name}.",
+        title=re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removeprefix("Sonnen")).capitalize(),
+        about=f"{severity.capitalize()}. {_TEMPLATE.sub('…', advice)} Source: alert rule {name}.",
         queries=[Query(expr=f'max(ALERTS{{alertname="{name}",alertstate="firing"}}) or {loaded}', name=name)],
-        states={0: ("fine", colours.GOOD), 1: ("firing", colours.BAD)},
+        states={0: ("fine", colours.GOOD), 1: ("firing", _COLOURS[severity])},
         nothing="no rules",
         filled=True,
         w=4,

@@ -40,7 +40,8 @@ def nights(w: int, h: int) -> CountStat:
             Query(expr=f"({HAVE} >= bool {NEED}) and {_SEEN}", name="covered", colour=colours.GOOD),
             Query(expr=f"{HAVE} * 0 + 1 and {_SEEN}", name="seen", colour=colours.NEUTRAL),
         ],
-        span="30d",
+        # Thirty midnights, with the one before the last night.
+        span="29d",
         step="1d",
         points=100,
         w=w,
@@ -191,7 +192,7 @@ BOARD = Board(
                             expr=f"{NEED} and {_SEEN}",
                             name="used until dawn",
                             colour=colours.HOUSE,
-                            look={"custom.drawStyle": "bars", "custom.fillOpacity": 60},
+                            look={"custom.drawStyle": "bars", "custom.fillOpacity": 60, "custom.barAlignment": 0},
                         ),
                         Query(
                             expr=f"{HAVE} and {_SEEN}",

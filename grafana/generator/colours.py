@@ -14,5 +14,5 @@ WARNING = "#FF9830"
 BAD = "#F2495C"
 COLD = "#8AB8FF"
 NEUTRAL = "#8E8E99"
-PHASES = ("#C8772E", "#3D3D45", "#9FA7B3")
-"""L1, L2, L3 as the wires are coloured in Europe: brown, black, grey."""
+PHASES = ("#C8772E", "#4FA5A0", "#9FA7B3")
+"""L1, L2, L3: brown and grey as the wires are in Europe; black could not be seen."""

@@ -30,7 +30,8 @@ def _moment(percent: str, watts: str) -> str:
     """Return when so much charge will have come or gone at a power, to five minutes, in milliseconds."""
     # A tenth less than the battery says of itself, as in the rules' sonnen:usable_watt_hours:fresh.
     watt_hours = f"0.9 * ({percent}) / 100 * on (job, instance) {_CAPACITY}"
-    return f"round(time() + 3600 * ({watt_hours} > 0) / on (job, instance) ({watts} > 100), 300) * 1000"
+    seconds = f"3600 * ({watt_hours} > 0) / on (job, instance) ({watts} > 100)"
+    return f"round(time() + ({seconds} < 86400), 300) * 1000"
 
 
 FULL_AT = _moment(f"100 - {fresh(USABLE)}", f"-1 * {_MEAN_DISCHARGE}")
@@ -121,15 +122,15 @@ def outlook(w: int, h: int) -> Stat:
         title="Until when",
         about=(
             "When the battery will be full, or down to the reserve its owner set, if the mean power of the last 15 "
-            "minutes goes on; to five minutes. Nothing below 100 W. Source: USOC, BackupBuffer, full charge "
-            "capacity (installed capacity where the battery does not tell it), Pac_total_W."
+            "minutes goes on; to five minutes. Nothing below 100 W or beyond a day. Source: USOC, BackupBuffer, "
+            "full charge capacity (installed capacity where the battery does not tell it), Pac_total_W."
         ),
         queries=[
             Query(expr=FULL_AT, name="full at", colour=colours.CHARGING),
             Query(expr=RESERVE_AT, name="reserve at", colour=colours.RESERVE),
         ],
         unit=units.MOMENT,
-        nothing="at rest",
+        nothing="not within a day",
         w=w,
         h=h,
     )

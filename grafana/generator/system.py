@@ -3,7 +3,7 @@
 from generator import alerts, colours, units
 from generator.board import Board, Section, variable
 from generator.promql import RANGE, STEP, agent, fresh, select, while_fresh
-from generator.tiles import Chart, Query, Stat, States, Table, Timeline, columns, transformation
+from generator.tiles import Chart, Query, Stat, States, Table, Timeline, columns
 from generator.trust import STRIP
 
 _RATE = "$__rate_interval"
@@ -11,6 +11,16 @@ _ALIVE = f"unless on (job, instance) ({agent('sonnen_agent:fresh:bool')} == 0)"
 _NODE = 'job="node",instance=~"$agent"'
 _ROOT = 'mountpoint="/"'
 _UP: States = {1: ("answers", colours.GOOD), 0: ("does not", colours.BAD)}
+_STATES = f"max by (component, state, instance) ({while_fresh(select('sonnen_component_state'))})"
+
+
+def _told(label: str) -> str:
+    """Return a label of the battery's information as if it were the state of a component."""
+    info = while_fresh(select("sonnen_battery_info"))
+    named = f'label_replace({info}, "component", "{label}", "", "")'
+    return f'max by (component, state, instance) (label_replace({named}, "state", "$1", "{label}", "(.*)"))'
+
+
 _COUNTS = "Source: the agent's counts."
 
 
@@ -35,25 +45,15 @@ _BATTERY = (
     Table(
         title="Firmware and states",
         about=(
-            "What the battery says of itself: firmware, generation of its API, and the present state of its "
+            "What the battery says of itself: its firmware, the generation of its API, the present state of its "
             "components. Source: configurations, ic_status of latestdata."
         ),
-        queries=[
-            Query(
-                expr=f"max by (firmware, generation, instance) ({while_fresh(select('sonnen_battery_info'))})",
-                name="info",
-            ),
-            Query(
-                expr=f"max by (component, state, instance) ({while_fresh(select('sonnen_component_state'))})",
-                name="states",
-            ),
-        ],
+        queries=[Query(expr=" or ".join((_told("firmware"), _told("generation"), _STATES)), name="states")],
         transformations=[
-            transformation("merge"),
             columns(
-                ["firmware", "generation", "component", "state"],
-                {"firmware": "Firmware", "generation": "API", "component": "Component", "state": "State"},
-                hidden=["Time", "Value #A", "Value #B", "instance"],
+                ["component", "state"],
+                {"component": "Part", "state": "Is"},
+                hidden=["Time", "Value", "instance"],
             ),
         ],
         w=6,

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle, Wedge
 from PIL import Image
 
-from preview.asking import Json, Prometheus
-from preview.frames import Row, Series, reduced, rows, series, transformed, without_gaps_closed
-from preview.words import words
+from sketch.asking import Json, Prometheus
+from sketch.frames import Row, Series, reduced, rows, series, transformed, without_gaps_closed
+from sketch.words import words
 
-COLUMN_PIXELS, LINE_PIXELS, DPI = 56, 32, 100
+COLUMN_PIXELS, PHONE_COLUMN_PIXELS, LINE_PIXELS, DPI = 56, 18, 32, 100
 DAY = 86400
 """matplotlib counts time in days."""
 PAGE, PANEL, TEXT, FAINT, GRIDLINE = "#111217", "#181B1F", "#D8D9DA", "#8E8E99", "#2C3235"
@@ -74,12 +74,18 @@ class Canvas:
             raise ValueError("now needs a time zone")
         return zone
 
+    @property
+    def width(self) -> int:
+        """Return the pixels of a desk's screen; of a phone's, where all panels are in one column."""
+        narrow = all(panel["gridPos"]["w"] == 24 for panel in self.board["panels"])
+        return 24 * (PHONE_COLUMN_PIXELS if narrow else COLUMN_PIXELS)
+
     def draw(self, path: Path) -> None:
         """Draw all panels into a PNG file."""
         # A dollar in a legend is a dollar.
         mpl.rcParams["text.parse_math"] = False
         height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in self.board["panels"]) + 1
-        figure = Figure(figsize=(24 * COLUMN_PIXELS / DPI, height * LINE_PIXELS / DPI), dpi=DPI, facecolor=PAGE)
+        figure = Figure(figsize=(self.width / DPI, height * LINE_PIXELS / DPI), dpi=DPI, facecolor=PAGE)
         title = f"{self.board['title']}   ·   a preview from simulated data, not Grafana"
         figure.text(0.006, 1 - 0.5 / height, title, color=FAINT, fontsize=9, va="center")
         for panel in self.board["panels"]:
@@ -96,8 +102,10 @@ class Canvas:
 
     def _panel(self, figure: Figure, panel: Json, box: tuple[float, float, float, float], height: int) -> None:
         x, y, w, h = box
-        gap_x, gap_y = 4 / (24 * COLUMN_PIXELS), 4 / (height * LINE_PIXELS)
-        frame = Rectangle((x + gap_x, y + gap_y), w - 2 * gap_x, h - 2 * gap_y, facecolor=PANEL, edgecolor=GRIDLINE)
+        gap_x, gap_y = 4 / (self.width), 4 / (height * LINE_PIXELS)
+        frame = Rectangle(
+            (x + gap_x, y + gap_y), w - 2 * gap_x, h - 2 * gap_y, facecolor=PANEL, edgecolor=GRIDLINE, zorder=-1
+        )
         figure.add_artist(frame)
         head = 22 / (height * LINE_PIXELS)
         figure.text(x + 3 * gap_x, y + h - gap_y - head / 2, panel["title"], color=TEXT, fontsize=9, va="center")
@@ -106,7 +114,7 @@ class Canvas:
         axes.set_facecolor(PANEL)
         axes.axis("off")
         found = [(target, self.prometheus.ask(self.board, panel, target)) for target in panel["targets"]]
-        size = (inner[2] * 24 * COLUMN_PIXELS, inner[3] * height * LINE_PIXELS)
+        size = (inner[2] * self.width, inner[3] * height * LINE_PIXELS)
         if panel["targets"][0]["format"] == "table":
             table = transformed(panel, [rows(panel, target, result) for target, result in found])
             drawn: bool = {"table": self._table, "barchart": self._bars}[panel["type"]](axes, panel, table, size)
@@ -179,12 +187,14 @@ class Canvas:
     def _time_axis(self, axes: Axes, panel: Json) -> None:
         start, end = self.prometheus.time_range(self.board, panel)
         axes.axis("on")
-        axes.xaxis_date(tz=str(self.zone))
         axes.set_xlim(start.timestamp() / DAY, end.timestamp() / DAY)
+        marks = list(_marks(start, end, most=max(2, int(axes.bbox.width / 75))))
+        axes.set_xticks([mark.timestamp() / DAY for mark, _ in marks], [label for _, label in marks])
         _plain(axes)
 
     def _chart(self, axes: Axes, panel: Json, lines: Sequence[Series], size: tuple[float, float]) -> None:
-        _room(axes, size, left=58, right=8, below=40)
+        foot = _legend_pixels(len(lines), size)
+        _room(axes, size, left=58, right=8, below=foot)
         step = self.prometheus.step(panel, *self.prometheus.time_range(self.board, panel))
         right: Axes | None = None
         above: dict[float, float] = {}
@@ -195,7 +205,7 @@ class Canvas:
             colour, target = look.colour(None, number), axes
             if look.get("custom.axisPlacement") == "right":
                 if right is None:
-                    _room(axes, size, left=58, right=58, below=40)
+                    _room(axes, size, left=58, right=58, below=foot)
                     right = axes.twinx()
                     _plain(right)
                 target = right
@@ -210,7 +220,8 @@ class Canvas:
                     bottoms.append(pile.get(time, 0.0) if stacked else 0.0)
                     pile[time] = bottoms[-1] + (0 if math.isnan(value) else value)
                 width = step / DAY * 0.85
-                target.bar(times, broken.values, width, bottom=bottoms, align="edge", color=colour, label=line.name)
+                align: Literal["center", "edge"] = "center" if look.get("custom.barAlignment") == 0 else "edge"
+                target.bar(times, broken.values, width, bottom=bottoms, align=align, color=colour, label=line.name)
                 continue
             dashed = "--" if look.get("custom.lineStyle", {}).get("fill") == "dash" else "-"
             thick = max(0.8, look.get("custom.lineWidth") * 0.9)
@@ -278,7 +289,9 @@ class Canvas:
             )
             bottoms = [bottom + value for bottom, value in zip(bottoms, values, strict=True)]
             self._scale(axes, look)
-        axes.set_xticks(range(len(table)), [str(row[by]) for row in table])
+        every = math.ceil(len(table) * 60 / size[0])
+        shown = range(0, len(table), every)
+        axes.set_xticks(shown, [str(table[number][by]) for number in shown])
         axes.set_xlim(-0.6, max(len(table), 4) - 0.4)
         _legend(axes, list(zip(*axes.get_legend_handles_labels(), strict=True)), size)
         return True
@@ -312,6 +325,21 @@ def looked(panel: Json, line: Series) -> Look:
         if entry["matcher"]["options"] == wanted:
             properties |= {one["id"]: one["value"] for one in entry["properties"]}
     return Look(properties=properties)
+
+
+def _marks(start: datetime, end: datetime, most: int) -> Iterator[tuple[datetime, str]]:
+    """Yield round moments for a time axis, with what stands below them."""
+    hours = next((step for step in (1, 2, 3, 6, 12) if (end - start) / timedelta(hours=step) <= most), None)
+    mark = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    if hours:
+        step, form = timedelta(hours=hours), "%H:%M"
+    else:
+        days = math.ceil((end - start) / timedelta(days=most))
+        step, form = timedelta(days=days), "%d %b" if days < 20 else "%b %Y"
+    while mark <= end:
+        if mark >= start:
+            yield mark, mark.strftime(form)
+        mark += step
 
 
 def _stretches(line: Series, step: float) -> Iterator[tuple[float, float, float]]:
@@ -352,16 +380,25 @@ def _room(axes: Axes, size: tuple[float, float], *, left: float, right: float, b
     )
 
 
+def _legend_columns(count: int, size: tuple[float, float]) -> int:
+    return max(1, min(count, int(size[0] // 130)))
+
+
+def _legend_pixels(count: int, size: tuple[float, float]) -> int:
+    """Return the room below a chart for the labels of its axis and a legend."""
+    return 26 + 14 * math.ceil(count / _legend_columns(count, size))
+
+
 def _legend(axes: Axes, labels: Sequence[tuple[Any, Any]], size: tuple[float, float]) -> None:
     if not labels:
         return
     handles, names = zip(*labels, strict=True)
-    columns = max(1, min(len(names), int(size[0] // 110)))
+    columns = _legend_columns(len(names), size)
     axes.legend(
         handles,
         names,
         loc="upper left",
-        bbox_to_anchor=(0, -20 / max(size[1] - 48, 1)),
+        bbox_to_anchor=(0, -20 / max(size[1] - _legend_pixels(len(names), size) - 8, 1)),
         ncols=columns,
         fontsize=8,
         frameon=False,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from preview.asking import Json
+from sketch.asking import Json
 
 Cell = str | float | None
 Row = dict[str, Cell]
