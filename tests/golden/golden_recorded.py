@@ -132,11 +132,11 @@ class Recorded:
         info = {one: np.where(fresh == 1, values, np.nan) for one, values in only(gauges, [_INFO]).items()}
         page = {one: values[::5] for one, values in yesterday.items()} | lifetime | info
         production = totals[key("sonnen_production_watt_hours_total")]
-        yield (
-            fives + SLOW_OFFSET,
-            {_copy(one, "copy5m"): values for one, values in page.items()}
-            | {key("sonnen:production_watt_hours:increase2h"): _increase2h(production)[::5]},
-        )
+        rise = _increase2h(production)[::5]
+        copies = {_copy(one, "copy5m"): values for one, values in page.items()}
+        copies[key("sonnen:production_watt_hours:increase2h")] = rise
+        copies[key("sonnen:production_watt_hours:increase2h_best7d")] = _best_of_seven_days(rise)
+        yield fives + SLOW_OFFSET, copies
 
     def _aggregates(self) -> Iterator[Batch]:
         """Yield mean, min and max: of five samples, in the last window of sixty, but for what is slow."""
@@ -247,6 +247,13 @@ def _increase2h(counter: Floats) -> Floats:
         good = (number >= 2) & (span > 0)
         result[good] = (rise * extended / span)[good]
     return result
+
+
+def _best_of_seven_days(fives: Floats) -> Floats:
+    """Return the highest value at the same time of the last seven days."""
+    day = 86_400 // 300
+    before = [np.concatenate((np.full(number * day, np.nan), fives[: -number * day])) for number in range(1, 8)]
+    return np.asarray(np.fmax.reduce(before))
 
 
 def _fresh_name(name: str) -> str:
