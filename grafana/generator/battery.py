@@ -24,6 +24,11 @@ HAVE = f"max_over_time(({_STORED} and {_DARK}){_NIGHT})"
 _SEEN = f"{_ON} (count_over_time({select('sonnen:fresh:mean5m')}[1d] offset -12h) > 259)"
 LASTS = f"3600 * {fresh('usable_watt_hours')} / {_ON} avg_over_time(({_LOAD} and {_DARK})[1d:5m])"
 
+_STRONGEST, _WEAKEST = (select("sonnen:cell_volts:mean5m", f'stat="{stat}"') for stat in ("max", "min"))
+_SPREAD = (
+    f"1000 * ({_STRONGEST} - ignoring (stat) {_WEAKEST}) and {_ON} abs({select('sonnen:discharge_watts:mean5m')}) < 200"
+)
+
 _PACK = "Source: the battery's own readings (API v2 with a token), means of five minutes by the rules."
 
 
@@ -265,7 +270,7 @@ BOARD = Board(
                     ),
                     queries=[
                         Query(
-                            expr=f"{select('sonnen:cell_volts_spread:mean5m')} * 1000",
+                            expr=_SPREAD,
                             name="spread",
                             colour=colours.BATTERY,
                         )

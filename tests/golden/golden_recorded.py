@@ -175,6 +175,9 @@ def fast_fresh(moments: Floats, gauges: Page) -> Page:
     for (name, labels), values in only(gauges, FAST).items():
         page[_fresh_name(name), labels] = np.where(fresh == 0, np.nan, values)
     on_grid = page[key("sonnen:on_grid:fresh")]
+    since = _off_grid_since(moments, on_grid)
+    page[key("sonnen:off_grid_since_timestamp_seconds")] = since
+    page[key("sonnen:off_grid_seconds")] = moments - since
     for phase in ("1", "2", "3"):
         meters = [
             values
@@ -185,7 +188,9 @@ def fast_fresh(moments: Floats, gauges: Page) -> Page:
         # Where there is no meter, the inverter's voltage stands for the first phase.
         volts = np.where(np.isnan(volts) & (phase == "1"), page[key("sonnen:inverter_ac_volts:fresh")], volts)
         page[key("sonnen:phase_volts:fresh", phase=phase)] = volts
-        page[key("sonnen:volts_out_of_band:bool", phase=phase)] = _outside((volts < 207) | (volts > 253), volts, on_grid)
+        page[key("sonnen:volts_out_of_band:bool", phase=phase)] = _outside(
+            (volts < 207) | (volts > 253), volts, on_grid
+        )
     grid, inverter = page[key("sonnen:frequency_grid:fresh")], page[key("sonnen:frequency_inverter:fresh")]
     hertz = np.where(np.isnan(grid), inverter, grid)
     page[key("sonnen:hertz:fresh")] = hertz
@@ -221,6 +226,13 @@ def backup(moments: Floats, fast: Page, slow: Page) -> Page:
         key("sonnen:usable_watt_hours:fresh"): usable,
         key("sonnen:backup_seconds:fresh"): 3600.0 * usable / np.maximum(mean, 50.0),
     }
+
+
+def _off_grid_since(moments: Floats, on_grid: Floats) -> Floats:
+    """Return, while off grid, when that began."""
+    off = on_grid == 0
+    began = off & ~np.concatenate(([False], off[:-1]))
+    return np.where(off, moments[np.maximum.accumulate(np.where(began, np.arange(moments.size), 0))], np.nan)
 
 
 def _outside(outside: np.ndarray[tuple[int], np.dtype[np.bool_]], values: Floats, on_grid: Floats) -> Floats:
