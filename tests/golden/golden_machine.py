@@ -52,9 +52,7 @@ def agent_page(pushed: Floats) -> Page:
     }
     for endpoint, period in _PERIODS.items():
         tried = lived - silent - (refused if endpoint != "status" else 0.0)
-        page[key("sonnen_agent_reads_total", battery="home", endpoint=endpoint, outcome="ok")] = np.floor(
-            tried / period
-        )
+        page[key("sonnen_agent_reads_total", battery="home", endpoint=endpoint, outcome="ok")] = np.floor(tried / period)
         labels = {"battery": "home", "endpoint": endpoint}
         page[key("sonnen_agent_read_seconds_count", **labels)] = np.floor(lived / period)
         page[key("sonnen_agent_read_seconds_sum", **labels)] = np.round(0.042 * lived / period, 3)
@@ -109,9 +107,9 @@ def node_page(pushed: Floats) -> Page:
         key("node_network_transmit_bytes_total", device="wlan0"): np.floor(1700.0 * lived),
         key("node_disk_read_bytes_total", device="mmcblk0"): np.floor(9.0 * lived),
         key("node_disk_written_bytes_total", device="mmcblk0"): np.floor(310.0 * lived),
-        key(
-            "node_uname_info", machine="aarch64", nodename="pi", release="6.12.20+rpt-rpi-v8", sysname="Linux"
-        ): np.ones_like(pushed),
+        key("node_uname_info", machine="aarch64", nodename="pi", release="6.12.20+rpt-rpi-v8", sysname="Linux"): np.ones_like(
+            pushed
+        ),
     }
     for cpu in range(4):
         for mode, share in (("idle", 0.95), ("user", 0.03), ("system", 0.02)):
