@@ -185,7 +185,7 @@ BOARD = Board(
                     h=8,
                 ),
                 Chart(
-                    title="Nights",
+                    title="Nights, one by one",
                     about=(
                         "For each night, at its midnight: what the battery held at dusk, and what the house used "
                         "until dawn, while the sun gave less than 50 W. Where the line is above the bars the night "
@@ -210,6 +210,7 @@ BOARD = Board(
                     low=0,
                     step="1d",
                     points=100,
+                    span="29d",
                     fill=0,
                     w=12,
                     h=8,

@@ -110,30 +110,32 @@ def comparison(w: int, h: int) -> Table:
         lines = {name: energy(what, back=back) for what, (name, _) in TOTALS.items()}
         return " or ".join(f'label_replace({expr}, "what", "{name}", "", "")' for name, expr in lines.items())
 
-    def look(unit: str, **more: object) -> Mapping[str, object]:
-        return {"unit": unit, **more}
-
     return Table(
         title="Compared with the time before",
         about=(
-            "The six totals of the chosen time, of the time of the same length just before it, and the change in "
-            f"percent. Nothing is said where the time before has no counters. {_COUNTED}"
+            "The six totals of the chosen time, those of the time of the same length just before it, and how much "
+            f"of those they are. Nothing is said where the time before has no counters. {_COUNTED}"
         ),
         queries=[
             Query(expr=rows(), name="chosen"),
             Query(expr=rows(RANGE), name="before"),
-            Query(expr=f"({rows()}) / ({rows(RANGE)} > 0) - 1", name="change"),
         ],
         unit=units.WATT_HOUR,
         transformations=[
             transformation("merge"),
+            transformation(
+                "calculateField",
+                mode="binary",
+                alias="Share",
+                binary={"left": "Value #A", "operator": "/", "right": "Value #B"},
+            ),
             columns(
-                ["what", "Value #A", "Value #B", "Value #C"],
-                {"what": "Energy", "Value #A": "Chosen time", "Value #B": "Time before", "Value #C": "Change"},
+                ["what", "Value #A", "Value #B", "Share"],
+                {"what": "Energy", "Value #A": "Chosen time", "Value #B": "Time before", "Share": "Of the time before"},
                 hidden=["Time", "instance"],
             ),
         ],
-        overrides=[override("byName", "Change", look(units.SHARE, decimals=1))],
+        overrides=[override("byName", "Of the time before", {"unit": units.SHARE, "decimals": 0})],
         w=w,
         h=h,
     )

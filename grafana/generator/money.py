@@ -3,7 +3,7 @@
 from generator import colours, units
 from generator.board import Board, Section, textbox
 from generator.energy import added_up
-from generator.promql import RANGE, by_month, energy, flow, increase, select
+from generator.promql import RANGE, STEP, by_month, day, energy, flow, increase, select
 from generator.tiles import Bars, Chart, Query, Stat, Table, columns, override, transformation
 from generator.trust import STRIP, covered
 
@@ -18,22 +18,27 @@ _COUNTED = "Source: energy counted by the agent, by flow and by tariff."
 _CONFIGURED = "Source: tariffs in the agent's config, at the price of the time of use; empty without tariffs there."
 
 
-def cost(window: str = RANGE, back: str = "") -> str:
+def cost(window: str = RANGE) -> str:
     """Return what the energy from the grid cost at the prices in the boxes, with or without a low tariff."""
+    return f"({energy('grid_import', window)} * $price_import - {_less(window)}) / 1000"
+
+
+def _less(window: str, back: str = "") -> str:
+    """Return what the low tariff took off the price, in thousandths; nothing where there is none."""
     low = increase("tariff_import_watt_hours_total", window, 'tariff=~"$low_tariff"', back=back)
-    bought = energy("grid_import", window, back=back)
-    return f"({bought} * $price_import - ({low} or {bought} * 0) * ($price_import - $price_low)) / 1000"
+    none = f"0 * max by (instance) ({select('sonnen:fresh:mean5m')})"
+    return f"({low} or {none}) * ($price_import - $price_low)"
 
 
-def revenue(window: str = RANGE, back: str = "") -> str:
+def revenue(window: str = RANGE) -> str:
     """Return what the energy to the grid brought."""
-    return f"{energy('grid_export', window, back=back)} * $price_export / 1000"
+    return f"{energy('grid_export', window)} * $price_export / 1000"
 
 
-def saved(window: str = RANGE, back: str = "") -> str:
-    """Return what a house with neither sun nor battery would have paid more."""
-    used = f"{flow('', 'home', window, back=back)} * $price_import / 1000"
-    return f"{used} - {cost(window, back)} + {revenue(window, back)}"
+def saved(window: str = RANGE) -> str:
+    """Return what a house with neither sun nor battery would have paid more; what cancels out is left out."""
+    own = f"{flow('solar', 'home', window)} + {flow('battery', 'home', window)} - {flow('grid', 'battery', window)}"
+    return f"(({own}) * $price_import + {_less(window)}) / 1000 + {revenue(window)}"
 
 
 def saved_by_sun(window: str = RANGE) -> str:
@@ -42,10 +47,34 @@ def saved_by_sun(window: str = RANGE) -> str:
     return f"({flow('solar', 'home', window)} * $price_import + {sold}) / 1000"
 
 
+def saved_by_battery(window: str = RANGE) -> str:
+    """Return what the battery and the low tariff added to that."""
+    own = f"({flow('battery', 'home', window)} - {flow('grid', 'battery', window)}) * $price_import"
+    sold = f"({flow('battery', 'grid', window)} - {flow('solar', 'battery', window)}) * $price_export"
+    return f"({own} + {sold} + {_less(window)}) / 1000"
+
+
+def cost_of_day() -> str:
+    """Return the cost of the calendar day that begins at the step."""
+    return f"(({day('grid')}) * $price_import - {_less('1d', '-1d')}) / 1000"
+
+
+def revenue_of_day() -> str:
+    """Return what the energy to the grid brought on that day."""
+    return f"({day('', 'grid')}) * $price_export / 1000"
+
+
+def saved_on_day() -> str:
+    """Return what was saved on that day."""
+    own = f"({day('solar', 'home')}) + ({day('battery', 'home')}) - ({day('grid', 'battery')})"
+    return f"(({own}) * $price_import + {_less('1d', '-1d')}) / 1000 + {revenue_of_day()}"
+
+
 def _by_tariff() -> Table:
     def bought(way: str) -> str:
         series = select(f"sonnen:tariff_{way}_watt_hours_total:copy1m")
-        return f'label_replace(sum by (instance, tariff) (increase({series}[{RANGE}])), "direction", "{way}", "", "")'
+        grown = f"sum by (instance, tariff) (increase({series}[{RANGE}:{STEP}]))"
+        return f'label_replace({grown}, "direction", "{way}", "", "")'
 
     by_tariff = f"{bought('import')} or {bought('export')}"
     price = f"max by (instance, tariff, direction) ({select('sonnen_tariff_price_per_kilowatt_hour')})"
@@ -127,7 +156,7 @@ BOARD = Board(
                         Query(expr=saved(), name="saved", colour=colours.GOOD),
                         Query(expr=saved_by_sun(), name="by the sun", colour=colours.SUN),
                         Query(
-                            expr=f"{saved()} - ({saved_by_sun()})",
+                            expr=saved_by_battery(),
                             name="by battery and low tariff",
                             colour=colours.BATTERY,
                         ),
@@ -156,12 +185,12 @@ BOARD = Board(
                 Chart(
                     title="Paid and earned by day",
                     about=(
-                        "Above 0 paid, below 0 earned, on the day that begins at the bar (24 hours: a day on which "
-                        f"clocks change is cut or filled by an hour of the next). {_ADJUSTABLE} {_COUNTED}"
+                        "Above 0 paid, below 0 earned, on the calendar day that begins at the bar; what the low "
+                        f"tariff takes off is of 24 hours, also where clocks change. {_ADJUSTABLE} {_COUNTED}"
                     ),
                     queries=[
-                        Query(expr=cost("1d", "-1d"), name="paid", colour=colours.FROM_GRID),
-                        Query(expr=f"-1 * {revenue('1d', '-1d')}", name="earned", colour=colours.TO_GRID),
+                        Query(expr=cost_of_day(), name="paid", colour=colours.FROM_GRID),
+                        Query(expr=f"-1 * ({revenue_of_day()})", name="earned", colour=colours.TO_GRID),
                     ],
                     unit=units.MONEY,
                     bars=True,
@@ -180,9 +209,9 @@ BOARD = Board(
                         f"with neither sun nor battery. {_ADJUSTABLE} {_COUNTED}"
                     ),
                     queries=[
-                        Query(expr=by_month(cost("1d", "-1d")), name="paid", colour=colours.FROM_GRID),
-                        Query(expr=by_month(revenue("1d", "-1d")), name="earned", colour=colours.TO_GRID),
-                        Query(expr=by_month(saved("1d", "-1d")), name="saved", colour=colours.GOOD),
+                        Query(expr=by_month(cost_of_day()), name="paid", colour=colours.FROM_GRID),
+                        Query(expr=by_month(revenue_of_day()), name="earned", colour=colours.TO_GRID),
+                        Query(expr=by_month(saved_on_day()), name="saved", colour=colours.GOOD),
                     ],
                     by="month",
                     stacked=False,

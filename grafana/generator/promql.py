@@ -48,7 +48,9 @@ def while_fresh_by_instance(expression: str) -> str:
 def increase(counter: str, window: str = RANGE, *matchers: str, back: str = "") -> str:
     """Return how much a counter grew in a window, from the recorded copy; `back` moves the window into the past."""
     offset = f" offset {back}" if back else ""
-    return f"sum by (instance) (increase({select(f'sonnen:{counter}:copy1m', *matchers)}[{window}]{offset}))"
+    # Of a year's half million samples, some thousand are enough.
+    seen = f"{window}:{STEP}" if window == RANGE else window
+    return f"sum by (instance) (increase({select(f'sonnen:{counter}:copy1m', *matchers)}[{seen}]{offset}))"
 
 
 def energy(quantity: str, window: str = RANGE, *, back: str = "") -> str:
@@ -70,13 +72,15 @@ def day(source: str = "", target: str = "") -> str:
     """Return a flow's watt-hours in the calendar day that begins at the step.
 
     Exact also where clocks change: the agent closes its days itself and tells the finished one the day after. It is
-    looked up between 27 and 45 hours after the step, in the middle of that day, however the clocks were changed. The
-    present day, and one the agent did not tell, comes from the counters.
+    looked up between 32 and 40 hours after the step, in the middle of that day, however the clocks were changed. The
+    present day, and one of which nothing was told then, is what the agent told of it last.
     """
-    told = select("sonnen:energy_yesterday_watt_hours:copy5m", *way(source, target))
+    yesterday = select("sonnen:energy_yesterday_watt_hours:copy5m", *way(source, target))
+    today_so_far = select("sonnen:energy_today_watt_hours:copy5m", *way(source, target))
+    # Ten minutes after midnight nobody tells of the day before any more.
     return (
-        f"sum by (instance) (last_over_time({told}[18h] offset -45h))"
-        f" or {increase('flow_watt_hours_total', '1d', *way(source, target), back='-1d')}"
+        f"sum by (instance) (last_over_time({yesterday}[8h] offset -40h))"
+        f" or sum by (instance) (max_over_time({today_so_far}[1430m] offset -1d))"
     )
 
 

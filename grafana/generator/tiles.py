@@ -192,6 +192,9 @@ class Stat(Tile):
     kind: ClassVar[str] = "stat"
     instant: ClassVar[bool] = True
 
+    # What an increase over a long range is made from is so many points apart.
+    step: str | None = "1m"
+    points: int | None = 10_000
     text_size: int | None = None
     filled: bool = False
     """Whether the colour is the background's."""
@@ -350,6 +353,8 @@ class Table(Tile):
     tabular: ClassVar[bool] = True
     instant: ClassVar[bool] = True
 
+    step: str | None = "1m"
+    points: int | None = 10_000
     sort: str = ""
     descending: bool = False
 

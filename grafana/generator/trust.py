@@ -13,32 +13,15 @@ STATES: States = {
 }
 
 
-def _code() -> str:
-    """Return the number of the first trouble there is, with the limits of the alerts, from five minutes each."""
-    fresh, online, used, rest = (
-        select(f"sonnen:{name}:mean5m") for name in ("fresh", "online", "consumption_watts", "power_balance_watts")
-    )
-    island = select("sonnen:on_grid:min5m")
-    return " or on (job, instance) ".join(
-        (
-            f"0 * ({fresh} < 0.5) + 1",
-            f"0 * ({online} < 0.5) + 2",
-            f"0 * (changes({used}[30m]) == 0) + 3",
-            f"0 * (abs(avg_over_time({rest}[10m])) > 200 unless on (job, instance) {island} == 0) + 4",
-            f"0 * {fresh}",
-        )
-    )
-
-
 STRIP = Timeline(
     title="Can these numbers be believed?",
     about=(
         "Fine, or the worst that happened in each stretch: stale (nothing was pushed), battery silent (it does not "
         "answer the agent), meter stuck (the consumption has not changed for half an hour), does not add up "
         "(production + discharge - consumption - feed-in is more than 200 W: a clamp is turned or missing). Empty: "
-        "nothing is known. Source: five-minute means by the rules."
+        "nothing is known. Source: recording rule sonnen:trust:code, every five minutes."
     ),
-    queries=[Query(expr=f"max_over_time(({_code()})[{STEP}:5m])", name="trust")],
+    queries=[Query(expr=f"max_over_time({select('sonnen:trust:code')}[{STEP}])", name="trust")],
     states=STATES,
     step="5m",
     w=24,

@@ -101,6 +101,14 @@ def _group(tables: list[list[Row]], options: Json) -> list[list[Row]]:
     return grouped
 
 
+def _calculate(tables: list[list[Row]], options: Json) -> list[list[Row]]:
+    def quotient(row: Row) -> Cell:
+        left, right = (row.get(options["binary"][side]) for side in ("left", "right"))
+        return left / right if isinstance(left, float) and isinstance(right, float) and right else None
+
+    return [[{**row, options["alias"]: quotient(row)} for row in table] for table in tables]
+
+
 def _join(tables: list[list[Row]], options: Json) -> list[list[Row]]:
     joined: dict[Cell, Row] = {}
     for table in tables:
@@ -126,6 +134,7 @@ def _sort(tables: list[list[Row]], options: Json) -> list[list[Row]]:
 
 _STEPS: Mapping[str, Callable[[list[list[Row]], Json], list[list[Row]]]] = {
     "merge": _merge,
+    "calculateField": _calculate,
     "filterByValue": _filter,
     "groupBy": _group,
     "joinByField": _join,
