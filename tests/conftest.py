@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from golden import Golden, GoldenPrometheus, golden
 from programs import MissingProgramError
+
+from golden import Golden, GoldenPrometheus, golden
 
 
 @pytest.fixture(autouse=True)

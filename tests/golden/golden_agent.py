@@ -33,9 +33,7 @@ class Counters:
 
 def reading_before(moments: Floats) -> Floats:
     """Return when the last reading before each moment was taken."""
-    return np.asarray(
-        START + PHASE_SECONDS + np.floor((moments - START - PHASE_SECONDS) / BEAT_SECONDS) * BEAT_SECONDS
-    )
+    return np.asarray(START + PHASE_SECONDS + np.floor((moments - START - PHASE_SECONDS) / BEAT_SECONDS) * BEAT_SECONDS)
 
 
 def beat_energies(house: House, minutes: slice) -> Mapping[str, Floats]:
@@ -73,9 +71,7 @@ def _split(sun: Floats, home: Floats, battery: Floats) -> dict[str, Floats]:
     grid = home - sun - battery
     into = {"solar": sun, "battery": np.maximum(battery, 0.0), "grid": np.maximum(grid, 0.0)}
     out = {"home": home, "battery": np.maximum(-battery, 0.0), "grid": np.maximum(-grid, 0.0)}
-    powers = dict(
-        zip(TOTALS, (sun, home, into["grid"], out["grid"], out["battery"], into["battery"]), strict=True)
-    )
+    powers = dict(zip(TOTALS, (sun, home, into["grid"], out["grid"], out["battery"], into["battery"]), strict=True))
     left_in, left_out = dict(into), dict(out)
     for source, sink in FLOWS:
         watts = np.maximum(np.minimum(left_in[source], left_out[sink]), 0.0)

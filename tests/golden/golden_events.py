@@ -5,9 +5,10 @@ staged in the symptom that an alert looks at; what changes the house's energy (o
 inverter, a stopped agent) is part of the house, so that the truth knows of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -90,6 +91,7 @@ UNEVEN_CELLS: Final = Window.between("2025-07-08 23:00", "2025-07-09 05:00")
 UNDER_VOLTAGE: Final = Window.between("2025-07-05 12:00", "2025-07-05 12:30")
 HOT_PI: Final = Window.between("2025-07-05 14:00", "2025-07-05 15:00")
 FULL_DISK: Final = Window.between("2025-07-05 16:00", "2025-07-05 18:00")
+READ_ONLY_DISK: Final = Window.between("2025-07-05 20:00", "2025-07-05 20:30")
 SPOOLING: Final = Window.between("2025-07-06 10:00", "2025-07-06 12:00")
 DROPPING: Final = Window.between("2025-07-06 11:30", "2025-07-06 12:00")
 REJECTED: Final = Window.between("2025-07-06 14:00", "2025-07-06 14:20")
@@ -121,3 +123,37 @@ FEED_IN_PRICE: Final = 0.08
 NIGHT_BEGINS: Final = 22
 """The hour, local time."""
 NIGHT_ENDS: Final = 6
+
+TROUBLES: Final[Mapping[str, tuple[Window, ...]]] = MappingProxyType(
+    {
+        "SonnenGatewayDown": (GATEWAY_DOWN,),
+        "SonnenAgentSilent": (LINK_GAP,),
+        "SonnenPushFailing": (REJECTED,),
+        "SonnenDeliveryFlaky": (FLAKY_LINK,),
+        "SonnenSpoolGrowing": (SPOOLING,),
+        "SonnenSpoolDropping": (DROPPING,),
+        "SonnenAgentMissing": (STOPPED,),
+        "SonnenTokenRefused": (REFUSED_TOKEN,),
+        "SonnenClockWrong": (WRONG_CLOCK,),
+        "SonnenBatteryUnreachable": (SILENT,),
+        "SonnenMeterStuck": (FROZEN,),
+        "SonnenPowerBalance": (UNBALANCED,),
+        "SonnenOffGrid": OFF_GRID,
+        "SonnenBackOnGrid": tuple(Window(window.end, window.end + 900) for window in OFF_GRID),
+        "SonnenSystemAlarm": (ALARM,),
+        "SonnenSystemWarning": (WARNING,),
+        "SonnenShutdown": (SHUTDOWN,),
+        "SonnenRedRing": (RED_RING,),
+        "SonnenCellTemperature": (HOT_CELLS,),
+        "SonnenCellTemperatureSpread": (HOT_CELLS,),
+        "SonnenCellVoltageSpread": (UNEVEN_CELLS,),
+        "SonnenVoltageOutOfBand": (OVERVOLTAGE,),
+        "SonnenFrequencyOutOfBand": (LOW_FREQUENCY,),
+        "SonnenNoProduction": (INVERTER_TRIP,),
+        "SonnenPiUnderVoltage": (UNDER_VOLTAGE,),
+        "SonnenPiHot": (HOT_PI,),
+        "SonnenPiDiskFull": (FULL_DISK,),
+        "SonnenPiDiskReadOnly": (READ_ONLY_DISK,),
+    }
+)
+"""What each alert is about, when it is the case. Reserve and full charge come and go with the sun."""

@@ -1,4 +1,4 @@
-"""What the battery of the golden house says of itself at a reading: the gauges of METRICS.md, and the lifetime meters."""
+"""What the battery of the golden house says of itself at a reading: the gauges, and the lifetime meters."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -19,7 +19,7 @@ from golden_events import (
     WRONG_CLOCK,
     Window,
 )
-from golden_house import BACKUP_BUFFER_PERCENT, CAPACITY_WATT_HOURS, Floats, House
+from golden_house import BACKUP_BUFFER_PERCENT, CAPACITY_WATT_HOURS, Flags, Floats, House
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
 """A metric's name and its own labels, in alphabetical order."""
@@ -40,14 +40,20 @@ def key(name: str, **labels: str) -> Key:
     return name, tuple(sorted((label.rstrip("_"), value) for label, value in labels.items()))
 
 
-def within(moments: Floats, window: Window) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def within(moments: Floats, window: Window) -> Flags:
     """Return which of the moments are in a window."""
     return np.asarray((moments >= window.begin) & (moments <= window.end))
 
 
 def battery_gauges(house: House, read: Floats, cycles: Floats) -> Page:
     """Return what was said at the readings of the given times; `cycles` are those of then."""
-    page = _status(house, read) | _meters(house, read) | _inverter(read) | _pack(house, read, cycles) | _system(house, read)
+    page = (
+        _status(house, read)
+        | _meters(house, read)
+        | _inverter(read)
+        | _pack(house, read, cycles)
+        | _system(house, read)
+    )
     silent, refused = within(read, SILENT), within(read, REFUSED_TOKEN)
     slow = {*_meters(house, read[:1]), *_inverter(read[:1]), *_pack(house, read[:1], cycles[:1])}
     slow |= set(_system(house, read[:1]))
@@ -83,7 +89,9 @@ def _status(house: House, read: Floats) -> Page:
         key("sonnen_consumption_average_watts"): np.round(np.interp(read - 30.0, house.seconds, house.consumption)),
         key("sonnen_grid_feed_in_watts"): np.round(feed_in, 1),
         key("sonnen_discharge_watts"): np.round(discharge, 1),
-        key("sonnen_power_balance_watts"): np.where(within(read, UNBALANCED), 640.0, np.round(4.0 * _wave(read, 61.0), 1)),
+        key("sonnen_power_balance_watts"): np.where(
+            within(read, UNBALANCED), 640.0, np.round(4.0 * _wave(read, 61.0), 1)
+        ),
         key("sonnen_state_of_charge_percent"): np.round(now(house.state_of_charge_percent)),
         key("sonnen_usable_state_of_charge_percent"): np.round(now(house.usable_percent)),
         key("sonnen_backup_buffer_percent"): _constant(read, BACKUP_BUFFER_PERCENT),
@@ -111,7 +119,9 @@ def _meters(house: House, read: Floats) -> Page:
             page[key("sonnen_meter_volts", **labels)] = volts
             page[key("sonnen_meter_watts", **labels)] = np.round(share * watts, 1)
             page[key("sonnen_meter_current", **labels)] = np.round(share * watts / volts, 2)
-        lifetime = np.interp(read, house.seconds, np.concatenate(([0.0], np.cumsum(getattr(house, direction))[:-1]))) / 60.0
+        lifetime = (
+            np.interp(read, house.seconds, np.concatenate(([0.0], np.cumsum(getattr(house, direction))[:-1]))) / 60.0
+        )
         page[key("sonnen_meter_total_watts", direction=direction, meter=meter)] = np.round(watts, 1)
         page[key("sonnen_meter_imported_watt_hours_total", direction=direction, meter=meter)] = np.round(
             14_213_400.0 + lifetime, -2
@@ -124,7 +134,9 @@ def _meters(house: House, read: Floats) -> Page:
 def _inverter(read: Floats) -> Page:
     return {
         key("sonnen_frequency_grid"): np.round(_hertz(read), 3),
-        key("sonnen_temperature", probe="max"): np.round(34.0 + 7.0 * _wave(read, 86_400.0, 0.5) + 4.0 * _season(read), 1),
+        key("sonnen_temperature", probe="max"): np.round(
+            34.0 + 7.0 * _wave(read, 86_400.0, 0.5) + 4.0 * _season(read), 1
+        ),
         key("sonnen_pv_watts"): _constant(read, 0.0),
         key("sonnen_microgrid_watts"): _constant(read, 0.0),
     }
@@ -146,7 +158,9 @@ def _pack(house: House, read: Floats, cycles: Floats) -> Page:
         key("sonnen_cell_volts", stat="max"): np.round(cell + 0.004, 3),
         key("sonnen_system_alarm"): np.where(within(read, ALARM), 2.0, 0.0),
         key("sonnen_system_warning"): np.where(within(read, WARNING), 8.0, 0.0),
-        key("sonnen_full_charge_capacity_watt_hours"): np.round(CAPACITY_WATT_HOURS - 1.2e-5 * (read - house.seconds[0])),
+        key("sonnen_full_charge_capacity_watt_hours"): np.round(
+            CAPACITY_WATT_HOURS - 1.2e-5 * (read - house.seconds[0])
+        ),
     }
 
 

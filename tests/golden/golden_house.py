@@ -13,6 +13,7 @@ from golden_events import FROZEN, GRID_CHARGING_MONTHS, INVERTER_TRIP, NOW, OFF_
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 MINUTES: Final = int((NOW - START) // 60) + 1
 """The number of whole minutes, the first and the last included."""
@@ -41,7 +42,7 @@ class House:
     feed_in: Floats
     """> 0 to the grid, < 0 from it: production + discharge - consumption."""
     stored_watt_hours: Floats
-    on_grid: NDArray[np.bool_]
+    on_grid: Flags
 
     @property
     def state_of_charge_percent(self) -> Floats:
@@ -52,7 +53,7 @@ class House:
     def usable_percent(self) -> Floats:
         """As the owner sees it."""
         deep = DEEP_RESERVE_PERCENT
-        return np.clip((self.state_of_charge_percent - deep) / (100.0 - deep) * 100.0, 0.0, 100.0)
+        return np.asarray(np.clip((self.state_of_charge_percent - deep) / (100.0 - deep) * 100.0, 0.0, 100.0))
 
 
 def minute_of(moment: float) -> int:
@@ -88,12 +89,12 @@ def _utc_offset(moment: float) -> float:
 def golden_house() -> House:
     """Return the house; the same one at each call."""
     draw = np.random.default_rng(20240710)
-    seconds = START + 60.0 * np.arange(MINUTES)
+    seconds: Floats = np.asarray(START + 60.0 * np.arange(MINUTES), dtype=np.float64)
     on_grid = np.ones(MINUTES, dtype=np.bool_)
     for window in OFF_GRID:
         on_grid[minutes_in(window)] = False
-    production = np.round(_production(seconds, draw), 1)
-    consumption = np.round(_consumption(draw), 1)
+    production = _tenths(_production(seconds, draw))
+    consumption = _tenths(_consumption(draw))
     consumption[~on_grid] = np.minimum(consumption[~on_grid], 2600.0)
     discharge, stored = _battery(seconds, production, consumption, on_grid)
     return House(
@@ -105,6 +106,10 @@ def golden_house() -> House:
         stored_watt_hours=stored,
         on_grid=on_grid,
     )
+
+
+def _tenths(watts: Floats) -> Floats:
+    return np.asarray(np.round(watts, 1), dtype=np.float64)
 
 
 def _production(seconds: Floats, draw: np.random.Generator) -> Floats:
@@ -160,9 +165,7 @@ def _consumption(draw: np.random.Generator) -> Floats:
     return np.asarray(np.maximum(watts, 90.0))
 
 
-def _battery(
-    seconds: Floats, production: Floats, consumption: Floats, on_grid: NDArray[np.bool_]
-) -> tuple[Floats, Floats]:
+def _battery(seconds: Floats, production: Floats, consumption: Floats, on_grid: Flags) -> tuple[Floats, Floats]:
     """Return what the battery gives and what is stored in it, at each minute."""
     lowest = CAPACITY_WATT_HOURS * (
         DEEP_RESERVE_PERCENT + BACKUP_BUFFER_PERCENT * (100.0 - DEEP_RESERVE_PERCENT) / 100.0

@@ -1,4 +1,4 @@
-"""The agent of the golden house about itself, and the Pi it runs on, as node_exporter shows it and the agent relays it."""
+"""The agent of the golden house about itself, and its Pi, as node_exporter shows it and the agent relays it."""
 
 from typing import Final
 
@@ -8,6 +8,7 @@ from golden_events import (
     FLAKY_LINK,
     FULL_DISK,
     HOT_PI,
+    READ_ONLY_DISK,
     REFUSED_TOKEN,
     RESTART,
     SILENT,
@@ -52,7 +53,9 @@ def agent_page(pushed: Floats) -> Page:
     }
     for endpoint, period in _PERIODS.items():
         tried = lived - silent - (refused if endpoint != "status" else 0.0)
-        page[key("sonnen_agent_reads_total", battery="home", endpoint=endpoint, outcome="ok")] = np.floor(tried / period)
+        page[key("sonnen_agent_reads_total", battery="home", endpoint=endpoint, outcome="ok")] = np.floor(
+            tried / period
+        )
         labels = {"battery": "home", "endpoint": endpoint}
         page[key("sonnen_agent_read_seconds_count", **labels)] = np.floor(lived / period)
         page[key("sonnen_agent_read_seconds_sum", **labels)] = np.round(0.042 * lived / period, 3)
@@ -70,7 +73,7 @@ def agent_page(pushed: Floats) -> Page:
         page[key("sonnen_agent_sent_bytes_total", sink=sink)] = size * tries
     closed = key("sonnen_agent_sends_total", sink="pushgateway", outcome="timeout")
     page[closed] = np.where(pushed >= FLAKY_LINK.begin, lost, np.nan)
-    waiting = np.where(within(pushed, SPOOLING), 24.0 * (pushed - SPOOLING.begin), 0.0)
+    waiting: Floats = np.asarray(np.where(within(pushed, SPOOLING), 24.0 * (pushed - SPOOLING.begin), 0.0))
     page[key("sonnen_agent_spool_samples", sink="remote_write")] = np.round(waiting)
     page[key("sonnen_agent_spool_bytes", sink="remote_write")] = np.round(11.0 * waiting)
     oldest = np.where(within(pushed, SPOOLING), SPOOLING.begin, np.nan)
@@ -95,7 +98,7 @@ def node_page(pushed: Floats) -> Page:
         ),
         key("node_filesystem_size_bytes", **root): np.full_like(pushed, 3.1e10),
         key("node_filesystem_avail_bytes", **root): np.where(within(pushed, FULL_DISK), 1.2e9, 2.2e10 - 50.0 * lived),
-        key("node_filesystem_readonly", **root): np.zeros_like(pushed),
+        key("node_filesystem_readonly", **root): within(pushed, READ_ONLY_DISK).astype(float),
         key("node_memory_MemTotal_bytes"): np.full_like(pushed, 9.3e8),
         key("node_memory_MemAvailable_bytes"): np.round(6.4e8 + 2e7 * np.sin(pushed / 3000.0)),
         key("node_load1"): np.round(0.12 + 0.08 * np.sin(pushed / 600.0), 2),
@@ -107,9 +110,9 @@ def node_page(pushed: Floats) -> Page:
         key("node_network_transmit_bytes_total", device="wlan0"): np.floor(1700.0 * lived),
         key("node_disk_read_bytes_total", device="mmcblk0"): np.floor(9.0 * lived),
         key("node_disk_written_bytes_total", device="mmcblk0"): np.floor(310.0 * lived),
-        key("node_uname_info", machine="aarch64", nodename="pi", release="6.12.20+rpt-rpi-v8", sysname="Linux"): np.ones_like(
-            pushed
-        ),
+        key(
+            "node_uname_info", machine="aarch64", nodename="pi", release="6.12.20+rpt-rpi-v8", sysname="Linux"
+        ): np.ones_like(pushed),
     }
     for cpu in range(4):
         for mode, share in (("idle", 0.95), ("user", 0.03), ("system", 0.02)):

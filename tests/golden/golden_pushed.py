@@ -5,12 +5,12 @@ from typing import Final
 import numpy as np
 from golden_agent import BEATS, Counters, counter_between, reading_before
 from golden_events import (
+    DAY_PRICE,
+    FEED_IN_PRICE,
     FINE_WINDOW,
     GATEWAY_DOWN,
     LINK_GAP,
     NIGHT_PRICE,
-    DAY_PRICE,
-    FEED_IN_PRICE,
     NOW,
     PROMETHEUS_GAP,
     RAW_WINDOWS,
@@ -20,9 +20,10 @@ from golden_events import (
     STOPPED,
 )
 from golden_gauges import Page, battery_gauges, key, within
-from golden_house import CAPACITY_WATT_HOURS, Floats, House, minute_of
+from golden_house import CAPACITY_WATT_HOURS, Flags, Floats, House, minute_of
 from golden_machine import agent_page, node_page
 from golden_truth import FLOWS, TOTALS
+from numpy.typing import NDArray
 
 PUSH_SECONDS: Final = 0.2
 """From a reading to its push."""
@@ -46,7 +47,7 @@ _PRICES: Final = {
 
 def scrapes() -> Floats:
     """Return when raw data is scraped: every minute in the windows, every 5 s in the last one."""
-    minutes = START + 60.0 * np.arange(minute_of(NOW) + 1)
+    minutes: Floats = np.asarray(START + 60.0 * np.arange(minute_of(NOW) + 1), dtype=np.float64)
     kept = np.zeros(minutes.size, dtype=np.bool_)
     for window in RAW_WINDOWS:
         kept |= within(minutes, window)
@@ -60,13 +61,13 @@ def last_reading(moments: Floats) -> Floats:
     return np.asarray(np.where(within(moments, LINK_GAP), held, reading_before(moments)))
 
 
-def hidden(moments: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def hidden(moments: Floats) -> Flags:
     """Return when there is nothing to be scraped."""
     gone = (within(moments, window) for window in (PROMETHEUS_GAP, GATEWAY_DOWN, STOPPED, RESTART))
     return np.asarray(np.logical_or.reduce(list(gone)))
 
 
-def without(page: Page, gone: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Page:
+def without(page: Page, gone: Flags) -> Page:
     """Return the page with no samples at some moments."""
     return {one: np.where(gone, np.nan, values) for one, values in page.items()}
 
@@ -129,7 +130,7 @@ class Pushed:
         page[key("push_failure_time_seconds")] = np.zeros_like(read)
         return without(page, hidden(moments))
 
-    def _minute(self, read: Floats) -> np.ndarray[tuple[int], np.dtype[np.int_]]:
+    def _minute(self, read: Floats) -> NDArray[np.int_]:
         """Return the whole minute up to which a reading counts: the last beat of a minute completes it."""
         minute = ((read + 5.0 - START) // 60).astype(int)
         return np.asarray(np.clip(minute, 0, self._house.seconds.size - 1))

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from golden_events import FINE_WINDOW, PROMETHEUS_GAP
 from golden_gauges import Key, Page, key, only, within
-from golden_house import Floats, House
+from golden_house import Flags, Floats, House
 from golden_pushed import Pushed, scrapes
 
 Batch = tuple[Floats, Page]
@@ -256,7 +256,7 @@ def _last(values: Floats, count: int) -> Floats:
     return np.lib.stride_tricks.sliding_window_view(padded, count)
 
 
-def _outside(outside: np.ndarray[tuple[int], np.dtype[np.bool_]], values: Floats, on_grid: Floats) -> Floats:
+def _outside(outside: Flags, values: Floats, on_grid: Floats) -> Floats:
     return np.where(np.isnan(values) | (on_grid == 0), np.nan, outside)
 
 

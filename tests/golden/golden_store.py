@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from golden_agent import golden_counters
-from golden_events import GATEWAY_DOWN, PROMETHEUS_GAP, START
+from golden_alerts import ALERT_RULES, alert_series
+from golden_events import GATEWAY_DOWN, NOW, PROMETHEUS_GAP, START
 from golden_gauges import Key, Page, key, labels_of, within
 from golden_house import Floats, House, golden_house
 from golden_pushed import Pushed, scrapes
@@ -63,33 +65,34 @@ def batches(house: House) -> Iterator[tuple[Mapping[str, str], Batch]]:
     moments = scrapes()
     yield _NODE, (moments, pushed.node(moments))
     yield _GATEWAY, (moments, _gateway(moments))
+    yield from alert_series(house.seconds)
 
 
 def _make(house: House, folder: Path, scratch: Path) -> None:
     ready = list(batches(house))
     promtool = find_program("promtool")
-    first = int(START // _BLOCK_SECONDS)
-    last = int(house.seconds[-1] // _BLOCK_SECONDS)
-    running: subprocess.Popen[bytes] | None = None
-    for number in range(first, last + 1):
-        page = scratch / f"{number}.om"
-        # While promtool reads one file, the next one is written.
-        _write(page, ready, number * _BLOCK_SECONDS, (number + 1) * _BLOCK_SECONDS)
-        _finish(running)
-        running = subprocess.Popen(
-            [promtool, "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=744h", "-q", page, folder],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-    _finish(running)
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        reading: Future[None] | None = None
+        for number in range(int(START // _BLOCK_SECONDS), int(NOW // _BLOCK_SECONDS) + 1):
+            page = scratch / f"{number}.om"
+            # While promtool reads one file, the next one is written.
+            _write(page, ready, number * _BLOCK_SECONDS, (number + 1) * _BLOCK_SECONDS)
+            if reading is not None:
+                reading.result()
+            reading = reader.submit(_create_block, promtool, page, folder)
+        if reading is not None:
+            reading.result()
 
 
-def _finish(running: "subprocess.Popen[bytes] | None") -> None:
-    if running is not None:
-        _, complaints = running.communicate()
-        if running.returncode:
-            raise RuntimeError(f"promtool did not take the golden house: {complaints.decode(errors='replace')}")
-        Path(os.fsdecode(running.args[-2])).unlink()  # type: ignore[index]  # a list, as given above
+def _create_block(promtool: Path, page: Path, folder: Path) -> None:
+    ended = subprocess.run(
+        [promtool, "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=744h", "-q", page, folder],
+        capture_output=True,
+        check=False,
+    )
+    if ended.returncode:
+        raise RuntimeError(f"promtool did not take the golden house: {ended.stderr.decode(errors='replace')}")
+    page.unlink()
 
 
 def _write(page: Path, ready: list[tuple[Mapping[str, str], Batch]], begin: float, end: float) -> None:
@@ -126,7 +129,7 @@ def _gateway(moments: Floats) -> Page:
 def _fingerprint() -> str:
     """Return a name for what the sources of the golden house make."""
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("golden_*.py")):
+    for source in (*sorted(Path(__file__).parent.glob("golden_*.py")), ALERT_RULES):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 

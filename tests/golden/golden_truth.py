@@ -22,7 +22,14 @@ from golden_events import (
     UNOBSERVED,
     ZONE,
 )
-from golden_house import CAPACITY_WATT_HOURS, Floats, House, local_minutes, minutes_in
+from golden_house import (
+    CAPACITY_WATT_HOURS,
+    DEEP_RESERVE_PERCENT,
+    Floats,
+    House,
+    local_minutes,
+    minutes_in,
+)
 
 Flow = tuple[str, str]
 FLOWS: Final[tuple[Flow, ...]] = (
@@ -114,11 +121,12 @@ class Truth:
 
     def state_of_charge_percent(self, moment: float) -> float:
         """Return the charge in percent of the whole pack."""
-        return float(np.interp(moment, self.house.seconds, self.house.state_of_charge_percent))
+        return 100.0 * float(np.interp(moment, self.house.seconds, self.house.stored_watt_hours)) / CAPACITY_WATT_HOURS
 
     def usable_percent(self, moment: float) -> float:
         """Return the charge as the owner sees it."""
-        return float(np.interp(moment, self.house.seconds, self.house.usable_percent))
+        deep = DEEP_RESERVE_PERCENT
+        return max(0.0, (self.state_of_charge_percent(moment) - deep) / (100.0 - deep) * 100.0)
 
     def _between(self, quantity: str, begin: float, end: float) -> float:
         sums = self._minutes[quantity]

@@ -2,11 +2,10 @@
 
 from datetime import date
 
-import numpy as np
 import pytest
+from golden_events import SPRING, local
+
 from golden import Golden, GoldenPrometheus
-from golden_events import AUTUMN, LINK_GAP, NOW, OFF_GRID, SPRING, START, UNOBSERVED, local
-from golden_house import minutes_in
 
 pytestmark = pytest.mark.system
 

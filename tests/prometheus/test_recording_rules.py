@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from golden import GoldenPrometheus, Points
 from golden_events import LINK_GAP, NOW, OVERVOLTAGE, Window
 from golden_recorded import AGGREGATES_OFFSET, SLOW_OFFSET
+
+from golden import GoldenPrometheus, Points
 
 pytestmark = pytest.mark.system
 
