@@ -126,11 +126,13 @@ class Recorded:
         yield self._minutes, {_copy(one, "copy1m"): values for one, values in totals.items()}
         fives = self._minutes[::5]
         yesterday = only(counters, ["sonnen_energy_yesterday_watt_hours"])
+        today = only(counters, ["sonnen_energy_today_watt_hours"])
         gauges = self._pushed.gauges(fives)
         lifetime = only(gauges, ["sonnen_battery_cycles_total", "sonnen_meter_imported_watt_hours_total"])
         fresh = is_fresh(fives, gauges[key("push_time_seconds")])
         info = {one: np.where(fresh == 1, values, np.nan) for one, values in only(gauges, [_INFO]).items()}
         page = {one: values[::5] for one, values in yesterday.items()} | lifetime | info
+        page |= {one: np.where(fresh == 1, values[::5], np.nan) for one, values in today.items()}
         production = totals[key("sonnen_production_watt_hours_total")]
         rise = _increase2h(production)[::5]
         copies = {_copy(one, "copy5m"): values for one, values in page.items()}
@@ -155,6 +157,8 @@ class Recorded:
                     five[-parts.size :] = parts
                 nobody = within(evaluated, PROMETHEUS_GAP)
                 result[f"sonnen:{quantity}:{kind}5m", labels] = np.where(nobody, np.nan, five)
+        nobody = within(evaluated, PROMETHEUS_GAP)
+        result[key("sonnen:trust:code")] = np.where(nobody, np.nan, _trust(result))
         yield evaluated, result
 
     def _whole(self, moments: Floats) -> Page:
@@ -175,6 +179,9 @@ def fast_fresh(moments: Floats, gauges: Page) -> Page:
     for (name, labels), values in only(gauges, FAST).items():
         page[_fresh_name(name), labels] = np.where(fresh == 0, np.nan, values)
     on_grid = page[key("sonnen:on_grid:fresh")]
+    since = _off_grid_since(moments, on_grid)
+    page[key("sonnen:off_grid_since_timestamp_seconds")] = since
+    page[key("sonnen:off_grid_seconds")] = moments - since
     for phase in ("1", "2", "3"):
         meters = [
             values
@@ -223,6 +230,30 @@ def backup(moments: Floats, fast: Page, slow: Page) -> Page:
         key("sonnen:usable_watt_hours:fresh"): usable,
         key("sonnen:backup_seconds:fresh"): 3600.0 * usable / np.maximum(mean, 50.0),
     }
+
+
+def _off_grid_since(moments: Floats, on_grid: Floats) -> Floats:
+    """Return, while off grid, when that began."""
+    off = on_grid == 0
+    began = off & ~np.concatenate(([False], off[:-1]))
+    return np.where(off, moments[np.maximum.accumulate(np.where(began, np.arange(moments.size), 0))], np.nan)
+
+
+def _trust(page: Page) -> Floats:
+    """Return how far the numbers can be believed, from means of five minutes."""
+    fresh, online = page[key("sonnen:fresh:mean5m")], page[key("sonnen:online:mean5m")]
+    used = _last(page[key("sonnen:consumption_watts:mean5m")], 6)
+    stuck = np.all(used == used[:, :1], axis=1)
+    rest = np.abs(_mean(_last(page[key("sonnen:power_balance_watts:mean5m")], 2))) > 200
+    island = page[key("sonnen:on_grid:min5m")] == 0
+    troubles = [fresh < 0.5, online < 0.5, stuck, rest & ~island]
+    return np.select(troubles, [1.0, 2.0, 3.0, 4.0], default=np.where(np.isnan(fresh), np.nan, 0.0))
+
+
+def _last(values: Floats, count: int) -> Floats:
+    """Return, for each moment, the value and those before it."""
+    padded = np.concatenate((np.full(count - 1, np.nan), values))
+    return np.lib.stride_tricks.sliding_window_view(padded, count)
 
 
 def _outside(outside: Flags, values: Floats, on_grid: Floats) -> Floats:
