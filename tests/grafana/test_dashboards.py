@@ -99,7 +99,7 @@ def known_metrics() -> set[str]:
         for rule in group["rules"]
         if "record" in rule
     }
-    return exported | recorded | {"push_time_seconds", "ALERTS"}
+    return exported | recorded | {"push_time_seconds", "ALERTS", "sonnen_agent_relay_up"}
 
 
 def each_board() -> pytest.MarkDecorator:
