@@ -130,7 +130,9 @@ def _fingerprint() -> str:
     """Return a name for what the sources of the golden house make."""
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("golden_*.py")):
-        digest.update(source.read_bytes())
+        # The truth is what the blocks are compared with: it is no part of them.
+        if source.stem != "golden_truth":
+            digest.update(source.read_bytes())
     digest.update(repr(alert_rules()).encode())
     return digest.hexdigest()[:16]
 
