@@ -11,7 +11,7 @@ from golden_events import TROUBLES
 from golden_gauges import Page, key, within
 from golden_house import Floats
 
-ALERT_RULES: Final = Path(__file__).parents[2] / "prometheus/rules/alerts.yml"
+_RULES: Final = Path(__file__).parents[2] / "prometheus/rules/alerts.yml"
 _OF_THE_AGENT: Final = frozenset(
     f"Sonnen{name}"
     for name in (
@@ -38,17 +38,24 @@ def group_of(alert: str) -> Mapping[str, str]:
     return {"job": "sonnen", "instance": "home"}
 
 
+def alert_rules() -> dict[str, tuple[float, str]]:
+    """Return for how many seconds each alert is pending, and its severity."""
+    groups = yaml.safe_load(_RULES.read_text())["groups"]
+    return {
+        rule["alert"]: (_seconds(str(rule.get("for", "0s"))), str(rule["labels"]["severity"]))
+        for group in groups
+        for rule in group["rules"]
+    }
+
+
 def alert_series(minutes: Floats) -> Iterator[tuple[Mapping[str, str], tuple[Floats, Page]]]:
     """Yield the firing alerts, with those moments only at which one fires; labels beyond the group's are left out."""
-    rules = {
-        rule["alert"]: rule for group in yaml.safe_load(ALERT_RULES.read_text())["groups"] for rule in group["rules"]
-    }
+    rules = alert_rules()
     for alert, windows in TROUBLES.items():
-        rule = rules[alert]
-        pending = _seconds(str(rule.get("for", "0s")))
+        pending, severity = rules[alert]
         firing = [within(minutes, window) & (minutes >= window.begin + pending) for window in windows]
         moments = minutes[np.logical_or.reduce(firing)]
-        labels = {"alertname": alert, "alertstate": "firing", "severity": str(rule["labels"]["severity"])}
+        labels = {"alertname": alert, "alertstate": "firing", "severity": severity}
         yield group_of(alert), (moments, {key("ALERTS", **labels): np.ones_like(moments)})
 
 

@@ -28,6 +28,7 @@ from golden_house import (
     Floats,
     House,
     local_minutes,
+    minute_of,
     minutes_in,
 )
 
@@ -129,9 +130,22 @@ class Truth:
         return max(0.0, (self.state_of_charge_percent(moment) - deep) / (100.0 - deep) * 100.0)
 
     def _between(self, quantity: str, begin: float, end: float) -> float:
+        return self._until(quantity, end) - self._until(quantity, begin)
+
+    def _until(self, quantity: str, moment: float) -> float:
         sums = self._minutes[quantity]
-        first, last = np.interp([begin, end], self.house.seconds, sums)
-        return float(last - first)
+        minute = min(max(minute_of(moment), 0), sums.size - 1)
+        seconds = moment - float(self.house.seconds[minute])
+        if minute + 1 == sums.size or not 0.0 < seconds < 60.0:
+            return float(sums[minute])
+        # A tariff's minute is one of the grid's, or it is empty.
+        source = "grid_import" if quantity in {"import_night", "import_day"} else quantity
+        whole = float(sums[minute + 1] - sums[minute])
+        if whole == 0.0 or quantity == "observed":
+            return float(sums[minute]) + whole * seconds / 60.0
+        watts = dict(_powers(self.house, slice(minute, minute + 1)))[source][0]
+        passed = np.clip(seconds - np.arange(60.0), 0.0, 1.0)
+        return float(sums[minute] + (watts * passed).sum() / 3600.0)
 
 
 def golden_truth(house: House) -> Truth:
