@@ -1,0 +1,195 @@
+"""A dashboard from its tiles: places, variables, links and annotations."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.models import dashboard
+
+from generator import colours
+from generator.promql import select
+from generator.tiles import DATASOURCE, Tile
+
+TAG = "sonnen"
+WIDTH = 24
+TIMES = {
+    "Today": ("now/d", "now"),
+    "Yesterday": ("now-1d/d", "now-1d/d"),
+    "This month": ("now/M", "now"),
+    "Last month": ("now-1M/M", "now-1M/M"),
+    "This year": ("now/y", "now"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Tiles under a heading."""
+
+    title: str
+    tiles: Sequence[Tile]
+    repeat: str | None = "instance"
+    """Once for each chosen value of a variable: two batteries are never added up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """A dashboard, described."""
+
+    uid: str
+    title: str
+    about: str
+    sections: Sequence[Section]
+    start: str
+    """Where its time begins, unless one is chosen."""
+    refresh: str
+    variables: Sequence[dashboard.VariableModel] = ()
+    calendar: bool = False
+    """Whether links choose a day, a month, a year."""
+
+    def dashboard(self) -> dashboard.Dashboard:
+        """Return the dashboard in Grafana's classic model."""
+        return dashboard.Dashboard(
+            uid=self.uid,
+            title=f"Sonnen: {self.title}",
+            description=self.about,
+            tags=[TAG],
+            timezone="browser",
+            editable=False,
+            graph_tooltip=dashboard.DashboardCursorSync.CROSSHAIR,
+            live_now=False,
+            # Of the oldest Grafana that shows these panels; a newer one migrates.
+            schema_version=39,
+            refresh=self.refresh,
+            time=dashboard.DashboardDashboardTime(from_val=self.start, to="now"),
+            timepicker=dashboard.TimePickerConfig(refresh_intervals=["5s", "10s", "30s", "1m", "5m", "1h"]),
+            panels=list(_placed(self.sections)),
+            templating=dashboard.DashboardDashboardTemplating(list_val=[*_variables(), *self.variables]),
+            annotations=dashboard.AnnotationContainer(list_val=_annotations()),
+            links=_links(self.uid, calendar=self.calendar),
+        )
+
+
+def _placed(sections: Sequence[Section]) -> Iterator[dashboard.Panel | dashboard.RowPanel]:
+    """Yield headings and panels from left to right, in lines as high as their highest panel."""
+    y = 0
+    for number, section in enumerate(sections, start=1):
+        place = dashboard.GridPos(h=1, w=WIDTH, x=0, y=y)
+        yield dashboard.RowPanel(id_val=number, title=section.title, grid_pos=place, repeat=section.repeat)
+        x, y, height = 0, y + 1, 0
+        for tile in section.tiles:
+            if x + tile.w > WIDTH:
+                x, y, height = 0, y + height, 0
+            panel = tile.panel()
+            panel.grid_pos = dashboard.GridPos(h=tile.h, w=tile.w, x=x, y=y)
+            yield panel
+            x, height = x + tile.w, max(height, tile.h)
+        y += height
+
+
+def variable(name: str, label: str, query: str) -> dashboard.VariableModel:
+    """Return a choice of label values, several or all of them."""
+    return dashboard.VariableModel(
+        type_val=dashboard.VariableType.QUERY,
+        name=name,
+        label=label,
+        query={"qryType": 1, "query": query, "refId": f"{name}Values"},
+        definition=query,
+        datasource=DATASOURCE,
+        current=dashboard.VariableOption(selected=True, text="All", value="$__all"),
+        refresh=dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED,
+        sort=dashboard.VariableSort.NATURAL_ASC,
+        multi=True,
+        include_all=True,
+        all_value=".+",
+    )
+
+
+def textbox(name: str, label: str, value: str, about: str) -> dashboard.VariableModel:
+    """Return a value to be typed in."""
+    return dashboard.VariableModel(
+        type_val=dashboard.VariableType.TEXTBOX,
+        name=name,
+        label=label,
+        description=about,
+        query=value,
+        current=dashboard.VariableOption(selected=True, text=value, value=value),
+        options=[dashboard.VariableOption(selected=True, text=value, value=value)],
+    )
+
+
+def _variables() -> list[dashboard.VariableModel]:
+    return [
+        dashboard.VariableModel(
+            type_val=dashboard.VariableType.DATASOURCE,
+            name="datasource",
+            label="Data source",
+            query="prometheus",
+            # Grafana's own word for the default data source.
+            current=dashboard.VariableOption(selected=True, text="default", value="default"),
+        ),
+        variable("job", "Job", "label_values(sonnen_online, job)"),
+        variable("instance", "Instance", 'label_values(sonnen_online{job=~"$job"}, instance)'),
+    ]
+
+
+def _annotations() -> list[dashboard.AnnotationQuery]:
+    told = f"by (instance, firmware) ({select('sonnen:battery_info:copy5m')}"
+    new_firmware = f"(count {told}) unless count {told} offset 10m)) and on (instance) count {told} offset 10m)"
+    return [
+        _annotation("Outages", colours.BAD, f"{select('sonnen:on_grid:min5m')} == 0", "Off grid", "{{instance}}"),
+        _annotation(
+            "Alerts",
+            colours.WARNING,
+            'ALERTS{job=~"$job|${job}_agent|",alertstate="firing"}',
+            "{{alertname}}",
+            "{{severity}} {{instance}}",
+        ),
+        _annotation("Firmware", colours.HOUSE, new_firmware, "New firmware {{firmware}}", "{{instance}}"),
+        _annotation(
+            "Agent started",
+            colours.NEUTRAL,
+            'changes(sonnen_agent_start_time_seconds{job=~"${job}_agent"}[2m]) > 0',
+            "Agent started",
+            "{{instance}}",
+        ),
+    ]
+
+
+def _annotation(name: str, colour: str, expr: str, title: str, text: str) -> dashboard.AnnotationQuery:
+    return dashboard.AnnotationQuery(
+        name=name,
+        datasource=DATASOURCE,
+        enable=True,
+        icon_color=colour,
+        expr=expr,
+        step="60s",
+        title_format=title,
+        text_format=text,
+        tag_keys="",
+    )
+
+
+def _links(uid: str, *, calendar: bool) -> list[dashboard.DashboardLink]:
+    others = dashboard.DashboardLink(
+        title="Dashboards",
+        type_val=dashboard.DashboardLinkType.DASHBOARDS,
+        icon="external link",
+        tags=[TAG],
+        include_vars=True,
+        # A year is a good time for money, and a bad one for what flows by the minute.
+        keep_time=False,
+    )
+    times = TIMES.items() if calendar else ()
+    return [
+        others,
+        *(
+            dashboard.DashboardLink(
+                title=title,
+                type_val=dashboard.DashboardLinkType.LINK,
+                icon="time",
+                tooltip=f"Show {title.lower()}",
+                url=f"/d/{uid}?from={start}&to={end}",
+                include_vars=True,
+            )
+            for title, (start, end) in times
+        ),
+    ]

@@ -1,0 +1,18 @@
+"""One colour per meaning, on every dashboard."""
+
+SUN = "#FADE2A"
+HOUSE = "#5794F2"
+BATTERY = "#73BF69"
+CHARGING = "#37872D"
+FROM_GRID = "#B877D9"
+TO_GRID = "#FF9830"
+CHARGE = "#56A64B"
+RESERVE = "#F2495C"
+GOOD = "#73BF69"
+NOTICE = "#FADE2A"
+WARNING = "#FF9830"
+BAD = "#F2495C"
+COLD = "#8AB8FF"
+NEUTRAL = "#8E8E99"
+PHASES = ("#C8772E", "#4FA5A0", "#9FA7B3")
+"""L1, L2, L3: brown and grey as the wires are in Europe; black could not be seen."""

@@ -1,0 +1,256 @@
+"""Grid: what comes out of the wall, and when it did not."""
+
+from collections.abc import Iterator
+
+from generator import colours, units
+from generator.board import Board, Section
+from generator.promql import RANGE, STEP, fresh, select
+from generator.tiles import Chart, CourseTable, Query, Stat, Timeline, columns, override, transformation
+from generator.trust import STRIP
+
+_BAND = "EN 50160 promises 207 to 253 V and 49.5 to 50.5 Hz (60 Hz grids: 59.4 to 60.6)"
+_SECONDS = f"300 * sum_over_time({{}}[{RANGE}])"
+_BY_DAY = "300 * sum_over_time({}[1d] offset -1d)"
+
+
+def _phases(series: str) -> Iterator[Query]:
+    for phase, colour in zip("123", colours.PHASES, strict=True):
+        matched = series.replace("}", f',phase="{phase}"}}')
+        yield Query(expr=f"avg by (instance) (avg_over_time({matched}[{STEP}]))", name=f"L{phase}", colour=colour)
+
+
+def _outages() -> CourseTable:
+    """Return a line for each outage: its start tells them apart, and is the same at all of its moments."""
+    window = f"[{STEP}]"
+    return CourseTable(
+        title="Outages",
+        about=(
+            "One line for each time the battery was off grid in the chosen time: when it began, how long it "
+            "lasted, the lowest charge and the mean load meanwhile. Source: SystemStatus, USOC, Consumption_W; "
+            "start and length by the rules."
+        ),
+        queries=[
+            Query(
+                expr=f"last_over_time({select('sonnen:off_grid_since_timestamp_seconds')}{window}) * 1000", name="start"
+            ),
+            Query(expr=f"max_over_time({select('sonnen:off_grid_seconds')}{window})", name="length"),
+            Query(
+                expr=f"min_over_time({select('sonnen:usable_state_of_charge_percent:min5m')}{window})",
+                name="charge",
+            ),
+            Query(expr=f"avg_over_time({select('sonnen:consumption_watts:mean5m')}{window})", name="load"),
+        ],
+        nothing="no outage in this time",
+        step="5m",
+        points=10000,
+        transformations=[
+            transformation("merge"),
+            # A moment of no outage has no start.
+            transformation(
+                "filterByValue",
+                filters=[{"fieldName": "Value #A", "config": {"id": "isNotNull", "options": {}}}],
+                type="include",
+                match="all",
+            ),
+            transformation(
+                "groupBy",
+                fields={
+                    "Value #A": {"operation": "groupby", "aggregations": []},
+                    "Value #B": {"operation": "aggregate", "aggregations": ["max"]},
+                    "Value #C": {"operation": "aggregate", "aggregations": ["min"]},
+                    "Value #D": {"operation": "aggregate", "aggregations": ["mean"]},
+                },
+            ),
+            columns(
+                ["Value #A", "Value #B (max)", "Value #C (min)", "Value #D (mean)"],
+                {
+                    "Value #A": "Start",
+                    "Value #B (max)": "Length",
+                    "Value #C (min)": "Lowest charge",
+                    "Value #D (mean)": "Mean load",
+                },
+            ),
+        ],
+        overrides=[
+            override("byName", "Start", {"unit": units.DATE}),
+            override("byName", "Length", {"unit": units.DURATION}),
+            override("byName", "Lowest charge", {"unit": units.PERCENT}),
+            override("byName", "Mean load", {"unit": units.WATT}),
+        ],
+        sort="Start",
+        descending=True,
+        w=16,
+        h=8,
+    )
+
+
+BOARD = Board(
+    uid="sonnen-grid",
+    title="Grid",
+    about="What comes out of the wall, phase by phase, and when it did not.",
+    start="now-24h",
+    refresh="1m",
+    calendar=True,
+    sections=[
+        Section(
+            title="$instance",
+            tiles=[
+                STRIP,
+                Timeline(
+                    title="On grid",
+                    about="Whether the battery is on grid, or carries the house alone. Source: SystemStatus.",
+                    queries=[Query(expr=f"min_over_time({select('sonnen:on_grid:min5m')}[{STEP}])", name="grid")],
+                    states={1: ("on grid", colours.GOOD), 0: ("off grid", colours.BAD)},
+                    step="5m",
+                    w=24,
+                    h=3,
+                ),
+                Stat(
+                    title="Now",
+                    about=(
+                        "Voltage of each phase and frequency, now. Source: the power meters, else the inverter; "
+                        f"shown only while pushed. {_BAND}."
+                    ),
+                    queries=[
+                        *(
+                            Query(
+                                expr=select("sonnen:phase_volts:fresh", f'phase="{phase}"'),
+                                name=f"L{phase}",
+                                unit=units.VOLT,
+                            )
+                            for phase in "123"
+                        ),
+                        Query(
+                            expr=fresh("hertz"),
+                            name="frequency",
+                            unit=units.HERTZ,
+                            look={
+                                "decimals": 2,
+                                "thresholds": {
+                                    "mode": "absolute",
+                                    "steps": [
+                                        {"value": None, "color": colours.BAD},
+                                        {"value": 49.5, "color": colours.GOOD},
+                                        {"value": 50.5, "color": colours.BAD},
+                                        {"value": 59.4, "color": colours.GOOD},
+                                        {"value": 60.6, "color": colours.BAD},
+                                    ],
+                                },
+                            },
+                        ),
+                    ],
+                    unit=units.VOLT,
+                    decimals=1,
+                    thresholds=[(0, colours.BAD), (207, colours.GOOD), (253, colours.BAD)],
+                    w=8,
+                    h=8,
+                ),
+                _outages(),
+                Chart(
+                    title="Voltage",
+                    about=f"Phase to neutral, in volts. {_BAND}. Source: the power meters, else the inverter.",
+                    queries=list(_phases(select("sonnen:phase_volts:fresh"))),
+                    unit=units.VOLT,
+                    fill=0,
+                    step="1m",
+                    w=12,
+                    h=8,
+                ),
+                Chart(
+                    title="Frequency",
+                    about=(
+                        f"Lowest and highest of each step, in hertz. {_BAND}. Source: fac of the inverter readings, "
+                        "else Fac of the status."
+                    ),
+                    queries=[
+                        Query(
+                            expr=f"max_over_time({fresh('hertz')}[{STEP}])",
+                            name="highest",
+                            colour=colours.WARNING,
+                            look={"custom.fillBelowTo": "lowest", "custom.fillOpacity": 30},
+                        ),
+                        Query(expr=f"min_over_time({fresh('hertz')}[{STEP}])", name="lowest", colour=colours.COLD),
+                    ],
+                    unit=units.HERTZ,
+                    decimals=2,
+                    fill=0,
+                    step="1m",
+                    w=12,
+                    h=8,
+                ),
+                Chart(
+                    title="Power of the house by phase",
+                    about=(
+                        "Watts at the consumption meter, means of each step. A phase far above the others may be "
+                        "one that a three-phase battery cannot fill. Source: w_l1 to w_l3 of the power meters."
+                    ),
+                    queries=list(_phases(select("sonnen:meter_watts:fresh", 'direction="consumption"'))),
+                    unit=units.WATT,
+                    fill=0,
+                    step="1m",
+                    w=12,
+                    h=8,
+                ),
+                Chart(
+                    title="Current of the house by phase",
+                    about="Amperes at the consumption meter, means of each step. Source: a_l1 to a_l3 of the meters.",
+                    queries=list(_phases(select("sonnen:meter_current:fresh", 'direction="consumption"'))),
+                    unit=units.AMPERE,
+                    fill=0,
+                    step="1m",
+                    w=12,
+                    h=8,
+                ),
+                Stat(
+                    title="Out of band in the chosen time",
+                    about=f"How long voltage and frequency were out of band while on grid. {_BAND}. Source: the rules.",
+                    queries=[
+                        *(
+                            Query(
+                                expr=_SECONDS.format(select("sonnen:volts_out_of_band:mean5m", f'phase="{phase}"')),
+                                name=f"L{phase}",
+                            )
+                            for phase in "123"
+                        ),
+                        Query(expr=_SECONDS.format(select("sonnen:hertz_out_of_band:mean5m")), name="frequency"),
+                    ],
+                    unit=units.SECONDS,
+                    thresholds=[(0, colours.GOOD), (1, colours.WARNING), (600, colours.BAD)],
+                    w=8,
+                    h=7,
+                ),
+                Chart(
+                    title="Out of band by day",
+                    about=(
+                        f"Seconds of each day of 24 hours outside of what is promised, while on grid. {_BAND}. "
+                        "Source: the rules."
+                    ),
+                    queries=[
+                        *(
+                            Query(
+                                expr=_BY_DAY.format(select("sonnen:volts_out_of_band:mean5m", f'phase="{phase}"')),
+                                name=f"L{phase}",
+                                colour=colour,
+                            )
+                            for phase, colour in zip("123", colours.PHASES, strict=True)
+                        ),
+                        Query(
+                            expr=_BY_DAY.format(select("sonnen:hertz_out_of_band:mean5m")),
+                            name="frequency",
+                            colour=colours.WARNING,
+                        ),
+                    ],
+                    unit=units.SECONDS,
+                    low=0,
+                    bars=True,
+                    stacked=True,
+                    step="1d",
+                    points=1000,
+                    span="30d",
+                    w=16,
+                    h=7,
+                ),
+            ],
+        )
+    ],
+)

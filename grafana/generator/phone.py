@@ -1,0 +1,59 @@
+"""Phone: one column of six big panels."""
+
+from dataclasses import replace
+
+from generator import colours, units
+from generator.board import Board, Section
+from generator.now import charge, course, outlook, shares, totals
+from generator.promql import fresh
+from generator.tiles import Query, Stat
+from generator.trust import STRIP
+
+
+def _watts(gauge: str) -> dict[str, str]:
+    watts = fresh(gauge)
+    return {"above": f"{watts} > 20", "below": f"-1 * ({watts} < -20)"}
+
+
+_BATTERY, _GRID = _watts("discharge_watts"), _watts("grid_feed_in_watts")
+
+POWERS = Stat(
+    title="Now",
+    about=(
+        "Power of sun and house now, and what battery and grid do if it is more than 20 W, in watts without a "
+        "sign. Source: the battery's status API, every 5 s; shown only while it is pushed."
+    ),
+    queries=[
+        Query(expr=fresh("production_watts"), name="sun", colour=colours.SUN),
+        Query(expr=fresh("consumption_watts"), name="house", colour=colours.HOUSE),
+        Query(expr=_BATTERY["below"], name="battery charging", colour=colours.CHARGING),
+        Query(expr=_BATTERY["above"], name="battery giving", colour=colours.BATTERY),
+        Query(expr=_GRID["below"], name="buying", colour=colours.FROM_GRID),
+        Query(expr=_GRID["above"], name="selling", colour=colours.TO_GRID),
+    ],
+    unit=units.WATT,
+    w=24,
+    h=8,
+)
+
+BOARD = Board(
+    uid="sonnen-phone",
+    title="Phone",
+    about="One column of six big panels, to be kept on a phone's home screen.",
+    start="now-12h",
+    refresh="10s",
+    sections=[
+        Section(
+            title="$instance",
+            tiles=[
+                STRIP,
+                charge(24, 7),
+                POWERS,
+                outlook(24, 4),
+                replace(course(24, 10), title="Power and charge"),
+                totals(24, 9),
+                shares(24, 5),
+            ],
+        )
+    ],
+)

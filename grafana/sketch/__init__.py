@@ -1,0 +1,1 @@
+"""Draws dashboards from their JSON and a Prometheus, roughly as Grafana would."""

@@ -1,0 +1,343 @@
+"""The rules of grafana/dashboard-linter, and what else makes a provisioned dashboard work, held on the committed JSON.
+
+Where one of the linter's rules does not fit, EXCEPTIONS says why, and another test holds what it is for.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+# Any: what JSON holds is checked here, value by value.
+Json = dict[str, Any]
+
+DASHBOARDS: dict[str, Json] = {
+    path.stem: json.loads(path.read_text()) for path in sorted((REPOSITORY / "grafana/dashboards").glob("*.json"))
+}
+LINTER = {
+    "template-datasource",
+    "template-job",
+    "template-instance",
+    "template-label-promql",
+    "template-on-time-change-reload",
+    "panel-datasource",
+    "panel-title-description",
+    "panel-units",
+    "panel-no-targets",
+    "target-logql",
+    "target-logql-auto",
+    "target-promql",
+    "target-rate-interval",
+    "target-job",
+    "target-instance",
+    "target-counter-agg",
+    "uneditable-dashboard",
+}
+EXCEPTIONS = {
+    "target-logql": "there is no Loki; test_every_query_goes_to_prometheus holds that",
+    "target-logql-auto": "the same",
+    "target-rate-interval": "an energy is an increase over the chosen time or a day, and $__rate_interval is neither; "
+    "test_windows_are_much_longer_than_the_beat holds what the rule is for",
+    "target-job": "of series that are no battery's, the selectors in SELECTORS are asked for instead",
+    "target-instance": "the same",
+}
+BATTERY = {'job=~"$job"', 'instance=~"$instance"'}
+AGENT = {'job=~"${job}_agent"'}
+SELECTORS: Mapping[str, set[str]] = {
+    # The agent's group has another job, and its instance is a host, not a battery.
+    r"sonnen_agent_.*|sonnen_build_info|process_.*": AGENT,
+    # The Pi's own node_exporter, relayed by the agent.
+    r"node_.*": {'instance=~"$agent"'},
+    # Alerts about what is missing have neither.
+    r"ALERTS|sonnen_agent:fresh:bool": set(),
+}
+UNITS = {
+    *("watt", "watth", "volt", "mvolt", "amp", "hertz", "celsius", "percent", "percentunit", "currencyEUR", "none"),
+    *("s", "dtdurations", "dateTimeAsLocalNoDateIfToday", "dateTimeAsLocal", "dateTimeFromNow", "bytes", "Bps", "cpm"),
+}
+CORE_PANELS = {"stat", "gauge", "bargauge", "timeseries", "barchart", "state-timeline", "table", "row"}
+WORDS = {"and", "or", "unless", "bool", "offset", "by", "on", "group_left", "group_right"}
+SELECTOR = re.compile(r'([a-zA-Z_:][\w:]*)\{((?:\w+(?:=~|!~|!=|=)"[^"]*",?)*)\}')
+
+
+def panels(board: Json) -> list[Json]:
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
+def targets(board: Json) -> Iterator[tuple[Json, Json]]:
+    for panel in panels(board):
+        for target in panel["targets"]:
+            yield panel, target
+
+
+def expressions(board: Json) -> list[str]:
+    """Return every query of a dashboard, those of annotations included."""
+    return [target["expr"] for _, target in targets(board)] + [note["expr"] for note in board["annotations"]["list"]]
+
+
+def selectors(expr: str) -> list[tuple[str, set[str]]]:
+    """Return the metrics of a query with their matchers."""
+    return [(name, set(re.findall(r'\w+(?:=~|!~|!=|=)"[^"]*"', inside))) for name, inside in SELECTOR.findall(expr)]
+
+
+def known_metrics() -> set[str]:
+    """Return the agent's metrics, from the page that its tests hold, and the recorded ones."""
+    golden = (REPOSITORY / "tests/metrics/golden.txt").read_text()
+    exported = set(re.findall(r"^(\w+)\{", golden, re.MULTILINE)) | set(
+        re.findall(r"^(\w+) [\d.]", golden, re.MULTILINE)
+    )
+    recorded = {
+        rule["record"]
+        for path in (REPOSITORY / "prometheus/rules").glob("*.yml")
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+        if "record" in rule
+    }
+    return exported | recorded | {"push_time_seconds", "ALERTS", "sonnen_agent_relay_up"}
+
+
+def each_board() -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("board", [pytest.param(board, id=uid) for uid, board in DASHBOARDS.items()])
+
+
+def variables(board: Json) -> dict[str, Json]:
+    return {variable["name"]: variable for variable in board["templating"]["list"]}
+
+
+def test_there_are_the_seven_dashboards_of_which_the_readme_tells() -> None:
+    told = set(re.findall(r"`(sonnen-[a-z]+)`", (REPOSITORY / "grafana/README.md").read_text()))
+    assert set(DASHBOARDS) == told - {"sonnen-prometheus"}
+
+
+def test_exceptions_are_from_rules_that_exist() -> None:
+    assert set(EXCEPTIONS) <= LINTER
+    assert len(LINTER) == 17
+
+
+@each_board()
+def test_the_data_source_can_be_chosen(board: Json) -> None:  # template-datasource
+    choice = variables(board)["datasource"]
+    assert (choice["type"], choice["query"], choice["label"]) == ("datasource", "prometheus", "Data source")
+
+
+@each_board()
+@pytest.mark.parametrize("name", ["job", "instance"])
+def test_jobs_and_batteries_can_be_chosen(board: Json, name: str) -> None:  # template-job, template-instance
+    choice = variables(board)[name]
+    assert choice["type"] == "query"
+    assert choice["datasource"]["uid"] == "${datasource}"
+    assert (choice["label"], choice["multi"], choice["allValue"]) == (name.title(), True, ".+")
+
+
+@each_board()
+def test_choices_are_label_values_and_follow_the_time(board: Json) -> None:
+    # template-label-promql, template-on-time-change-reload
+    for choice in board["templating"]["list"]:
+        if choice["type"] == "query":
+            assert re.fullmatch(r"label_values\(\w+(\{.*\})?, \w+\)", choice["query"]["query"]), choice["name"]
+            assert choice["query"]["query"].split("(")[1].split("{")[0].split(",")[0] in known_metrics()
+            assert choice["refresh"] == 2
+
+
+@each_board()
+def test_every_query_goes_to_prometheus(board: Json) -> None:  # panel-datasource
+    ref = {"type": "prometheus", "uid": "${datasource}"}
+    for panel, target in targets(board):
+        assert panel["datasource"] == target["datasource"] == ref
+    assert {json.dumps(note["datasource"]) for note in board["annotations"]["list"]} == {json.dumps(ref)}
+
+
+@each_board()
+def test_every_panel_says_what_it_shows_and_from_where(board: Json) -> None:  # panel-title-description
+    for panel in panels(board):
+        assert panel["title"]
+        assert "Source: " in panel["description"] or panel["title"] == panel["description"].split(":")[0], panel[
+            "title"
+        ]
+        assert "  " not in panel["description"]
+        assert panel["description"].endswith((".", ")"))
+
+
+@each_board()
+def test_units_are_known_to_grafana(board: Json) -> None:  # panel-units
+    for panel in panels(board):
+        config = panel["fieldConfig"]
+        used = [config["defaults"]["unit"]] + [
+            one["value"] for entry in config["overrides"] for one in entry["properties"] if one["id"] == "unit"
+        ]
+        assert set(used) <= UNITS, panel["title"]
+
+
+@each_board()
+def test_every_panel_asks_something_and_says_when_there_is_nothing(board: Json) -> None:  # panel-no-targets
+    for panel in panels(board):
+        assert panel["targets"], panel["title"]
+        assert [target["refId"] for target in panel["targets"]] == [
+            chr(ord("A") + number) for number in range(len(panel["targets"]))
+        ]
+        assert panel["fieldConfig"]["defaults"]["noValue"]
+
+
+@each_board()
+def test_every_series_is_of_the_chosen_battery(board: Json) -> None:  # target-job, target-instance
+    for expr in expressions(board):
+        for name, matchers in selectors(expr):
+            own = [matchers for pattern, matchers in SELECTORS.items() if re.fullmatch(pattern, name)] or [BATTERY]
+            # The gateway tells of the agent's group and of the batteries' alike when they were pushed.
+            accepted = [BATTERY, AGENT] if name == "push_time_seconds" else own
+            assert any(wanted <= matchers for wanted in accepted), f"{name} in {expr}"
+
+
+@each_board()
+def test_counters_are_only_read_by_their_increase(board: Json) -> None:  # target-counter-agg
+    for expr in expressions(board):
+        for match in SELECTOR.finditer(expr):
+            if re.search(r"_(total|sum|count)(:copy1m)?$", match[1]):
+                assert re.search(r"(rate|increase|resets|changes)\($", expr[: match.start()]), expr
+
+
+@each_board()
+def test_nobody_can_change_what_the_next_start_would_undo(board: Json) -> None:  # uneditable-dashboard
+    assert board["editable"] is False
+
+
+@each_board()
+def test_windows_are_much_longer_than_the_beat(board: Json) -> None:  # what target-rate-interval is for
+    for expr in expressions(board):
+        for window in re.findall(r"(?:rate|increase)\([^\[]*\[([^\]:]+)", expr):
+            assert window in {"$__range", "$__rate_interval", "1d", "24h", "2m"}, expr
+
+
+@each_board()
+def test_every_metric_is_one_of_the_agent_s_or_of_the_rules(board: Json) -> None:
+    known = known_metrics()
+    for expr in expressions(board):
+        bare = re.sub(r'"[^"]*"', "", SELECTOR.sub("", expr))
+        bare = re.sub(r"\b(?:by|on|without|ignoring|group_left|group_right) ?\([^)]*\)", "", bare)
+        bare = re.sub(r"\[[^\]]*\]|\$\{?\w+\}?|\b\d+[smhdwy]\b|\b1e\d+", "", bare)
+        names = {name for name in re.findall(r"[a-zA-Z_:][\w:]*\b(?!\s*\()", bare) if name not in WORDS}
+        assert names == set(), f"without a selector in {expr}"
+        unknown = {name for name, _ in selectors(expr)} - known
+        assert {name for name in unknown if not re.match(r"node_|process_", name)} == set(), expr
+
+
+@each_board()
+def test_ids_are_unique_and_lie_within_what_grafana_keeps(board: Json) -> None:
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(set(ids)) == len(ids)
+    assert all(0 < number < 2**31 for number in ids)
+
+
+def test_uids_are_unique_and_the_file_s_name() -> None:
+    assert {uid: board["uid"] for uid, board in DASHBOARDS.items()} == {uid: uid for uid in DASHBOARDS}
+    assert all(len(uid) <= 40 for uid in DASHBOARDS)
+    assert len({board["title"] for board in DASHBOARDS.values()}) == len(DASHBOARDS)
+
+
+@each_board()
+def test_no_panel_lies_on_another_or_beside_the_grid(board: Json) -> None:
+    places = [(panel["title"], panel["gridPos"]) for panel in board["panels"]]
+    for title, place in places:
+        assert place["x"] >= 0, title
+        assert place["w"] > 0, title
+        assert place["x"] + place["w"] <= 24, title
+    for (one, a), (other, b) in combinations(places, 2):
+        apart = (
+            a["x"] + a["w"] <= b["x"]
+            or b["x"] + b["w"] <= a["x"]
+            or a["y"] + a["h"] <= b["y"]
+            or b["y"] + b["h"] <= a["y"]
+        )
+        assert apart, f"{one} lies on {other}"
+
+
+@each_board()
+def test_a_dashboard_can_be_provisioned_from_a_file(board: Json) -> None:
+    text = json.dumps(board)
+    for foreign in ("__inputs", "__requires", "DS_PROMETHEUS", "apiVersion", '"kind"', '"spec"', "libraryPanel"):
+        assert foreign not in text
+    assert board.get("id") is None
+    assert board["schemaVersion"] == 39
+    assert board["timezone"] == "browser"
+    assert board["graphTooltip"] == 1
+
+
+@each_board()
+def test_panels_are_of_grafana_s_core_and_without_html(board: Json) -> None:
+    assert {panel["type"] for panel in board["panels"]} <= CORE_PANELS
+    assert "<" not in "".join(
+        panel["title"] + panel.get("description", "").replace(" < ", "") for panel in board["panels"]
+    )
+
+
+@each_board()
+def test_every_dashboard_leads_to_the_others(board: Json) -> None:
+    assert board["tags"] == ["sonnen"]
+    (link,) = [link for link in board["links"] if link["type"] == "dashboards"]
+    assert link["tags"] == ["sonnen"]
+    assert link["includeVars"] is True
+    for other in board["links"]:
+        if other["type"] == "link":
+            assert other["url"].startswith(f"/d/{board['uid']}?from=")
+
+
+@each_board()
+def test_the_strip_of_trust_is_on_top(board: Json) -> None:
+    first = panels(board)[0]
+    assert first["type"] == "state-timeline"
+    assert first["title"] == "Can these numbers be believed?"
+    assert first["gridPos"] == {"h": 3, "w": 24, "x": 0, "y": 1}
+
+
+@each_board()
+def test_batteries_are_repeated_never_added_up(board: Json) -> None:
+    for expr in expressions(board):
+        # A tile of an alert is red when it fires for any of them.
+        if expr.startswith("max(ALERTS{alertname="):
+            continue
+        for aggregation in re.findall(r"\b(?:sum|avg|min|max|count)\b(?! by)\s*\(", expr):
+            pytest.fail(f"{aggregation} adds batteries up in {expr}")
+        for labels in re.findall(r"\b(?:sum|avg|min|max|count) by \(([^)]*)\)", expr):
+            assert {"instance", "alertname"} & set(labels.split(", ")), expr
+
+
+@each_board()
+def test_overrides_find_the_query_they_are_for(board: Json) -> None:
+    for panel in panels(board):
+        names = {target["legendFormat"] for target in panel["targets"]}
+        renamed = {
+            name
+            for step in panel.get("transformations", [])
+            for name in step["options"].get("renameByName", {}).values()
+        }
+        for entry in panel["fieldConfig"]["overrides"]:
+            if entry["matcher"]["id"] == "byName":
+                assert entry["matcher"]["options"] in names | renamed, panel["title"]
+
+
+@each_board()
+def test_one_meaning_has_one_colour(board: Json) -> None:
+    seen: dict[str, set[str]] = {}
+    for panel in panels(board):
+        for entry in panel["fieldConfig"]["overrides"]:
+            for one in entry["properties"]:
+                if one["id"] == "color" and entry["matcher"]["id"] == "byName":
+                    seen.setdefault(entry["matcher"]["options"], set()).add(one["value"]["fixedColor"])
+    assert {name: colours for name, colours in seen.items() if len(colours) > 1} == {}
+
+
+def long_range(uid: str) -> Sequence[str]:
+    return expressions(DASHBOARDS[uid])
+
+
+@pytest.mark.parametrize("uid", ["sonnen-energy", "sonnen-money", "sonnen-battery"])
+def test_long_ranges_read_only_what_is_recorded(uid: str) -> None:
+    for expr in long_range(uid):
+        for match in re.finditer(SELECTOR.pattern + r"\[(\$__range|1?\d+d|\$__interval)", expr):
+            assert match[1].startswith("sonnen:"), expr
