@@ -79,18 +79,18 @@ def test_it_ends_with_a_test_run_that_is_killed(tmp_path: Path, release: str) ->
 from pathlib import Path
 from machines import Machine
 with Machine({release!r}, "orphan", Path({str(tmp_path)!r})) as machine:
-    print(machine.near_address, machine.pid, flush=True)
+    print(machine.near_address, machine.pid, machine.root, flush=True)
     machine.run("sleep infinity", seconds=600)
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(machines.__file__).parent)}
     with subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
-        address, pid = run.stdout.readline().split()
+        address, pid, root = run.stdout.readline().split()
         assert address in addresses()
         run.kill()
     wait_until(lambda: not Path("/proc", pid).exists() and address not in addresses(), "the end of the machine")
-    # Too much to leave to pytest, which keeps the folders of three runs.
-    shutil.rmtree(tmp_path / "orphan-root")
+    # Nobody was left to remove its files.
+    shutil.rmtree(root)
 
 
 def addresses() -> set[str]:
