@@ -76,6 +76,7 @@ class Machine(Program):
 
     def __init__(self, release: str, name: str, folder: Path) -> None:
         """Prepare one of the given Debian release and with the given host name; the folder is for its files."""
+        self._nspawn = find_program("systemd-nspawn")
         self.release = release
         self.host_name = name
         self.folder = folder
@@ -93,15 +94,13 @@ class Machine(Program):
         """By which its apt gets to the mirrors, until it is closed."""
         self._identity = f"sonnen-{self._number}"
         self._link = f"ve-{self._identity}"
-        self._groups = [
-            group / f"{self._identity}-{os.getpid()}" for group in _CGROUPS if (group / "cgroup.procs").is_file()
-        ]
+        self._groups = [group / self._identity for group in _CGROUPS if (group / "cgroup.procs").is_file()]
         super().__init__(*self._boot("--network-veth"), log_file=folder / f"{name}.console")
 
     def __enter__(self) -> Self:
         try:
-            self._install()
             self._open.enter_context(self.apt_proxy)
+            self._install()
             return super().__enter__()
         except BaseException:
             self._clear()
@@ -202,7 +201,7 @@ class Machine(Program):
             "-c",
             _BOOT.format(groups=shlex.join(map(str, self._groups))),
             "sh",
-            str(find_program("systemd-nspawn")),
+            str(self._nspawn),
             f"--directory={self.root}",
             f"--machine={self._identity}",
             "--boot",

@@ -16,20 +16,21 @@ class Passage:
     """A port that leads to another address, from where it is entered to where it ends, and never the other way."""
 
     def __init__(self, host: str, *, to: tuple[str, int], port: int = 0) -> None:
-        """Open it on an address of this machine, which may be one that is yet to come; port 0 takes a free one."""
-        self._to = to
-        self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-        self._listener.bind((host, port))
+        """Prepare one at an address of this machine, which may be one that is yet to come; port 0 takes a free one."""
         self.host = host
-        self.port: int = self._listener.getsockname()[1]
-        self._loop = asyncio.new_event_loop()
+        self.port = port
+        self._to = to
         self._closing = asyncio.Event()
         self._listening = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"passage {self.host}:{self.port}")
 
     def __enter__(self) -> Self:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        listener.bind((self.host, self.port))
+        self.port = listener.getsockname()[1]
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, args=[listener], name=f"passage {self.host}:{self.port}")
         self._thread.start()
         self._listening.wait()
         return self
@@ -50,13 +51,13 @@ class Passage:
             self._loop.call_soon_threadsafe(self._closing.set)
             self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, listener: socket.socket) -> None:
+        # Leaving the runner ends the connections that are left.
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            # Leaving the runner ends the connections that are left.
-            runner.run(self._listen())
+            runner.run(self._listen(listener))
 
-    async def _listen(self) -> None:
-        server = await asyncio.start_server(self._pass, sock=self._listener)
+    async def _listen(self, listener: socket.socket) -> None:
+        server = await asyncio.start_server(self._pass, sock=listener)
         self._listening.set()
         await self._closing.wait()
         server.close()

@@ -155,6 +155,13 @@ def readme_commands() -> list[str]:
     return re.findall(r"^\$ (sudo .*)$", readme, re.MULTILINE)
 
 
+def readme_row(what: str) -> str:
+    """Return the command that the table has for it."""
+    (command,) = re.findall(rf"^\| {what} \| `(.*?)`", (_REPOSITORY / "systemd/README.md").read_text(), re.MULTILINE)
+    assert isinstance(command, str)
+    return command
+
+
 @pytest.fixture
 def unit(service: Service) -> Iterator[Unit]:
     """Return the running service, with the config it was installed with."""
@@ -395,10 +402,33 @@ timezone: Europe/Berlin
         to_prometheus.close()
 
 
+def test_what_would_be_pushed_can_be_seen(service: Service, unit: Unit) -> None:
+    service.wait_for_push()
+    page = service.pi.run(readme_row("see what would be pushed")).stdout
+    assert '# group job="sonnen" instance="home"' in page
+    assert re.search(r"^sonnen_online\S* 1\.0$", page, re.MULTILINE)
+    assert unit.show("ActiveState") == "active"
+
+
+def test_an_upgrade_goes_on_with_the_counters(service: Service, unit: Unit) -> None:
+    service.wait_for_push()
+    before, pid = service.counters(), unit.main_pid
+    (install,) = (command for command in readme_commands() if "/pip install" in command)
+    service.pi.run(f"cd /root/clone && {install} --force-reinstall && systemctl restart sonnen-agent")
+    assert unit.main_pid != pid
+    check_counters_go_on(service, before)
+
+
+def test_in_all_of_this_it_was_denied_nothing(service: Service) -> None:
+    journal = service.unit.journal()
+    assert len(journal) > 50
+    denied = re.compile("Permission denied|Operation not permitted|Read-only file system|Traceback")
+    assert [line for line in journal if denied.search(line)] == []
+
+
 def test_it_can_be_removed_with_nothing_left_but_its_counters(service: Service) -> None:
     """The last of this file: nothing works after it."""
-    (removal,) = re.findall(r"\| remove it \| `(.*?)`", (_REPOSITORY / "systemd/README.md").read_text())
-    service.pi.run(removal)
+    service.pi.run(readme_row("remove it"))
     service.pi.run("systemctl daemon-reload")
     left = service.pi.run(
         "find / -xdev -path /root -prune -o -path /proc -prune -o -name '*sonnen*' -print -prune"
