@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import urllib.parse
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import trustme
+import yaml
 from machines import Machine
 from passages import Passage
 from playbooks import REPOSITORY, Controller, Inventory, Played, build_wheel
@@ -45,6 +47,8 @@ class Site:
     certificate: Path
     agent: dict[str, Any]
     """The variables of the Pi, as they were last."""
+    prometheus_url: str = "http://127.0.0.1:9090"
+    """On the central host."""
 
     def inventory(self, **variables: object) -> Inventory:
         """Return the inventory, with these variables of the Pi besides."""
@@ -87,8 +91,13 @@ class Site:
 
     def prometheus(self, path: str, **query: str) -> Any:  # noqa: ANN401 - whatever JSON holds
         """Return what Prometheus on the central host answers, None when it does not."""
-        address = f"http://127.0.0.1:9090{path}?{urllib.parse.urlencode(query)}"
-        ask = f"import urllib.request as r; print(r.urlopen({address!r}, timeout=5).read().decode())"
+        address = f"{self.prometheus_url}{path}?{urllib.parse.urlencode(query)}"
+        credentials = b64encode(f"pi:{_NEW_PASSWORD}".encode()).decode()
+        ask = f"""
+import ssl, urllib.request as r
+request = r.Request({address!r}, headers={{"Authorization": "Basic {credentials}"}})
+print(r.urlopen(request, timeout=5, context=ssl._create_unverified_context()).read().decode())
+"""
         answer = self.central.run(f"python3 -c {shlex.quote(ask)}", check=False)
         return json.loads(answer.stdout)["data"] if answer.returncode == 0 else None
 
@@ -370,23 +379,39 @@ def test_a_downgrade_says_so(site: Site, wheels: dict[str, str]) -> None:
     assert site.version() == _OLD_VERSION
 
 
-def test_what_is_the_users_in_prometheus_stays(site: Site) -> None:
+def test_prometheus_takes_remote_write_from_the_pi_and_what_is_the_users_in_it_stays(site: Site) -> None:
     own = "  # mine\n  - job_name: mine\n    static_configs: [{targets: ['127.0.0.1:1']}]\n"
     config = site.central.run("cat /etc/prometheus/prometheus.yml").stdout
     site.central.write("/etc/prometheus/prometheus.yml", config + own)
     site.central.run("""sed -i 's/^ARGS="/&--storage.tsdb.retention.time=5y /' /etc/default/prometheus""")
     inventory = site.inventory()
-    inventory["central"]["vars"].update(sonnen_central_remote_write=True)
+    inventory["central"]["vars"].update(
+        sonnen_central_remote_write=True, sonnen_central_prometheus_listen="0.0.0.0:9090"
+    )
+    to_prometheus = site.pi.reach(site.central.address, 9090)
+    inventory["pi"]["vars"].update(
+        sonnen_agent_remote_write={
+            **site.agent["sonnen_agent_pushgateway"],
+            "url": f"https://{to_prometheus.host}:{to_prometheus.port}/api/v1/write",
+            "external_labels": {"way": "remote"},
+        }
+    )
 
-    site.controller.play_well(inventory, "--limit=gateway")
+    site.controller.play_well(inventory)
+    site.prometheus_url = "https://127.0.0.1:9090"
 
     changed = site.central.run("cat /etc/prometheus/prometheus.yml").stdout
     assert own in changed
     assert "out_of_order_time_window: 24h" in changed
     (line,) = re.findall("^ARGS=.*$", site.central.run("cat /etc/default/prometheus").stdout, re.MULTILINE)
     assert line == (
-        'ARGS="--storage.tsdb.retention.time=5y --web.listen-address=127.0.0.1:9090 --web.enable-remote-write-receiver"'
+        'ARGS="--storage.tsdb.retention.time=5y --web.listen-address=0.0.0.0:9090'
+        ' --web.config.file=/etc/prometheus/sonnen/web.yml --web.enable-remote-write-receiver"'
     )
+    (source,) = yaml.safe_load(site.central.run(f"cat {_GRAFANA}/provisioning/datasources/*.yml").stdout)["datasources"]
+    assert source["url"] == site.prometheus_url
+    assert (source["basicAuthUser"], source["secureJsonData"]) == ("pi", {"basicAuthPassword": _NEW_PASSWORD})
+    assert site.wait_for_value('sonnen_online{job="sonnen",instance="home",way="remote"}') == 1
     assert site.wait_for_value('up{job="mine"}') == 0
     assert site.wait_for_value('up{job="pushgateway"}') == 1
 
@@ -412,6 +437,7 @@ def test_removed_from_the_central_host_it_is_as_it_was_and_closed(site: Site) ->
     assert "sonnen" not in site.central.run("cat /etc/prometheus/prometheus.yml /etc/default/prometheus").stdout
     assert "mine" in site.central.run("cat /etc/prometheus/prometheus.yml").stdout
     assert listening(site.central, 9090, 9091) == ["127.0.0.1:9090"]
+    site.prometheus_url = "http://127.0.0.1:9090"
     assert site.wait_for_value("up{job='mine'}") == 0
 
     inventory["central"]["vars"].update(sonnen_central_purge=True)
