@@ -38,7 +38,7 @@ def golden_blocks(house: House) -> Path:
         _CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=_CACHE) as scratch:
             made = Path(scratch) / "blocks"
-            _make(house, made, Path(scratch))
+            make_blocks(list(batches(house)), made, Path(scratch))
             try:
                 made.rename(folder)
             except OSError:
@@ -68,8 +68,8 @@ def batches(house: House) -> Iterator[tuple[Mapping[str, str], Batch]]:
     yield from alert_series(house.seconds)
 
 
-def _make(house: House, folder: Path, scratch: Path) -> None:
-    ready = list(batches(house))
+def make_blocks(ready: list[tuple[Mapping[str, str], Batch]], folder: Path, scratch: Path) -> None:
+    """Write series, by group, into blocks."""
     promtool = find_program("promtool")
     with ThreadPoolExecutor(max_workers=1) as reader:
         reading: Future[None] | None = None

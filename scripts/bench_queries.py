@@ -1,0 +1,103 @@
+"""How long the dashboards take on a year: the slowest ten panels, and what the recorded series save.
+
+Every query of every panel is asked at its default range, as Grafana asks it, of a Prometheus with the golden house's
+year; a panel takes as long as its queries one after the other. usage: scripts/bench queries [-h]
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from golden_agent import golden_counters
+from golden_events import NOW, START, ZONE
+from golden_gauges import key
+from golden_store import make_blocks
+from programs import find_program
+
+from golden import Golden, GoldenPrometheus, golden
+from sketch.asking import Prometheus as Grafana
+
+DASHBOARDS = Path(__file__).parents[1] / "grafana/dashboards"
+GOAL_SECONDS = 0.2
+ROUNDS = 3
+DAY = 86_400
+YEAR_BEGINS = NOW - 365 * DAY
+
+
+def seconds_for(ask: Callable[[], object]) -> float:
+    """Return the median of some rounds, after one that nobody counts."""
+    ask()
+    taken = []
+    for _ in range(ROUNDS):
+        begin = time.monotonic()
+        ask()
+        taken.append(time.monotonic() - begin)
+    return statistics.median(taken)
+
+
+def panels(url: str) -> list[tuple[float, str, str]]:
+    """Return how long each panel takes, the slowest first."""
+    found = []
+    for path in sorted(DASHBOARDS.glob("*.json")):
+        board = json.loads(path.read_text())
+        typed = {one["name"]: str(one["query"]) for one in board["templating"]["list"] if one["type"] == "textbox"}
+        choices = {"job": "sonnen", "instance": "home", "agent": "pi"} | typed
+        grafana = Grafana(url=url, now=datetime.fromtimestamp(NOW, ZONE), choices=choices)
+        for panel in board["panels"]:
+            asks = [partial(grafana.ask, board, panel, target) for target in panel.get("targets", ())]
+            found.append((sum(map(seconds_for, asks)), board["uid"], panel["title"]))
+    return sorted(found, reverse=True)
+
+
+def raw_year(house: Golden, folder: Path) -> Path:
+    """Return blocks with one raw counter, a sample every 5 seconds for the year."""
+    moments = np.arange(START, NOW, 5.0)
+    values = np.interp(moments, house.house.seconds, golden_counters(house.house).at_minutes["production"])
+    group = {"job": "sonnen", "instance": "home"}
+    blocks = folder / "raw"
+    series = {key("sonnen_production_watt_hours_total"): np.round(values, 4)}
+    make_blocks([(group, (moments, series))], blocks, folder)
+    return blocks
+
+
+def year_bars(prometheus: GoldenPrometheus, expression: str) -> float:
+    return seconds_for(lambda: prometheus.query_range(expression, YEAR_BEGINS, NOW, DAY))
+
+
+def main() -> None:
+    argparse.ArgumentParser(prog="scripts/bench queries", description=__doc__).parse_args()
+    print(f"{platform.machine()}, Python {platform.python_version()}, {find_program('prometheus')}")
+    house = golden()
+    with tempfile.TemporaryDirectory(prefix="sonnen-bench-") as temporary:
+        folder = Path(temporary)
+        with GoldenPrometheus(folder, house) as prometheus:
+            timed = panels(prometheus.url)
+            print(
+                f"\nthe slowest ten of {len(timed)} panels at their default range (goal: {GOAL_SECONDS * 1000:.0f} ms)"
+            )
+            for taken, board, title in timed[:10]:
+                print(f"  {taken * 1000:6.0f} ms  {board}: {title}")
+            over = sum(taken > GOAL_SECONDS for taken, _, _ in timed)
+            print(f"  {over} of {len(timed)} take longer than the goal")
+            copies = year_bars(prometheus, "increase(sonnen:production_watt_hours_total:copy1m[1d])")
+            told = "last_over_time(sonnen:energy_yesterday_watt_hours:copy5m[8h] offset -40h)"
+            days = year_bars(prometheus, told)
+        with GoldenPrometheus(folder, replace(house, blocks=raw_year(house, folder))) as raw:
+            unrecorded = year_bars(raw, "increase(sonnen_production_watt_hours_total[1d])")
+    print("\n365 day bars of the production")
+    print(f"  {unrecorded * 1000:6.0f} ms  from the counter itself, every 5 seconds")
+    print(f"  {copies * 1000:6.0f} ms  from its copy, every minute: {unrecorded / copies:.0f} times as fast")
+    print(f"  {days * 1000:6.0f} ms  from the days that the agent told, all seven flows")
+
+
+if __name__ == "__main__":
+    main()
