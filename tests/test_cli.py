@@ -149,6 +149,21 @@ def test_check_says_that_a_good_config_is_good_and_asks_nobody(
     assert battery.log == []
 
 
+def test_check_names_the_receiver_that_is_the_only_sink(write_config: Callable[[str], Path]) -> None:
+    url = "https://prometheus.example/api/v1/write"
+    file = write_config(f"batteries: [{{name: home, url: 'http://192.168.1.20'}}]\nremote_write: {{url: '{url}'}}\n")
+    assert agent("check", "--config", file).stdout == f"{file}: good: every 5 s from home, writing to {url}\n"
+
+
+def test_check_names_the_relays_and_asks_none_of_them(battery: HTTPServer, write_config: Callable[[str], Path]) -> None:
+    url = battery.url_for("/metrics")
+    file = write_config(CONFIG.format(url=url) + f"relay: [{{url: '{url}', job: node}}]\n")
+    ended = agent("check", "--config", file)
+    assert ended.stdout.endswith(f" and relaying {url} as node\n")
+    assert ended.returncode == 0
+    assert battery.log == []
+
+
 @pytest.mark.parametrize("command", ["check", "run", "once"])
 def test_a_bad_config_exits_78_with_every_problem_on_a_line(command: str, write_config: Callable[[str], Path]) -> None:
     file = write_config("interval: 5\nbatteries: [{name: home}]\npushgateway: {url: http://a, password: hunter2}\n")
@@ -256,6 +271,33 @@ def test_once_shows_all_batteries_and_exits_1_when_one_does_not_answer(
     assert list(pages)[:2] == ['job="house" instance="shed"', 'job="house" instance="home"']
     assert "sonnen_online 0.0" in series(pages['job="house" instance="shed"'])
     assert "sonnen_online 1.0" in series(pages['job="house" instance="home"'])
+
+
+def test_once_prints_relayed_pages_too_and_its_exit_code_is_about_batteries(
+    battery: HTTPServer, nobody: str, write_config: Callable[[str], Path]
+) -> None:
+    page = '# TYPE reads counter\nreads{disk="a b"} 7\n'
+    battery.clear()
+    battery.expect_request("/metrics").respond_with_data(page.replace("7\n", "7 1700000000000\r\n"))
+    battery.expect_request("/api/v2/status").respond_with_json(STATUS)
+    battery.expect_request(re.compile("/.*")).respond_with_data(status=404)
+    ended = agent(
+        "once",
+        "--config",
+        write_config(
+            CONFIG.format(url=battery.url_for(""))
+            + f"relay: [{{url: {battery.url_for('/metrics')}, job: disks}}, {{url: {nobody}/metrics, job: node}}]\n"
+        ),
+    )
+    assert ended.returncode == 0
+    pages = groups(ended.stdout)
+    host = socket.gethostname()
+    assert pages[f'job="disks" instance="{host}"'] == page
+    assert pages[f'job="node" instance="{host}"'] == ""
+    told = series(pages[f'job="sonnen_agent" instance="{host}"'])
+    assert {'sonnen_agent_relay_up{relay="disks"} 1.0', 'sonnen_agent_relay_up{relay="node"} 0.0'} <= set(told)
+    (line,) = (line for line in ended.stderr.splitlines() if line.startswith("WARNING"))
+    assert line.startswith(f"WARNING relay node: not readable (refused): {nobody}/metrics: cannot connect: ")
 
 
 def test_once_pushes_nothing(battery: HTTPServer, write_config: Callable[[str], Path]) -> None:

@@ -1,9 +1,12 @@
 import logging
+import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from sonnen_agent.scheduler import Beat, Threads, next_beat
+from sonnen_agent.pulse import Pulse
+from sonnen_agent.scheduler import HUNG_SECONDS, Beat, Threads, next_beat
 
 
 class Hands:
@@ -25,7 +28,7 @@ class Hands:
             act()
 
         beat = Beat(start=100.0, interval_seconds=interval_seconds, clock=lambda: self.now, wait=self.wait)
-        beat.run(noted, self.missed.append)
+        beat.run(noted, self.missed.append, Pulse(lambda: self.now))
 
     def work(self, seconds: float) -> None:
         self.now += seconds
@@ -77,13 +80,12 @@ def test_the_next_beat_is_always_later(now: float) -> None:
 
 def test_a_crash_is_noted_and_told(caplog: pytest.LogCaptureFixture) -> None:
     threads = Threads()
-    clock = iter(range(100))
 
-    def crash() -> None:
+    def crash(_: Pulse) -> None:
         raise ZeroDivisionError
 
     threads.start("home", crash)
-    threads.join(10, lambda: next(clock))
+    threads.join(10)
 
     assert threads.crashed
     assert "home crashed: please report this" in caplog.text
@@ -93,8 +95,49 @@ def test_a_crash_is_noted_and_told(caplog: pytest.LogCaptureFixture) -> None:
 def test_threads_that_end_are_no_crash(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     threads = Threads()
-    threads.start("home", lambda: None)
-    threads.join(10, lambda: 0)
+    threads.start("home", lambda _: None)
+    threads.join(10)
 
     assert not threads.crashed
     assert caplog.text == ""
+
+
+def test_a_loop_that_stays_at_one_piece_of_work_hangs_until_it_goes_on() -> None:
+    now = [0.0]
+    threads = Threads(clock=lambda: now[0])
+    working, goes_on = threading.Event(), threading.Event()
+
+    def work(_: Pulse) -> None:
+        working.set()
+        goes_on.wait(20)
+
+    threads.start("home", work)
+    working.wait(20)
+    now[0] = HUNG_SECONDS
+    assert threads.hung() == ()
+
+    now[0] = HUNG_SECONDS + 1
+    assert threads.hung() == ("home",)
+
+    goes_on.set()
+    threads.join(20)
+    assert threads.hung() == ()
+
+
+def test_a_loop_that_waits_does_not_hang_however_long_it_waits() -> None:
+    now = [0.0]
+    threads = Threads(clock=lambda: now[0])
+    waiting, told_to_stop = threading.Event(), threading.Event()
+
+    def wait(_: float) -> bool:
+        waiting.set()
+        return told_to_stop.wait(20)
+
+    beat = Beat(start=3600, interval_seconds=3600, clock=lambda: now[0], wait=wait)
+    threads.start("home", partial(beat.run, lambda: None, lambda _: None))
+    waiting.wait(20)
+    now[0] = 3_599
+
+    assert threads.hung() == ()
+    told_to_stop.set()
+    threads.join(20)

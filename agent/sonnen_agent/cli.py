@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from sonnen_agent.config.load import load_config
@@ -98,8 +99,10 @@ def _folder(variable: str) -> Path | None:
 
 def _run(options: argparse.Namespace) -> int:
     from sonnen_agent.commands import run  # noqa: PLC0415
+    from sonnen_agent.notify import Notifier  # noqa: PLC0415
 
-    return run.run(_config(options))
+    notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
+    return run.run(partial(_config, options), notifier, _folder("RUNTIME_DIRECTORY"))
 
 
 def _once(options: argparse.Namespace) -> int:

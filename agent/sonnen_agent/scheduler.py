@@ -6,10 +6,16 @@ Every battery and every sink has a thread of its own, so that a dead one delays 
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sonnen_agent.pulse import Pulse
+
 _log = logging.getLogger(__name__)
+
+HUNG_SECONDS = 120.0
+"""No piece of work takes so long: its requests have deadlines, and only the name service (some 30 s) has none."""
 
 
 def next_beat(start: float, interval: float, now: float) -> float:
@@ -30,10 +36,10 @@ class Beat:
     wait: Callable[[float], bool]
     """Waits so many seconds; true when it is time to stop."""
 
-    def run(self, act: Callable[[], object], missed: Callable[[int], None]) -> None:
+    def run(self, act: Callable[[], object], missed: Callable[[int], None], pulse: Pulse) -> None:
         """Act at every beat until told to stop; beats that a slow act slept through are missed, not made up for."""
         due = self.start
-        while not self.wait(max(due - self.clock(), 0)):
+        while not self._rest(pulse, due):
             act()
             following = next_beat(self.start, self.interval_seconds, self.clock())
             skipped = round((following - due) / self.interval_seconds) - 1
@@ -41,33 +47,45 @@ class Beat:
                 missed(skipped)
             due = following
 
+    def _rest(self, pulse: Pulse, due: float) -> bool:
+        with pulse.rest():
+            return self.wait(max(due - self.clock(), 0))
+
 
 @dataclass(slots=True)
 class Threads:
-    """The threads of the agent, and whether one of them crashed."""
+    """The threads of the agent, and whether one of them crashed or hangs."""
 
+    clock: Callable[[], float] = time.monotonic
     crashed: bool = field(default=False, init=False)
     """A programmer's error: the process must end with a failure, so that systemd starts it anew."""
-    _threads: list[threading.Thread] = field(default_factory=list, init=False)
+    _threads: list[tuple[threading.Thread, Pulse]] = field(default_factory=list, init=False)
 
-    def start(self, name: str, body: Callable[[], None]) -> None:
-        """Run `body` in a thread that does not keep the process alive by itself."""
+    def start(self, name: str, body: Callable[[Pulse], None]) -> None:
+        """Run `body` in a thread that does not keep the process alive by itself; its pulse tells if it hangs."""
+        pulse = Pulse(self.clock)
 
         def guarded() -> None:
             try:
-                body()
+                body(pulse)
             except Exception:  # noqa: BLE001 - whatever it is, the process must end with it
                 self.crashed = True
                 _log.exception("%s crashed: please report this", name)
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
-        self._threads.append(thread)
+        self._threads.append((thread, pulse))
         thread.start()
 
-    def join(self, timeout_seconds: float, clock: Callable[[], float]) -> None:
+    def hung(self) -> tuple[str, ...]:
+        """Return the names of the threads that have been at one piece of work for longer than any takes."""
+        return tuple(
+            thread.name for thread, pulse in self._threads if thread.is_alive() and pulse.busy_seconds() > HUNG_SECONDS
+        )
+
+    def join(self, timeout_seconds: float) -> None:
         """Wait for all threads to end, but no longer than the time-out for all together."""
-        deadline = clock() + timeout_seconds
-        for thread in self._threads:
-            thread.join(max(deadline - clock(), 0))
+        deadline = self.clock() + timeout_seconds
+        for thread, _ in self._threads:
+            thread.join(max(deadline - self.clock(), 0))
             if thread.is_alive():
                 _log.warning("%s did not stop in time", thread.name)

@@ -1,13 +1,16 @@
-"""What goes out at one beat: a battery's snapshot, or the agent's report about itself."""
+"""What goes out at one beat: a battery's snapshot, the agent's report about itself, or another exporter's page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from sonnen_agent.energy import EnergyTotals
 from sonnen_agent.reading import Endpoint, Reading, System
 from sonnen_agent.telemetry import Counts
 
 _CURRENT_BEATS = 3
+_LONGEST_RELAYED_SECONDS = 30
+"""Whatever the interval of a relay: by then, what guards against old values has hidden them anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,3 +71,28 @@ class AgentReport:
     counts: Counts
     spools: Mapping[str, SpoolState] = field(default_factory=dict)
     """By sink."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayedPage:
+    """Another exporter's page at one beat. Without one it could not be read, and nothing of it is shown."""
+
+    relay: str
+    """The `job` label."""
+    host: str
+    """The `instance` label, the same as the agent's."""
+    page: bytes | None
+    """In text format, as it goes to a gateway."""
+    interval_seconds: float
+    """Between two pages."""
+    taken_monotonic_seconds: float
+    """When it was asked for, for telling how old this is."""
+
+    def is_current(self, now_monotonic_seconds: float) -> bool:
+        """Whether it may still be shown as the present: for three beats, and never for longer than half a minute."""
+        age_seconds = now_monotonic_seconds - self.taken_monotonic_seconds
+        return age_seconds <= min(_CURRENT_BEATS * self.interval_seconds, _LONGEST_RELAYED_SECONDS)
+
+
+Outgoing: TypeAlias = Snapshot | AgentReport | RelayedPage
+"""What a sink is handed."""

@@ -12,6 +12,8 @@ from generator.tiles import Query, Stat
 _TEMPLATE = re.compile(r"\{\{.*\}\}")
 """What Prometheus fills in when an alert fires, from the first to the last."""
 _COLOURS = {"critical": colours.BAD, "warning": colours.WARNING, "info": colours.HOUSE}
+_NONE = "0 * max(sonnen_agent:fresh:bool{})"
+"""Where the rules are not loaded nothing fires, and that is no good news: then there is no value."""
 RULES = Path(__file__).parents[2] / "prometheus/rules/alerts.yml"
 
 
@@ -23,14 +25,34 @@ def tiles(rules: Path = RULES) -> Iterator[Stat]:
                 yield _tile(rule["alert"], rule["labels"]["severity"], rule["annotations"])
 
 
+def firing(w: int, h: int) -> Stat:
+    """Return how many alerts fire, but for those that only tell."""
+    return Stat(
+        title="Alerts",
+        about=(
+            "How many alerts fire now, but for those that only tell something; the System dashboard has a tile for "
+            "each. Source: ALERTS of Prometheus, alert rules whose names begin with Sonnen."
+        ),
+        queries=[
+            Query(
+                expr=f'count(ALERTS{{alertname=~"Sonnen.+",alertstate="firing",severity!="info"}}) or {_NONE}',
+                name="firing",
+            )
+        ],
+        thresholds=[(0, colours.GOOD), (1, colours.BAD)],
+        states={0: ("none", colours.GOOD)},
+        nothing="no rules",
+        w=w,
+        h=h,
+    )
+
+
 def _tile(name: str, severity: str, annotations: dict[str, str]) -> Stat:
-    # Where the rules are not loaded nothing fires, and that is no good news: then there is no value.
-    loaded = "0 * max(sonnen_agent:fresh:bool{})"
     advice = re.sub(r"\s+", " ", f"{annotations['description']} To do: {annotations['runbook']}")
     return Stat(
         title=re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removeprefix("Sonnen")).capitalize(),
         about=f"{severity.capitalize()}. {_TEMPLATE.sub('…', advice)} Source: alert rule {name}.",
-        queries=[Query(expr=f'max(ALERTS{{alertname="{name}",alertstate="firing"}}) or {loaded}', name=name)],
+        queries=[Query(expr=f'max(ALERTS{{alertname="{name}",alertstate="firing"}}) or {_NONE}', name=name)],
         states={0: ("fine", colours.GOOD), 1: ("firing", _COLOURS[severity])},
         nothing="no rules",
         filled=True,

@@ -42,8 +42,8 @@ def nights(w: int, h: int) -> CountStat:
             "less a tenth, Consumption_W and Production_W, means of five minutes by the rules."
         ),
         queries=[
-            Query(expr=f"({HAVE} >= bool {NEED}) and {_SEEN}", name="covered", colour=colours.GOOD),
-            Query(expr=f"{HAVE} * 0 + 1 and {_SEEN}", name="seen", colour=colours.NEUTRAL),
+            Query(expr=f"({HAVE} >= bool {NEED}) and {_SEEN}", name="survived", colour=colours.GOOD),
+            Query(expr=f"{HAVE} * 0 + 1 and {_SEEN}", name="of", colour=colours.NEUTRAL),
         ],
         # Thirty midnights, with the one before the last night.
         span="29d",

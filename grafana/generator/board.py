@@ -139,7 +139,7 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
         _annotation(
             "Alerts",
             colours.WARNING,
-            'ALERTS{job=~"$job|${job}_agent|",alertstate="firing"}',
+            'ALERTS{alertname=~"Sonnen.+",alertstate="firing"}',
             "{{alertname}}",
             "{{severity}} {{instance}}",
         ),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from generator import colours, units
+from generator.alerts import firing
 from generator.board import Board, Section
 from generator.promql import (
     FLOWS,
@@ -195,7 +196,6 @@ def flows(w: int, h: int) -> BarGauge:
             for source, target in FLOWS
         ],
         unit=units.WATT,
-        decimals=0,
         low=0,
         w=w,
         h=h,
@@ -270,8 +270,9 @@ BOARD = Board(
                 outlook(4, 4),
                 course(24, 12),
                 flows(8, 9),
-                totals(11, 9),
-                shares(5, 9),
+                totals(10, 9),
+                shares(3, 9),
+                firing(3, 9),
             ],
         )
     ],

@@ -110,6 +110,6 @@ def self_consumption(window: str = RANGE, *, back: str = "") -> str:
     return f"1 - {flow('solar', 'grid', window, back=back)} / ({flow('solar', '', window, back=back)} > 0)"
 
 
-def coverage(window: str = RANGE, seconds: str = "$__range_s") -> str:
-    """Return the share of a window in which the agent could count energy."""
-    return f"clamp_max({increase('observed_seconds_total', window)} / {seconds}, 1)"
+def coverage() -> str:
+    """Return the share of the chosen time in which the agent could count energy."""
+    return f"clamp_max({increase('observed_seconds_total')} / $__range_s, 1)"

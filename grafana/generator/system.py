@@ -265,6 +265,19 @@ _AGENT = (
 
 _RELAYED = "Source: the Pi's node_exporter, relayed by the agent as job node; empty without the relay."
 _PI = (
+    Timeline(
+        title="Relayed exporters",
+        about=(
+            "Whether the agent could read the pages of other exporters that it pushes along. "
+            "Source: sonnen_agent_relay_up; empty without a relay in the agent's config."
+        ),
+        queries=[Query(expr=f"min_over_time({agent('sonnen_agent_relay_up')}[{STEP}])", name="{{relay}}")],
+        states=_UP,
+        nothing="not relayed",
+        step="1m",
+        w=24,
+        h=3,
+    ),
     Stat(
         title="Pi now",
         about=f"Temperature of the CPU, and what is free of the disk and of the memory. {_RELAYED}",

@@ -195,7 +195,6 @@ class Stat(Tile):
     # What an increase over a long range is made from is so many points apart.
     step: str | None = "1m"
     points: int | None = 10_000
-    text_size: int | None = None
     filled: bool = False
     """Whether the colour is the background's."""
 
@@ -211,7 +210,6 @@ class Stat(Tile):
             reduce_options=last(),
             orientation=common.VizOrientation.AUTO,
             percent_change_color_mode=common.PercentChangeColorMode.STANDARD,
-            text=common.VizTextDisplayOptions(value_size=self.text_size) if self.text_size else None,
         )
 
 

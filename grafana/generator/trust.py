@@ -1,7 +1,7 @@
 """How far to believe what a dashboard shows: the strip on top of each, and the coverage beside totals."""
 
 from generator import colours, units
-from generator.promql import RANGE, STEP, coverage, select
+from generator.promql import STEP, coverage, select
 from generator.tiles import Query, States, Timeline
 
 STATES: States = {
@@ -29,10 +29,10 @@ STRIP = Timeline(
 )
 
 
-def covered(window: str = RANGE, seconds: str = "$__range_s") -> Query:
-    """Return the share of a time in which energy was counted, to be shown beside its totals."""
+def covered() -> Query:
+    """Return the share of the chosen time in which energy was counted, to be shown beside its totals."""
     return Query(
-        expr=coverage(window, seconds),
+        expr=coverage(),
         name="covered",
         unit=units.SHARE,
         colour=colours.NEUTRAL,

@@ -73,5 +73,5 @@ download_servers() (
 
 # Editable, so that what a developer runs in it is what is in the editor.
 make_developer_venv() {
-    make_venv .venv 'python3 -m venv' -e '.[test,check,grafana]'
+    make_venv .venv 'python3 -m venv' -e '.[test,check,ansible,grafana]'
 }

@@ -188,6 +188,16 @@ pushgateway: {url: http://gateway.example:9091, username: pi}
     assert config.pushgateway.password == Secret("hunter2")
 
 
+def test_the_files_of_a_folder_that_the_unit_loads_are_credentials_too(load: Load, tmp_path: Path) -> None:
+    # systemd puts the credential's name and an underscore before the name of each file of a folder.
+    secret_file(tmp_path / "credentials/secrets_token-home", "t0ken\n")
+    secret_file(tmp_path / "credentials/secrets_pushgateway-bearer-token", "b3arer\n")
+    config = load(f"batteries: [{{name: home, url: http://192.168.1.20}}]\n{PUSHGATEWAY}")
+    assert config.batteries[0].token == Secret("t0ken")
+    assert config.pushgateway is not None
+    assert config.pushgateway.bearer_token == Secret("b3arer")
+
+
 def test_a_file_that_the_config_names_goes_before_a_credential(load: Load, tmp_path: Path) -> None:
     secret_file(tmp_path / "credentials/token-home", "from-systemd")
     secret_file(tmp_path / "home.token", "from-the-file")

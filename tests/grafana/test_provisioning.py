@@ -36,7 +36,7 @@ def test_the_folder_keeps_its_uid_and_its_dashboards() -> None:
     assert provider["allowUiUpdates"] is False
     # Grafana takes an error for one of the two settings that contradict each other.
     assert "foldersFromFilesStructure" not in provider["options"]
-    # A JSON file beside the provider's own would be read as a provider.
+    # Among the provisioning files, as in dockprom, dashboards would be mixed up with what configures Grafana.
     assert provider["options"]["path"] == "/var/lib/grafana/dashboards/sonnen"
     assert f"cp dashboards/*.json {provider['options']['path']}/" in README
 

@@ -1,6 +1,7 @@
 import pytest
 from prometheus_client.core import Metric
 
+from sonnen_agent.errors import Outcome
 from sonnen_agent.metrics.agent import agent_families
 from sonnen_agent.reading import Endpoint
 from sonnen_agent.snapshot import AgentReport
@@ -10,6 +11,14 @@ ALWAYS = {
     ("sonnen_build_info", (("pythonversion", "3.11.2"), ("revision", "0123abc"), ("version", "1.2.3"))): 1.0,
     ("sonnen_agent_start_time_seconds", ()): 1700000000.5,
 }
+
+_RELAYED: tuple[tuple[str, Outcome], ...] = (
+    ("node", "ok"),
+    ("node", "timeout"),
+    ("smart", "ok"),
+    ("node", "ok"),
+    ("smart", "invalid"),
+)
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -77,6 +86,21 @@ def test_missed_beats_start_at_zero_so_that_the_first_one_is_an_increase() -> No
         **ALWAYS,
         ("sonnen_agent_missed_beats_total", (("battery", "home"),)): 0,
         ("sonnen_agent_missed_beats_total", (("battery", "garage"),)): 0,
+    }
+
+
+def test_relays_are_up_or_not_and_their_requests_are_counted_by_outcome() -> None:
+    telemetry = Telemetry(())
+    for relay, outcome in _RELAYED:
+        telemetry.record_relay(relay, outcome)
+    assert series(telemetry.counts()) == {
+        **ALWAYS,
+        ("sonnen_agent_relay_up", (("relay", "node"),)): 1,
+        ("sonnen_agent_relay_up", (("relay", "smart"),)): 0,
+        ("sonnen_agent_relay_reads_total", (("outcome", "timeout"), ("relay", "node"))): 1,
+        ("sonnen_agent_relay_reads_total", (("outcome", "ok"), ("relay", "node"))): 2,
+        ("sonnen_agent_relay_reads_total", (("outcome", "ok"), ("relay", "smart"))): 1,
+        ("sonnen_agent_relay_reads_total", (("outcome", "invalid"), ("relay", "smart"))): 1,
     }
 
 

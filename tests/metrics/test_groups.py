@@ -1,10 +1,11 @@
 from collections.abc import Iterable
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 
 from sonnen_agent.metrics.groups import Grouping, GroupKey
-from sonnen_agent.snapshot import AgentReport, Snapshot
+from sonnen_agent.snapshot import AgentReport, RelayedPage, Snapshot
 from sonnen_agent.telemetry import Counts
 
 SNAPSHOT = Snapshot(battery="Küche ☀", labels={"floor": "0"}, reading=None, taken_monotonic_seconds=10)
@@ -15,6 +16,14 @@ REPORT = AgentReport(
     python_version="3.11.2",
     start_unix_seconds=1700000000,
     counts=Counts(),
+)
+
+RELAYED = RelayedPage(
+    relay="node",
+    host="pi",
+    page=b"# TYPE reads counter\nreads 7\n",
+    interval_seconds=15,
+    taken_monotonic_seconds=10,
 )
 
 
@@ -33,6 +42,18 @@ def test_a_report_goes_into_the_group_of_the_agent_on_its_host() -> None:
     assert key == GroupKey(job="sonnen_agent", instance="pi")
     assert b'\nsonnen_build_info{pythonversion="3.11.2",revision="0123abc",version="1.2.3"} 1.0\n' in page
     assert b"sonnen_online" not in page
+
+
+def test_a_relayed_page_goes_as_it_is_into_a_group_of_its_own_beside_the_agents() -> None:
+    key, page = Grouping(job="sonnen").page(RELAYED)
+    assert key == GroupKey(job="node", instance="pi")
+    assert page == b"# TYPE reads counter\nreads 7\n"
+
+
+def test_of_an_exporter_that_could_not_be_read_the_group_is_empty() -> None:
+    key, page = Grouping(job="sonnen").page(replace(RELAYED, page=None))
+    assert key == GroupKey(job="node", instance="pi")
+    assert page == b""
 
 
 def test_the_agents_group_follows_another_job() -> None:

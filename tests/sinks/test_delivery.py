@@ -1,24 +1,39 @@
+import gzip
 import logging
+import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 from sonnen_agent.account import Account
 from sonnen_agent.metrics.groups import Grouping, GroupKey
+from sonnen_agent.pulse import Pulse
 from sonnen_agent.sinks.access import Access
 from sonnen_agent.sinks.delivery import Delivery
 from sonnen_agent.sinks.mailbox import Mailbox
 from sonnen_agent.sinks.pushgateway import Pushgateway
 from sonnen_agent.sinks.recovery import Recovery
-from sonnen_agent.snapshot import AgentReport, Snapshot
+from sonnen_agent.snapshot import Outgoing, RelayedPage, Snapshot
 
 _PATH = "/metrics/job/sonnen/instance/home"
+_RELAYED_PATH = "/metrics/job/node/instance/pi"
 
 
 def snapshot(battery: str = "home", *, age_seconds: float = 0) -> Snapshot:
     return Snapshot(battery=battery, reading=None, taken_monotonic_seconds=time.monotonic() - age_seconds)
+
+
+def relayed(page: bytes | None = b"a 1\n", *, age_seconds: float = 0) -> RelayedPage:
+    return RelayedPage(
+        relay="node",
+        host="pi",
+        page=page,
+        interval_seconds=3600,
+        taken_monotonic_seconds=time.monotonic() - age_seconds,
+    )
 
 
 class Line:
@@ -30,7 +45,7 @@ class Line:
         self.accounts: dict[str, Account] = {}
         self.leaves_counters = False
 
-    def deliver(self, *items: Snapshot) -> None:
+    def deliver(self, *items: Outgoing) -> None:
         mailbox = OneByOne(items)
         delivery = Delivery(
             self.gateway,
@@ -42,17 +57,17 @@ class Line:
         )
         if self.leaves_counters:
             delivery.leave_counters()
-        delivery.run()
+        delivery.run(Pulse())
 
 
-class OneByOne(Mailbox[Snapshot | AgentReport]):
+class OneByOne(Mailbox[Outgoing]):
     """Gives each item once, in order, and then is closed."""
 
-    def __init__(self, items: tuple[Snapshot, ...]) -> None:
+    def __init__(self, items: tuple[Outgoing, ...]) -> None:
         super().__init__()
-        self._waiting: Iterator[Snapshot] = iter(items)
+        self._waiting: Iterator[Outgoing] = iter(items)
 
-    def take(self) -> Snapshot | None:
+    def take(self) -> Outgoing | None:
         return next(self._waiting, None)
 
 
@@ -159,3 +174,77 @@ def test_a_gateway_that_is_away_at_the_end_is_asked_once_and_told(
 
     assert len(httpserver.log) == 1
     assert "the groups stay on the gateway" in caplog.text
+
+
+def test_a_relayed_page_that_waited_for_long_is_not_pushed_any_more(httpserver: HTTPServer, line: Line) -> None:
+    line.deliver(relayed(age_seconds=31))
+
+    assert httpserver.log == []
+
+
+def test_an_exporter_that_cannot_be_read_empties_its_group(httpserver: HTTPServer, line: Line) -> None:
+    httpserver.expect_request(_RELAYED_PATH, method="PUT").respond_with_data(status=200)
+
+    line.deliver(relayed(), relayed(None))
+
+    bodies = [gzip.decompress(request.data) for request, _ in httpserver.log]
+    assert bodies == [b"a 1\n", b""]
+
+
+def test_of_a_relayed_page_that_is_rejected_no_older_values_stay(
+    httpserver: HTTPServer, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    httpserver.expect_ordered_request(_RELAYED_PATH, method="PUT").respond_with_data(status=200)
+    httpserver.expect_ordered_request(_RELAYED_PATH, method="PUT").respond_with_data("inconsistent", status=400)
+    httpserver.expect_ordered_request(_RELAYED_PATH, method="DELETE").respond_with_data(status=202)
+    # From now on the group has nothing but the time of the latest failure, which is worth keeping.
+    httpserver.expect_ordered_request(_RELAYED_PATH, method="PUT").respond_with_data("inconsistent", status=400)
+    httpserver.expect_ordered_request(_PATH, method="PUT").respond_with_data(status=200)
+
+    line.deliver(relayed(), relayed(), relayed(), snapshot())
+
+    httpserver.check_assertions()
+    assert [request.method for request, _ in httpserver.log] == ["PUT", "PUT", "DELETE", "PUT", "PUT"]
+    assert said(caplog) == [f"push of node/pi failed: {httpserver.url_for('')}: answered 400: inconsistent"]
+
+
+def test_nor_do_those_of_a_page_that_is_rejected_after_an_outage(httpserver: HTTPServer, line: Line) -> None:
+    # A gateway may keep on disk what it held.
+    for method, status in (("PUT", 200), ("PUT", 503), ("PUT", 400), ("DELETE", 202)):
+        httpserver.expect_ordered_request(_RELAYED_PATH, method=method).respond_with_data(status=status)
+
+    line.deliver(relayed(), relayed(), relayed())
+
+    httpserver.check_assertions()
+    assert len(httpserver.log) == 4
+
+
+def test_of_a_battery_that_is_rejected_the_counters_stay(httpserver: HTTPServer, line: Line) -> None:
+    httpserver.expect_request(_PATH, method="PUT").respond_with_data("inconsistent", status=400)
+
+    line.deliver(snapshot())
+
+    assert [request.method for request, _ in httpserver.log] == ["PUT"]
+
+
+def test_a_page_that_a_gateway_hangs_up_on_does_not_hide_a_later_outage(
+    httpserver: HTTPServer, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    # As Pushgateway 1.11.0 rejects.
+    httpserver.expect_request(_RELAYED_PATH, method="PUT").respond_with_handler(hang_up)
+    httpserver.expect_request(_RELAYED_PATH, method="DELETE").respond_with_data(status=202)
+    httpserver.expect_request(_PATH).respond_with_data("away", status=503)
+
+    line.deliver(relayed(), snapshot(), relayed(), snapshot())
+
+    first, second = said(caplog)
+    assert first.startswith("push of node/pi failed: ")
+    assert second == f"push of sonnen/home failed: {httpserver.url_for('')}: answered 503: away"
+
+
+def hang_up(request: Request) -> Response:
+    connection: socket.socket = request.environ["werkzeug.socket"]
+    connection.shutdown(socket.SHUT_RDWR)
+    return Response()

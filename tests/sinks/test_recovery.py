@@ -17,13 +17,14 @@ from sonnen_agent.energy import EnergyMeter, EnergyTotals
 from sonnen_agent.errors import PushError
 from sonnen_agent.metrics.energy import ENERGY, HeldSample, recovered_counters
 from sonnen_agent.metrics.groups import Grouping, GroupKey
+from sonnen_agent.pulse import Pulse
 from sonnen_agent.sinks.access import Access
 from sonnen_agent.sinks.delivery import Delivery
 from sonnen_agent.sinks.held import held_group
 from sonnen_agent.sinks.mailbox import Mailbox
 from sonnen_agent.sinks.pushgateway import Pushgateway
 from sonnen_agent.sinks.recovery import Recovery
-from sonnen_agent.snapshot import AgentReport, Snapshot
+from sonnen_agent.snapshot import Outgoing, Snapshot
 from sonnen_agent.state.keeper import Keeper, peek
 
 HOME = GroupKey(job="sonnen", instance="home")
@@ -382,7 +383,7 @@ def test_a_gateway_that_is_still_starting_behind_its_proxy_is_waited_for(
     assert not home.settled
 
 
-class OneByOne(Mailbox[Snapshot | AgentReport]):
+class OneByOne(Mailbox[Outgoing]):
     """Gives each item once, in order, and then is closed."""
 
     def __init__(self, *items: Snapshot) -> None:
@@ -403,7 +404,7 @@ def deliver(gateway: Pushgateway, home: Account, *items: Snapshot) -> None:
         interval_seconds=5,
         delete_on_stop=(HOME,),
     )
-    delivery.run()
+    delivery.run(Pulse())
 
 
 def test_the_snapshot_that_found_the_counters_is_not_pushed_and_the_next_one_is(

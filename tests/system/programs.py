@@ -64,6 +64,8 @@ def wait_until(true: Callable[[], bool], what: str, *, seconds: float = 20, paus
 class Program:
     """A running program, ended by its process id at the end of the `with` block at the latest."""
 
+    start_seconds = 20.0
+
     def __init__(self, *command: str | Path, log_file: Path, environment: Mapping[str, str] | None = None) -> None:
         self.command = [str(word) for word in command]
         self.log_file = log_file
@@ -97,7 +99,7 @@ class Program:
                 )
             except OSError as error:
                 raise ServerError(f"{self.command[0]} cannot be started: {error.strerror}") from error
-        wait_until(self._is_ready, f"the start of {self.name}")
+        wait_until(self._is_ready, f"the start of {self.name}", seconds=self.start_seconds)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = 20) -> int:
         """Send the signal and return the exit code; whoever does not end in time is killed, and that is an error."""
@@ -116,6 +118,10 @@ class Program:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._started().send_signal(number)
 
     def pause(self) -> None:
         """Freeze it: its port stays open, but nobody answers."""

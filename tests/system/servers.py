@@ -193,6 +193,21 @@ class Prometheus(Server):
         return vector
 
 
+class NodeExporter(Server):
+    """A node_exporter of this machine."""
+
+    ready_path = "/metrics"
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        super().__init__(
+            find_program("prometheus-node-exporter"),
+            f"--web.listen-address={HOST}:{port}",
+            port=port,
+            log_file=folder / f"node-exporter-{port}.log",
+        )
+
+
 class Simulator(Server):
     """A simulated house, with the HTTP interface of its battery."""
 

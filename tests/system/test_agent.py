@@ -194,11 +194,12 @@ def test_prometheus_holds_what_the_battery_said_series_by_series(
     compared = set()
     for series in held.values():
         read_at = moment(series)
-        delivered = [entry for entry in log if entry["unix_time"] <= read_at + 0.5]
         expected: Series = {}
         for endpoint, of in _OF.items():
-            # The beat reads the status first, then what is due: its other answers follow within the beat.
-            bodies = [e["body"] for e in delivered if e["endpoint"] == endpoint and isinstance(e["body"], list | dict)]
+            # The beat reads the status first, and notes the time; then what is due: its other answers follow.
+            until = read_at if endpoint == "status" else read_at + 0.5
+            delivered = [e["body"] for e in log if e["endpoint"] == endpoint and e["unix_time"] <= until]
+            bodies = [body for body in delivered if isinstance(body, list | dict)]
             # A status is of this very beat; a slow answer may be given in the moment of the push.
             candidates = [of(body) for body in bodies[-1 if endpoint == "status" else -2 :]]
             expected |= next((one for one in candidates if one.items() <= series.items()), candidates[-1])

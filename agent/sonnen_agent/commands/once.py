@@ -16,14 +16,16 @@ _AT_A_TIME = 16
 def run(config: Config) -> int:
     """Print every group; return 0 when all batteries were read, 1 when one was not."""
     parts = Parts(config)
-    accounts = parts.accounts(peek(config.state_directory), settled=True)
+    accounts = parts.accounts(peek(config.state_directory), {}, settled=True)
     observers = [
         parts.observer(battery, accounts[battery.name], timeout_seconds=_TIMEOUT_SECONDS)
         for battery in config.batteries
     ]
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        relayed = pool.map(lambda relay: relay.read(), parts.relays())
         snapshots = list(pool.map(lambda observer: observer.observe(), observers))
-    for item in (*snapshots, parts.report()):
+        relayed_pages = list(relayed)
+    for item in (*snapshots, parts.report(), *relayed_pages):
         key, page = parts.grouping.page(item)
         # JSON's quoting is what a label value needs.
         job, instance = (json.dumps(value, ensure_ascii=False) for value in (key.job, key.instance))

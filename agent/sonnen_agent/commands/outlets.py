@@ -7,14 +7,15 @@ from typing import Protocol
 from sonnen_agent.account import Account
 from sonnen_agent.clock import WallClock
 from sonnen_agent.commands.wiring import Parts
-from sonnen_agent.config.model import PullConfig, PushgatewayConfig, ReceiverConfig, RemoteWriteConfig
+from sonnen_agent.config.model import Config, PullConfig, PushgatewayConfig, ReceiverConfig, RemoteWriteConfig
+from sonnen_agent.metrics.groups import Grouping, GroupKey
 from sonnen_agent.scheduler import Threads
 from sonnen_agent.sinks.access import Access
 from sonnen_agent.sinks.delivery import Delivery
 from sonnen_agent.sinks.mailbox import Mailbox
 from sonnen_agent.sinks.pushgateway import Pushgateway
 from sonnen_agent.sinks.recovery import Recovery
-from sonnen_agent.snapshot import AgentReport, Snapshot, SpoolState
+from sonnen_agent.snapshot import Outgoing, RelayedPage, Snapshot, SpoolState
 
 _log = logging.getLogger(__name__)
 
@@ -28,14 +29,17 @@ class Outlet(Protocol):
     def start(self, threads: Threads) -> None:
         """Begin to deliver."""
 
-    def put(self, item: Snapshot | AgentReport) -> None:
+    def put(self, item: Outgoing) -> None:
         """Hand over what a beat has brought."""
 
     def spool(self) -> SpoolState | None:
         """Return what waits for the link to come back, None where nothing ever waits."""
 
-    def close(self, *, counters_saved: bool) -> None:
-        """Begin to stop; the counters are to be left with the receiver where they could not be saved here."""
+    def close(self, *, counters_saved: bool, successor: Config | None) -> None:
+        """Begin to stop; the counters are to be left with the receiver where they could not be saved here.
+
+        So is what an agent with the successor's config will go on with.
+        """
 
 
 def outlets(parts: Parts, accounts: Mapping[str, Account], *, timeout_seconds: float) -> tuple[Outlet, ...]:
@@ -61,6 +65,16 @@ def _access(config: ReceiverConfig) -> Access:
     )
 
 
+def _group_keys(config: Config, host: str) -> tuple[GroupKey, ...]:
+    """Return the keys of all groups that an agent with this config pushes."""
+    grouping = Grouping(job=config.job)
+    return (
+        *(grouping.battery_key(battery.name) for battery in config.batteries),
+        grouping.agent_key(host),
+        *(grouping.relay_key(relay.job, host) for relay in config.relays),
+    )
+
+
 class GatewayOutlet:
     """The Pushgateway: a mailbox, and a thread that empties it."""
 
@@ -74,14 +88,17 @@ class GatewayOutlet:
         *,
         timeout_seconds: float,
     ) -> None:
-        self._mailbox: Mailbox[Snapshot | AgentReport] = Mailbox()
+        self._mailbox: Mailbox[Outgoing] = Mailbox()
         gateway = Pushgateway(
             _access(config),
             timeout_seconds=timeout_seconds,
             record=parts.telemetry.record_send,
             compress=config.compression == "gzip",
         )
-        keys = (*map(parts.grouping.battery_key, parts.names), parts.grouping.agent_key(parts.report().host))
+        self._url = config.url
+        self._grouping = parts.grouping
+        self._host = parts.host
+        keys = _group_keys(parts.config, self._host)
         self._delivery = Delivery(
             gateway,
             self._mailbox,
@@ -95,15 +112,17 @@ class GatewayOutlet:
         """Start the thread."""
         threads.start("pushgateway", self._delivery.run)
 
-    def put(self, item: Snapshot | AgentReport) -> None:
+    def put(self, item: Outgoing) -> None:
         """Leave it in the mailbox, in the place of an older one."""
-        self._mailbox.put(item.battery if isinstance(item, Snapshot) else None, item)
+        self._mailbox.put(self._grouping.key(item), item)
 
     def spool(self) -> None:
         """Return nothing: a gateway takes no timestamps, so what is late is worth nothing there."""
 
-    def close(self, *, counters_saved: bool) -> None:
+    def close(self, *, counters_saved: bool, successor: Config | None) -> None:
         """Let the thread delete the groups and end."""
+        if successor is not None and successor.pushgateway is not None and successor.pushgateway.url == self._url:
+            self._delivery.spare(_group_keys(successor, self._host))
         if not counters_saved:
             self._delivery.leave_counters()
         self._mailbox.close()
@@ -135,15 +154,16 @@ class RemoteWriteOutlet:
         """Start the thread."""
         threads.start(self.name, self._remote_write.run)
 
-    def put(self, item: Snapshot | AgentReport) -> None:
-        """Put it at the end of the queue: every sample counts."""
-        self._remote_write.put(item.for_the_unasked() if isinstance(item, Snapshot) else item)
+    def put(self, item: Outgoing) -> None:
+        """Put it at the end of the queue: every sample counts. The pages of others go to a gateway alone."""
+        if not isinstance(item, RelayedPage):
+            self._remote_write.put(item.for_the_unasked() if isinstance(item, Snapshot) else item)
 
     def spool(self) -> SpoolState:
         """Return what waits for the link to come back."""
         return self._remote_write.spool_state()
 
-    def close(self, *, counters_saved: bool) -> None:  # noqa: ARG002 - a receiver forgets nothing
+    def close(self, *, counters_saved: bool, successor: Config | None) -> None:  # noqa: ARG002 - it forgets nothing
         """Let the thread end the series, keep what could not be sent, and end."""
         self._remote_write.close()
 
@@ -163,7 +183,7 @@ class PullOutlet:
     def start(self, threads: Threads) -> None:
         """Do nothing: the server has threads of its own."""
 
-    def put(self, item: Snapshot | AgentReport) -> None:
+    def put(self, item: Outgoing) -> None:
         """Replace what is shown of a battery; the agent's own numbers are taken when they are asked for."""
         if isinstance(item, Snapshot):
             self._page.put(item.for_the_unasked())
@@ -171,6 +191,6 @@ class PullOutlet:
     def spool(self) -> None:
         """Return nothing: a page is always of now."""
 
-    def close(self, *, counters_saved: bool) -> None:  # noqa: ARG002 - a page leaves nothing behind
+    def close(self, *, counters_saved: bool, successor: Config | None) -> None:  # noqa: ARG002 - it leaves nothing
         """Stop listening."""
         self._server.close()

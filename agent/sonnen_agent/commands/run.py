@@ -1,138 +1,154 @@
-"""`sonnen-agent run`: the daemon.
+"""`sonnen-agent run`: the daemon, as systemd sees it.
 
-a thread per battery: beat ─▶ Observer (Battery, Account) ─▶ Snapshot ──┐
-a thread for the agent: beat ─▶ AgentReport ────────────────────────────┴─▶ Outlets ─▶ their own threads
-a thread for the state: every minute Accounts ─▶ Keeper ─▶ disk
+SIGTERM, SIGINT ─▶ stop        every second: did a thread crash, does a loop hang?
+SIGHUP ─▶ the config anew      every few: STATUS and WATCHDOG, to systemd
 """
 
+import faulthandler
 import logging
+import os
 import signal
-import threading
+import sys
 import time
-from functools import partial
+from collections.abc import Callable
+from pathlib import Path
 
-from sonnen_agent.commands.outlets import outlets
-from sonnen_agent.commands.wiring import Parts
+from sonnen_agent.commands.agent import Agent
 from sonnen_agent.config.model import Config
-from sonnen_agent.observer import Observer
-from sonnen_agent.scheduler import Beat, Threads
-from sonnen_agent.snapshot import AgentReport, Snapshot
-from sonnen_agent.state.keeper import SAVE_SECONDS, Keeper
-from sonnen_agent.version import agent_version
+from sonnen_agent.errors import ConfigError, StartError
+from sonnen_agent.notify import Notifier
+from sonnen_agent.state.starts import STEADY_SECONDS, Starts
 
 _log = logging.getLogger(__name__)
 
-_BEAT_SHARE = 0.9
-"""Of an interval; the requests of a beat together never take longer."""
-_LONGEST_SECONDS = 10
-"""With a long interval nobody wants to wait longer for a battery or gateway."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (*_STOP_SIGNALS, signal.SIGHUP)
 _LOOK_SECONDS = 1
-_STOP_SECONDS = 2 * _LONGEST_SECONDS + 1
+_TELL_SECONDS = 5
+"""A twelfth of the unit's WatchdogSec."""
+_EXTRA_SECONDS = 30
+"""Added to a pause that systemd is told of, for what comes after it."""
 
 
-def run(config: Config) -> int:
-    """Read and deliver until SIGTERM or SIGINT, then return 0; or 1 when a thread crashed."""
+def run(load: Callable[[], Config], notifier: Notifier, runtime_directory: Path | None) -> int:
+    """Read and deliver until SIGTERM or SIGINT, then return 0; or 1 when a thread crashed.
+
+    `load` returns the config as it is on disk now, or raises ConfigError.
+    """
+    config = load()
+    # A watchdog ends us by SIGABRT: then the journal shows where every thread was.
+    faulthandler.enable()
     # Blocked before any thread exists, so that only the main thread ever sees them.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-    agent = _Agent(config)
-    agent.start()
-    while not agent.crashed:
-        if signal.sigtimedwait(_STOP_SIGNALS, _LOOK_SECONDS) is not None:
-            break
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    starts = Starts(runtime_directory)
+    if not _wait_after_crashes(starts.begin(), notifier):
+        starts.forget()
+        return 0
+    daemon = _Daemon(config, load, notifier, runtime_directory)
+    daemon.run(starts)
     # From here on a second Ctrl-C ends the process at once.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-    agent.stop()
-    return 1 if agent.crashed else 0
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    daemon.stop()
+    if daemon.crashed:
+        return 1
+    starts.forget()
+    return 0
 
 
-class _Agent:
-    def __init__(self, config: Config) -> None:
+def _wait_after_crashes(seconds: float, notifier: Notifier) -> bool:
+    """Wait so long, and return whether to start then; false when told to stop meanwhile."""
+    if not seconds:
+        return True
+    _log.warning("crashed several times in a row; waiting %g s before the next start", seconds)
+    notifier.wait_for(f"Waiting {seconds:g} s after several crashes in a row", seconds + _EXTRA_SECONDS)
+    received = signal.sigtimedwait(_SIGNALS, seconds)
+    return received is None or received.si_signo == signal.SIGHUP
+
+
+class _Daemon:
+    """An agent that can be exchanged for one with another config."""
+
+    def __init__(
+        self, config: Config, load: Callable[[], Config], notifier: Notifier, runtime_directory: Path | None
+    ) -> None:
         self._config = config
-        self._parts = Parts(config)
-        self._keeper = _keeper(config)
-        kept = self._keeper.load() if self._keeper is not None else None
-        # After a kill the gateway has seen more than the disk; without a gateway, the disk has to do.
-        settled = config.pushgateway is None or (kept is not None and kept.clean)
-        self._accounts = self._parts.accounts(kept, settled=settled)
-        if self._keeper is not None:
-            self._keeper.keep(self._accounts, kept)
-        self._timeout_seconds = min(_BEAT_SHARE * config.interval_seconds, _LONGEST_SECONDS)
-        self._outlets = outlets(self._parts, self._accounts, timeout_seconds=self._timeout_seconds)
-        self._stop = threading.Event()
-        self._beats, self._deliveries = Threads(), Threads()
+        self._load = load
+        self._notifier = notifier
+        self._runtime_directory = runtime_directory
+        self._agent = Agent(config, runtime_directory)
+        self._announced = False
+        self._hung: tuple[str, ...] = ()
 
     @property
     def crashed(self) -> bool:
-        return self._beats.crashed or self._deliveries.crashed
+        return self._agent.crashed
 
-    def start(self) -> None:
-        config, parts = self._config, self._parts
-        _log.info(
-            "sonnen-agent %s: every %g s from %s%s",
-            agent_version(),
-            config.interval_seconds,
-            ", ".join(parts.names),
-            f" to {config.pushgateway.url}" if config.pushgateway is not None else "",
-        )
-        for outlet in self._outlets:
-            outlet.start(self._deliveries)
-        beat = self._beat(config.interval_seconds)
-        for battery in config.batteries:
-            account = self._accounts[battery.name]
-            observer = parts.observer(battery, account, timeout_seconds=self._timeout_seconds)
-            missed = partial(parts.telemetry.record_missed_beats, battery.name)
-            self._beats.start(battery.name, partial(beat.run, partial(self._observe, observer), missed))
-        self._beats.start("agent", partial(beat.run, self._report, _ignore))
-        if self._keeper is not None:
-            save = self._beat(SAVE_SECONDS)
-            self._beats.start("state", partial(save.run, self._keeper.save, _ignore))
+    def run(self, starts: Starts) -> None:
+        """Work until told to stop, or until a thread crashes."""
+        self._agent.start()
+        steady_at = time.monotonic() + STEADY_SECONDS
+        tell_at = time.monotonic()
+        while not self._agent.crashed:
+            received = signal.sigtimedwait(_SIGNALS, _LOOK_SECONDS)
+            if received is not None:
+                if received.si_signo != signal.SIGHUP or _in_a_terminal():
+                    return
+                self._reload()
+            now = time.monotonic()
+            if not self._announced or now >= tell_at:
+                self._tell()
+                tell_at = now + _TELL_SECONDS
+            if now >= steady_at:
+                starts.forget()
+                steady_at = float("inf")
 
     def stop(self) -> None:
-        """Stop in the order of the data: no more readings, then the counters on disk, then the sinks."""
+        """Stop, with all that this saves and cleans up."""
         _log.info("stopping")
-        self._stop.set()
-        self._beats.join(_STOP_SECONDS, time.monotonic)
-        saved = self._keeper is not None and self._keeper.save(clean=not self.crashed)
-        for outlet in self._outlets:
-            outlet.close(counters_saved=saved)
-        self._deliveries.join(_STOP_SECONDS, time.monotonic)
-        if self._keeper is not None:
-            self._keeper.close()
+        self._notifier.stopping()
+        self._agent.stop()
 
-    def _beat(self, interval_seconds: float) -> Beat:
-        return Beat(
-            start=time.monotonic(),
-            interval_seconds=interval_seconds,
-            clock=time.monotonic,
-            wait=self._stop.wait,
-        )
+    def _tell(self) -> None:
+        """Say how it is; the watchdog is fed only while every loop makes progress."""
+        hung = self._agent.hung()
+        if hung and hung != self._hung:
+            _log.error("makes no progress any more: %s", ", ".join(hung))
+        self._hung = hung
+        if hung:
+            self._notifier.status(f"Hangs: {', '.join(hung)}")
+        elif not self._announced:
+            if self._agent.has_read:
+                self._notifier.ready(self._agent.status())
+                self._announced = True
+        else:
+            self._notifier.alive(self._agent.status())
 
-    def _observe(self, observer: Observer) -> None:
-        self._hand_out(observer.observe())
+    def _reload(self) -> None:
+        """Go on with the config as it is on disk now; when it is not good, with the one that runs."""
+        self._notifier.reloading()
+        try:
+            config = self._load()
+        except ConfigError as error:
+            _log.error("the config stays as it was: %s", error)
+        else:
+            _log.info("taking over the config")
+            self._agent.stop(successor=config)
+            self._agent = self._started(config)
+        self._notifier.ready(self._agent.status())
 
-    def _report(self) -> None:
-        spools = {outlet.name: state for outlet in self._outlets if (state := outlet.spool()) is not None}
-        self._hand_out(self._parts.report(spools))
-
-    def _hand_out(self, item: Snapshot | AgentReport) -> None:
-        for outlet in self._outlets:
-            outlet.put(item)
-
-
-def _keeper(config: Config) -> Keeper | None:
-    """Return who keeps the counters; where the directory cannot be written, nobody does, and the agent goes on."""
-    try:
-        return Keeper(config.state_directory)
-    except OSError as error:
-        _log.warning(
-            "the counters will not survive a restart by themselves: %s: %s; "
-            "make that directory writable for this user, or set state_directory to another",
-            config.state_directory,
-            error.strerror,
-        )
-        return None
+    def _started(self, config: Config) -> Agent:
+        """Return a running agent with this config; when it cannot start, with the last that could."""
+        try:
+            agent = Agent(config, self._runtime_directory)
+        except StartError as error:
+            _log.error("the config stays as it was: %s", error)
+            agent = Agent(self._config, self._runtime_directory)
+        else:
+            self._config = config
+        agent.start()
+        return agent
 
 
-def _ignore(_: int) -> None:
-    pass
+def _in_a_terminal() -> bool:
+    """Whether SIGHUP means that somebody closed the window we were started in."""
+    return sys.stdin is not None and not sys.stdin.closed and os.isatty(sys.stdin.fileno())

@@ -13,9 +13,10 @@ from sonnen_agent.battery.battery import Battery
 from sonnen_agent.clock import WallClock
 from sonnen_agent.config.model import BatteryConfig, Config
 from sonnen_agent.config.zone import zone_named
-from sonnen_agent.energy import DEFAULT_MAX_GAP_SECONDS, EnergyMeter
+from sonnen_agent.energy import DEFAULT_MAX_GAP_SECONDS, EnergyMeter, MeterState
 from sonnen_agent.metrics.groups import Grouping
 from sonnen_agent.observer import Observer
+from sonnen_agent.relay.relay import Relay
 from sonnen_agent.snapshot import AgentReport, SpoolState
 from sonnen_agent.state.keeper import Kept
 from sonnen_agent.telemetry import Telemetry
@@ -30,28 +31,34 @@ class Parts:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.host = socket.gethostname()
         self.names = tuple(battery.name for battery in config.batteries)
         self.telemetry = Telemetry(self.names)
         process = ProcessCollector(registry=CollectorRegistry())
         self.grouping = Grouping(job=config.job, process_families=process.collect)
         self._start_unix_seconds = time.time()
 
-    def accounts(self, kept: Kept | None, *, settled: bool) -> Mapping[str, Account]:
-        """Return an energy account per battery, going on from what was kept; `settled` where nobody has seen more."""
+    def accounts(self, kept: Kept | None, images: Mapping[str, MeterState], *, settled: bool) -> Mapping[str, Account]:
+        """Return an energy account per battery, going on from what was kept; `settled` where nobody has seen more.
+
+        Nor has anybody of a battery of which there is an image of its latest beat.
+        """
         config = self.config
         clock = WallClock()
         accounts: dict[str, Account] = {}
         for name in self.names:
+            image = images.get(name)
+            exact = image is not None
             meter = EnergyMeter(
                 zone=zone_named(config.timezone),
                 tariffs=config.tariffs,
                 max_gap_seconds=max(DEFAULT_MAX_GAP_SECONDS, _GAP_BEATS * config.interval_seconds),
-                state=kept.meters.get(name) if kept is not None else None,
-                same_boot=kept is not None and kept.same_boot,
-                awaits_copy=not settled,
+                state=image or (kept.meters.get(name) if kept is not None else None),
+                same_boot=exact or (kept is not None and kept.same_boot),
+                awaits_copy=not (settled or exact),
             )
-            after_crash = kept is not None and not kept.clean
-            accounts[name] = Account(meter, clock.now, settled=settled, after_crash=after_crash)
+            after_crash = kept is not None and not kept.clean and not exact
+            accounts[name] = Account(meter, clock.now, settled=settled or exact, after_crash=after_crash)
         return accounts
 
     def observer(self, battery: BatteryConfig, account: Account, *, timeout_seconds: float) -> Observer:
@@ -65,10 +72,23 @@ class Parts:
         )
         return Observer(battery.name, box, battery.labels, timeout_seconds=timeout_seconds, account=account)
 
+    def relays(self) -> tuple[Relay, ...]:
+        """Return who reads the other exporters."""
+        return tuple(
+            Relay(
+                relay.job,
+                relay.url,
+                host=self.host,
+                interval_seconds=relay.interval_seconds,
+                record=partial(self.telemetry.record_relay, relay.job),
+            )
+            for relay in self.config.relays
+        )
+
     def report(self, spools: Mapping[str, SpoolState] | None = None) -> AgentReport:
         """Return what the agent says of itself now."""
         return AgentReport(
-            host=socket.gethostname(),
+            host=self.host,
             version=agent_version(),
             revision=agent_revision(),
             python_version=platform.python_version(),

@@ -10,7 +10,7 @@ OUR_LABELS = frozenset(
     | {"component", "state", "endpoint", "firmware", "model", "generation", "tariff", "currency"}
 )
 """Those of the metrics of a battery."""
-AGENT_LABELS = frozenset({"battery", "outcome", "sink", "version", "revision", "pythonversion"})
+AGENT_LABELS = frozenset({"battery", "outcome", "relay", "sink", "version", "revision", "pythonversion"})
 """Those of the agent's own metrics, beyond the former."""
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 

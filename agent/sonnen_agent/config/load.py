@@ -12,6 +12,7 @@ from sonnen_agent.config.model import (
     PullConfig,
 )
 from sonnen_agent.config.receivers import ReceiverReader
+from sonnen_agent.config.relays import read_relays
 from sonnen_agent.config.secrets import credential, read_secret
 from sonnen_agent.config.section import Section
 from sonnen_agent.config.tariffs import read_tariffs
@@ -53,6 +54,7 @@ class _Reader:
         pushgateway = root.read("pushgateway", receivers.pushgateway)
         remote_write = root.read("remote_write", receivers.remote_write)
         pull = root.read("pull", self._pull)
+        relays = read_relays(root, "relay", pushgateway)
         tariffs = root.read("tariffs", read_tariffs)
         if all(root.values.get(sink) is None for sink in ("pushgateway", "remote_write", "pull")):
             root.problem(
@@ -66,6 +68,7 @@ class _Reader:
             pushgateway=pushgateway,
             remote_write=remote_write,
             pull=pull,
+            relays=relays,
             tariffs=tariffs,
         )
 

@@ -9,6 +9,7 @@ from sonnen_agent.energy import Tariffs
 
 DEFAULT_JOB = "sonnen"
 DEFAULT_INTERVAL_SECONDS = 5.0
+DEFAULT_RELAY_INTERVAL_SECONDS = 15.0
 DEFAULT_SPOOL_MAX_BYTES = 256 * 1024 * 1024
 DEFAULT_STATE_DIRECTORY = Path("/var/lib/sonnen-agent")
 
@@ -75,6 +76,16 @@ class PullConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RelayConfig:
+    """Another exporter, whose page is pushed along."""
+
+    url: str
+    job: str
+    """The `job` label."""
+    interval_seconds: float = DEFAULT_RELAY_INTERVAL_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A config that was found good."""
 
@@ -87,6 +98,7 @@ class Config:
     pushgateway: PushgatewayConfig | None = None
     remote_write: RemoteWriteConfig | None = None
     pull: PullConfig | None = None
+    relays: tuple[RelayConfig, ...] = ()
 
     @property
     def job(self) -> str:

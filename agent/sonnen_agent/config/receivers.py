@@ -31,7 +31,7 @@ class ReceiverReader:
 
     def pushgateway(self, section: Section) -> PushgatewayConfig:
         """Return the Pushgateway."""
-        receiver = self._receiver(section, "http://gateway.example:9091", "pushgateway-password")
+        receiver = self._receiver(section, "http://gateway.example:9091", "pushgateway")
         return PushgatewayConfig(
             url=receiver.url,
             username=receiver.username,
@@ -45,7 +45,7 @@ class ReceiverReader:
 
     def remote_write(self, section: Section) -> RemoteWriteConfig:
         """Return the remote-write receiver."""
-        receiver = self._receiver(section, "https://prometheus.example/api/v1/write", "remote-write-password")
+        receiver = self._receiver(section, "https://prometheus.example/api/v1/write", "remote-write")
         headers = section.texts("headers")
         for name in headers:
             if not _HEADER_NAME.fullmatch(name):
@@ -69,14 +69,14 @@ class ReceiverReader:
             spool_max_bytes=int(spool_max_bytes),
         )
 
-    def _receiver(self, section: Section, example: str, password_credential: str) -> ReceiverConfig:
+    def _receiver(self, section: Section, example: str, name: str) -> ReceiverConfig:
+        password = credential(self.credentials, f"{name}-password")
+        bearer_token = credential(self.credentials, f"{name}-bearer-token")
         receiver = ReceiverConfig(
             url=section.url("url", example),
             username=section.text("username"),
-            password=read_secret(
-                section, "password_file", self.folder, credential(self.credentials, password_credential)
-            ),
-            bearer_token=read_secret(section, "bearer_token_file", self.folder, None),
+            password=read_secret(section, "password_file", self.folder, password),
+            bearer_token=read_secret(section, "bearer_token_file", self.folder, bearer_token),
             ca_file=self._ca_file(section),
         )
         if receiver.username is not None and ":" in receiver.username:

@@ -9,6 +9,8 @@ from sonnen_agent.config.model import Secret
 from sonnen_agent.config.section import Section
 
 _COULD_BE_A_SECRET = re.compile(r"[^/]{20,}")
+_FOLDER_CREDENTIAL = "secrets"
+"""The unit loads a whole folder under this name; systemd then calls each of its files `secrets_<file>`."""
 
 
 def read_secret(section: Section, key: str, folder: Path, credential: Path | None) -> Secret | None:
@@ -44,7 +46,10 @@ def read_secret(section: Section, key: str, folder: Path, credential: Path | Non
 def credential(folder: Path | None, name: str) -> Path | None:
     """Return where systemd puts a credential of this name, None where it cannot."""
     # A credential's name is a file name; a battery called a/b has to name its file itself.
-    return folder / name if folder is not None and "/" not in name else None
+    if folder is None or "/" in name:
+        return None
+    of_folder = folder / f"{_FOLDER_CREDENTIAL}_{name}"
+    return of_folder if _is_file(of_folder) else folder / name
 
 
 def _is_file(path: Path) -> bool:

@@ -74,6 +74,19 @@ _ROWS: tuple[Row[AgentReport], ...] = (
         values=lambda report: (((battery,), missed) for battery, missed in report.counts.missed_beats.items()),
     ),
     Row(
+        name="sonnen_agent_relay_up",
+        help="1 if the last request to another exporter brought a page to push along, else 0.",
+        labels=("relay",),
+        values=lambda report: (((relay,), up) for relay, up in report.counts.relays_up.items()),
+    ),
+    Row(
+        name="sonnen_agent_relay_reads_total",
+        kind="counter",
+        help="Requests to another exporter by how they ended.",
+        labels=("relay", "outcome"),
+        values=lambda report: report.counts.relay_reads.items(),
+    ),
+    Row(
         name="sonnen_agent_spool_samples",
         help="Samples that wait for the link to come back.",
         labels=("sink",),

@@ -95,6 +95,14 @@ class Checkpoint:
         self._writing.replace(self._newest)
         _sync_folder(self._newest.parent)
 
+    def remove(self) -> None:
+        """Take all of it away, as far as the disk lets us."""
+        for file in (self._writing, self._previous, self._newest):
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                _log.debug("%s stays: %s", file, error)
+
 
 def _read(file: Path) -> bytes:
     with file.open("rb") as stream:

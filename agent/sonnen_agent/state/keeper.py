@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sonnen_agent.account import Account
 from sonnen_agent.energy import MeterState, StateError, state_from_json, state_to_json
+from sonnen_agent.state.boot import boot_id
 from sonnen_agent.state.checkpoint import Checkpoint
 from sonnen_agent.state.ledger import Ledger, LedgerDay
 from sonnen_agent.state.lock import FolderLock
@@ -21,7 +22,6 @@ _log = logging.getLogger(__name__)
 SAVE_SECONDS = 60.0
 """An SD card wears with every write (EDGE 5): a small one a minute."""
 _NAME = "counters"
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class Keeper:
         states = {**self._others, **{name: account.state() for name, account in self._accounts.items()}}
         return {
             "saved_unix_seconds": time.time(),
-            "boot_id": _boot_id(),
+            "boot_id": boot_id(),
             # What is not settled yet may have been seen higher: the next start has to ask, too.
             "clean": clean and all(account.settled for account in self._accounts.values()),
             "meters": {name: state_to_json(state) for name, state in states.items()},
@@ -110,12 +110,5 @@ def _kept(document: Mapping[str, object]) -> Kept:
     return Kept(
         meters={str(name): state_from_json(meter) for name, meter in meters.items()},
         clean=document.get("clean") is True,
-        same_boot=document.get("boot_id") == _boot_id() is not None,
+        same_boot=document.get("boot_id") == boot_id() is not None,
     )
-
-
-def _boot_id() -> str | None:
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:  # hidden by the unit's hardening: then every start is taken for a new boot
-        return None

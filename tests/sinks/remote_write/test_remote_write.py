@@ -18,6 +18,7 @@ from receivers import PATH, FakeReceiver, always
 from werkzeug import Response
 
 from sonnen_agent.metrics.groups import Grouping
+from sonnen_agent.pulse import Pulse
 from sonnen_agent.reading import Reading, Status
 from sonnen_agent.sinks.access import Access
 from sonnen_agent.sinks.remote_write.remote_write import RemoteWrite
@@ -87,7 +88,7 @@ class Site:
 
     def stop(self) -> None:
         self.sink.close()
-        self.sink.run()
+        self.sink.run(Pulse())
 
     def files(self) -> list[Path]:
         assert self.directory is not None
@@ -108,7 +109,7 @@ def site(fake: FakeReceiver, tmp_path: Path) -> Iterator[Site]:
     yield site
     for sink in site.sinks:
         sink.close()
-        sink.run()
+        sink.run(Pulse())
 
 
 def said(caplog: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[str]:
@@ -285,7 +286,7 @@ def test_errors_for_ever_stay_within_the_bound_and_are_told_once(
     fake: FakeReceiver, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     site.sink.close()
-    site.sink.run()
+    site.sink.run(Pulse())
     site.start(spool_max_bytes=20_000)
     fake.reply = always(500, "internal error")
     site.beats(700)
@@ -595,7 +596,7 @@ def test_the_thread_sends_what_is_put_and_ends_when_closed(fake: FakeReceiver, t
         record=lambda *_: None,
         clock=time.time,
     )
-    thread = threading.Thread(target=sink.run)
+    thread = threading.Thread(target=sink.run, args=(Pulse(),))
     thread.start()
     for _ in range(3):
         sink.put(Snapshot(battery="home", reading=None, taken_monotonic_seconds=time.monotonic()))

@@ -15,6 +15,7 @@ from programs import HOST, MissingProgramError, find_program, free_port, wait_un
 from servers import Server
 
 from sonnen_agent.metrics.groups import Grouping
+from sonnen_agent.pulse import Pulse
 from sonnen_agent.reading import Reading, Status
 from sonnen_agent.sinks.access import Access
 from sonnen_agent.sinks.remote_write.receiver import Receiver
@@ -122,7 +123,7 @@ class Sender:
         """Let the sink's thread run, from a beat of now on; at the end of the block it has ended."""
         self._fixed = None
         self.put()
-        thread = threading.Thread(target=self.sink.run)
+        thread = threading.Thread(target=self.sink.run, args=(Pulse(),))
         thread.start()
         try:
             yield

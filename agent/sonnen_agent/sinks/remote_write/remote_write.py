@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sonnen_agent.metrics.groups import Grouping
+from sonnen_agent.pulse import Pulse
 from sonnen_agent.sinks.access import Access, Record
 from sonnen_agent.sinks.remote_write.backlog import Backlog
 from sonnen_agent.sinks.remote_write.beat import Beat, beats_of, samples_of
@@ -60,6 +61,7 @@ class RemoteWrite:
         `clock` returns Unix time in seconds, or None while it is not known; see `stamps`.
         """
         self._monotonic = monotonic
+        self._pulse = Pulse(monotonic)
         self._interval_seconds = interval_seconds
         self._present_seconds = min(_PRESENT_SHARE * interval_seconds, _LONGEST_PRESENT_SECONDS)
         self._inbox = Inbox(_MOST_ITEMS, monotonic)
@@ -83,8 +85,9 @@ class RemoteWrite:
         """Leave what is to be sent; never waits."""
         self._inbox.put(item)
 
-    def run(self) -> None:
+    def run(self, pulse: Pulse) -> None:
         """Send until `close`, then end all series and keep what could not be sent."""
+        self._pulse = pulse
         while not self._inbox.closed:
             self.turn(self._pause_seconds())
         self._finish()
@@ -115,7 +118,9 @@ class RemoteWrite:
         return min(max(due - self._monotonic(), 0.0), self._interval_seconds)
 
     def _take(self, wait_seconds: float) -> Sequence[Beat]:
-        beats = [self._book.beat(item, taken) for item, taken in self._inbox.take(wait_seconds)]
+        with self._pulse.rest():
+            arrivals = self._inbox.take(wait_seconds)
+        beats = [self._book.beat(item, taken) for item, taken in arrivals]
         if beats:
             self._beat_samples = max(map(len, beats))
         lost = self._inbox.take_lost()

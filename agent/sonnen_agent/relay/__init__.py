@@ -1,0 +1,1 @@
+"""Other exporters on this machine, whose pages are pushed along."""

@@ -1,0 +1,98 @@
+"""Changes files of Prometheus that belong to somebody else, without changing what is theirs."""
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleFilterError
+
+_BEGIN = "# BEGIN sonnen-agent (made by Ansible; what is changed up to END is gone after its next run)"
+_END = "# END sonnen-agent"
+_BLOCK = re.compile(rf"^ *{re.escape(_BEGIN)}\n.*?^ *{re.escape(_END)}\n", re.MULTILINE | re.DOTALL)
+_ARGS = re.compile(r"^ARGS=(.*)$", re.MULTILINE)
+
+
+class FilterModule:
+    """The filters, by the names that tasks use."""
+
+    def filters(self) -> Mapping[str, Callable[..., str]]:
+        """Return them."""
+        return {
+            "sonnen_central_config": prometheus_config,
+            "sonnen_central_arguments": arguments,
+        }
+
+
+def prometheus_config(
+    text: str,
+    scrape_configs: Sequence[Mapping[str, Any]],
+    rule_files: Sequence[str],
+    out_of_order_time_window: str = "",
+) -> str:
+    """Return the text of a prometheus.yml with our entries in marked blocks, and everything else as it was."""
+    text = _BLOCK.sub("", str(text))
+    if text and not text.endswith("\n"):
+        text += "\n"
+    text = _with_items(text, "rule_files", rule_files)
+    text = _with_items(text, "scrape_configs", scrape_configs)
+    if out_of_order_time_window:
+        text = _with_window(text, out_of_order_time_window)
+    return text
+
+
+def arguments(text: str, flags: Mapping[str, str | bool]) -> str:
+    """Return the text of a /etc/default file with these flags in ARGS, and all others as they were.
+
+    A flag that is True has no value; one that is False or empty is taken out.
+    """
+    found = _ARGS.findall(str(text))
+    words = shlex.split(shlex.split(found[-1])[0]) if found and shlex.split(found[-1]) else []
+    words = [word for word in words if word.lstrip("-").partition("=")[0] not in flags]
+    words += [f"--{name}" if value is True else f"--{name}={value}" for name, value in flags.items() if value]
+    line = f'ARGS="{" ".join(words)}"'
+    if not found:
+        return f"{text}{line}\n"
+    *_, last = _ARGS.finditer(str(text))
+    return f"{text[: last.start()]}{line}{text[last.end() :]}"
+
+
+def _with_items(text: str, key: str, items: Sequence[object]) -> str:
+    if not items:
+        return text
+    line = re.search(rf"^{key}:(.*)\n", text, re.MULTILINE)
+    if line is None:
+        return text + _block(f"{key}:\n{_yaml(items, indent=2)}")
+    if line[1].partition("#")[0].strip():
+        raise AnsibleFilterError(
+            f"{key} of prometheus.yml is written on one line: write each of its entries on a line of its own"
+        )
+    # The entries of a list have to stand in one column, whichever that is.
+    first = re.match(r"(?:[ \t]*(?:#.*)?\n)*( *)- ", text[line.end() :])
+    indent = len(first[1]) if first else 2
+    block = _block(_yaml(items, indent=indent), indent=indent)
+    return text[: line.end()] + block + text[line.end() :]
+
+
+def _with_window(text: str, window: str) -> str:
+    if re.search(r"^storage:", text, re.MULTILINE) is None:
+        return text + _block(f"storage:\n  tsdb:\n    out_of_order_time_window: {window}\n")
+    if "out_of_order_time_window" not in text:
+        raise AnsibleFilterError(
+            f"prometheus.yml has a storage section of its own: add tsdb: {{out_of_order_time_window: {window}}} to it"
+        )
+    return text
+
+
+def _block(lines: str, *, indent: int = 0) -> str:
+    margin = " " * indent
+    return f"{margin}{_BEGIN}\n{lines}{margin}{_END}\n"
+
+
+def _yaml(items: Sequence[object], *, indent: int) -> str:
+    # By way of JSON, Ansible's own kinds of strings become strings.
+    plain = json.loads(json.dumps(list(items)))
+    dumped = yaml.safe_dump(plain, sort_keys=False, default_flow_style=False)
+    return "".join(f"{' ' * indent}{line}\n" for line in dumped.splitlines())

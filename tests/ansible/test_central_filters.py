@@ -1,0 +1,105 @@
+import importlib.util
+from types import ModuleType
+
+import pytest
+import yaml
+from playbooks import ANSIBLE
+
+pytestmark = pytest.mark.system
+
+_JOB = {"job_name": "pushgateway", "honor_labels": True, "static_configs": [{"targets": ["127.0.0.1:9091"]}]}
+_DEBIAN = """\
+# Sample config for Prometheus.
+global:
+  scrape_interval: 15s
+
+rule_files:
+  # - "first_rules.yml"
+
+scrape_configs:
+  # The job name is added as a label.
+  - job_name: 'prometheus'
+    static_configs:
+      - targets: ['localhost:9090']
+"""
+
+
+@pytest.fixture(scope="module")
+def filters() -> ModuleType:
+    file = ANSIBLE / "roles/sonnen_central/filter_plugins/sonnen_central.py"
+    spec = importlib.util.spec_from_file_location("sonnen_central_filters", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _DEBIAN,
+        # Without indentation, and with the end of the file in the middle of a line.
+        "scrape_configs:\n- job_name: mine\nglobal: {scrape_interval: 15s}",
+        "scrape_configs: # mine\n      - job_name: mine\n\nalerting: {}\n",
+        "scrape_configs:\nrule_files:\n- mine.yml\n",
+        "",
+    ],
+)
+def test_our_entries_come_into_any_config_and_leave_it_as_it_was(filters: ModuleType, text: str) -> None:
+    with_ours = filters.prometheus_config(text, [_JOB], ["sonnen/rules/*.yml"], "24h")
+
+    was, now = yaml.safe_load(text) or {}, yaml.safe_load(with_ours)
+    assert now["scrape_configs"] == [_JOB, *(was.get("scrape_configs") or [])]
+    assert now["rule_files"] == ["sonnen/rules/*.yml", *(was.get("rule_files") or [])]
+    assert now["storage"] == {"tsdb": {"out_of_order_time_window": "24h"}}
+    assert {key: now[key] for key in was if key not in {"scrape_configs", "rule_files"}} == {
+        key: was[key] for key in was if key not in {"scrape_configs", "rule_files"}
+    }
+    assert filters.prometheus_config(with_ours, [_JOB], ["sonnen/rules/*.yml"], "24h") == with_ours
+    assert filters.prometheus_config(with_ours, [], []) == (text if text.endswith("\n") or not text else f"{text}\n")
+
+
+def test_other_entries_of_ours_replace_those_from_before(filters: ModuleType) -> None:
+    before = filters.prometheus_config(_DEBIAN, [_JOB], ["sonnen/rules/*.yml"], "24h")
+    now = yaml.safe_load(filters.prometheus_config(before, [{**_JOB, "scheme": "https"}], []))
+    assert [job.get("scheme") for job in now["scrape_configs"]] == ["https", None]
+    assert now["rule_files"] is None
+    assert "storage" not in now
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rule_files: [mine.yml]\n", "rule_files of prometheus.yml is written on one line: write each of its entries"),
+        ("storage: {tsdb: {}}\n", "add tsdb: {out_of_order_time_window: 24h} to it"),
+    ],
+)
+def test_what_cannot_be_changed_safely_is_told_with_the_fix(filters: ModuleType, text: str, message: str) -> None:
+    with pytest.raises(filters.AnsibleFilterError, match=f".*{message.replace('{', '.').replace('}', '.')}"):
+        filters.prometheus_config(text, [_JOB], ["sonnen/rules/*.yml"], "24h")
+
+
+def test_a_window_of_the_user_stays(filters: ModuleType) -> None:
+    text = "storage: {tsdb: {out_of_order_time_window: 7d}}\n"
+    assert (
+        yaml.safe_load(filters.prometheus_config(text, [_JOB], [], "24h"))["storage"] == yaml.safe_load(text)["storage"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "expected"),
+    [
+        ('ARGS=""\n# more\n', {"a": "1"}, 'ARGS="--a=1"\n# more\n'),
+        ("ARGS='--mine --a=0'\n", {"a": "1", "b": True}, 'ARGS="--mine --a=1 --b"\n'),
+        ('ARGS="--a=1 -b --mine=x"\n', {"a": "", "b": False}, 'ARGS="--mine=x"\n'),
+        ("# ARGS=\nARGS=--mine\n", {"a": "1"}, '# ARGS=\nARGS="--mine --a=1"\n'),
+        ("ARGS=\n", {"a": "1"}, 'ARGS="--a=1"\n'),
+        ("", {"a": "1"}, 'ARGS="--a=1"\n'),
+    ],
+)
+def test_flags_of_ours_are_set_and_all_others_stay(
+    filters: ModuleType, text: str, flags: dict[str, str | bool], expected: str
+) -> None:
+    assert filters.arguments(text, flags) == expected
+    assert filters.arguments(expected, flags) == expected

@@ -1,0 +1,124 @@
+"""The config that the role writes is one that the agent accepts, whatever the variables are."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from playbooks import ANSIBLE, Controller
+from programs import find_program
+
+pytestmark = pytest.mark.system
+
+_SECRETS = {"token-home": "a-token", "pushgateway-password": "a password", "remote-write-bearer-token": "another"}
+_PLAYBOOK = f"""
+- hosts: all
+  connection: local
+  gather_facts: false
+  vars:
+    ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
+  vars_files:
+    - {ANSIBLE}/roles/sonnen_agent/vars/main.yml
+  tasks:
+    - ansible.builtin.template:
+        src: {ANSIBLE}/roles/sonnen_agent/templates/config.yml.j2
+        dest: "{{{{ inventory_hostname }}}}.yml"
+        mode: "0644"
+    - ansible.builtin.copy:
+        content: "{{{{ sonnen_agent_credentials | to_json }}}}"
+        dest: "{{{{ inventory_hostname }}}}.secrets"
+        mode: "0600"
+"""
+_HOME = {"name": "home", "url": "http://192.0.2.1"}
+_CASES: dict[str, dict[str, Any]] = {
+    "smallest": {
+        "sonnen_agent_batteries": [_HOME],
+        "sonnen_agent_pushgateway": {"url": "http://192.0.2.2:9091"},
+    },
+    "everything": {
+        "sonnen_agent_interval_seconds": "10",
+        "sonnen_agent_timezone": "Europe/Berlin",
+        "sonnen_agent_batteries": [
+            {**_HOME, "token": "a-token", "labels": {"host": 'a "quoted" name: with #', "sn": "0815"}},
+            {"name": "Büro: oben", "url": "https://192.0.2.4:8443"},
+        ],
+        "sonnen_agent_pushgateway": {
+            "url": "https://192.0.2.2:9091/some/prefix",
+            "job": "yes",
+            "username": "pi",
+            "password": "a password",
+            "on_stop": "keep",
+            "compression": "none",
+        },
+        "sonnen_agent_remote_write": {
+            "url": "https://192.0.2.3/api/v1/write",
+            "bearer_token": "another",
+            "headers": {"X-Scope-OrgID": "0042"},
+            "external_labels": {"site": "on"},
+            "spool_max_bytes": 10485760,
+        },
+        "sonnen_agent_pull": {"listen": "127.0.0.1:9422"},
+        "sonnen_agent_relay": [{"url": "http://127.0.0.1:9100/metrics", "job": "node", "interval_seconds": 30}],
+        "sonnen_agent_tariffs": {
+            "currency": "EUR",
+            "import": [
+                {"name": "night", "price": 0.22, "from": "22:00", "to": "06:00"},
+                {"name": "day", "price": 0.31},
+            ],
+            "export": [{"name": "feed_in", "price": 0.08}],
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the configs and the secrets of all cases."""
+    folder = tmp_path_factory.mktemp("configs")
+    playbook = folder / "playbook.yml"
+    playbook.write_text(_PLAYBOOK)
+    defaults = yaml.safe_load((ANSIBLE / "roles/sonnen_agent/defaults/main.yml").read_text())
+    inventory = {"all": {"hosts": {name: {**defaults, **variables} for name, variables in _CASES.items()}}}
+    played = Controller(folder, {}).play(inventory, playbook=playbook)
+    assert played.exit_code == 0, played.output
+    return folder
+
+
+@pytest.mark.parametrize("case", _CASES)
+def test_the_agent_accepts_it(rendered: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials = rendered / f"{case}-credentials"
+    credentials.mkdir()
+    for name, secret in json.loads((rendered / f"{case}.secrets").read_text()).items():
+        (credentials / name).write_text(secret)
+        (credentials / name).chmod(0o600)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    check = [str(find_program("sonnen-agent")), "check", f"--config={rendered / case}.yml"]
+
+    checked = subprocess.run(check, capture_output=True, text=True, check=False)
+
+    assert checked.stderr == ""
+    assert checked.returncode == 0
+
+
+def test_it_says_what_the_variables_say(rendered: Path) -> None:
+    config = yaml.safe_load((rendered / "everything.yml").read_text())
+    given = {name.removeprefix("sonnen_agent_"): value for name, value in _CASES["everything"].items()}
+    assert config == {
+        **given,
+        "interval_seconds": 10,
+        "batteries": [without_secrets(battery) for battery in given["batteries"]],
+        "pushgateway": without_secrets(given["pushgateway"]),
+        "remote_write": without_secrets(given["remote_write"]),
+    }
+
+
+def test_no_secret_is_in_it_and_each_has_the_name_that_the_agent_looks_for(rendered: Path) -> None:
+    assert json.loads((rendered / "everything.secrets").read_text()) == _SECRETS
+    for secret in _SECRETS.values():
+        assert secret not in (rendered / "everything.yml").read_text()
+
+
+def without_secrets(section: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if key not in {"token", "password", "bearer_token"}}

@@ -1,0 +1,80 @@
+"""Bare Debian systems for the tests' machines: built once, then kept as tarballs."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from programs import MissingProgramError, ServerError, find_program
+
+RELEASES = ("bookworm", "trixie")
+"""Debian 12 and 13, which Raspberry Pi OS is made of."""
+
+_PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "openssh-server",
+    "sudo",
+    "iproute2",
+    "ca-certificates",
+    "python3",
+    # Ansible's apt module asks for it; it comes with Debian's standard system and with Raspberry Pi OS.
+    "python3-apt",
+)
+_FINISH = """
+set -e
+systemctl enable systemd-networkd
+# They would take the lock of apt while a test installs something.
+systemctl disable apt-daily.timer apt-daily-upgrade.timer
+apt-get clean
+rm -rf /var/lib/apt/lists/* /var/lib/dbus/machine-id /etc/resolv.conf /root/.bash_history
+: > /etc/machine-id
+"""
+_CACHE = Path(__file__).parents[2] / ".cache/machines"
+
+
+def unpack(release: str, folder: Path) -> None:
+    """Put a bare system of the release into the folder, which is made; the first time takes a minute or two."""
+    if os.geteuid() != 0:
+        raise MissingProgramError("machines are booted as root: run the tests as root")
+    tarball = _tarball(release)
+    folder.mkdir()
+    _run("tar", "--extract", f"--file={tarball}", f"--directory={folder}", "--numeric-owner", "--preserve-permissions")
+
+
+def _tarball(release: str) -> Path:
+    cache = Path(os.environ.get("SONNEN_TEST_CACHE", _CACHE))
+    cache.mkdir(parents=True, exist_ok=True)
+    recipe = hashlib.sha256(repr((_PACKAGES, _FINISH)).encode()).hexdigest()[:12]
+    tarball = cache / f"{release}-{recipe}.tar"
+    # Two test runs at once build it once.
+    with (cache / f"{release}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not tarball.exists():
+            _build(release, tarball)
+    return tarball
+
+
+def _build(release: str, tarball: Path) -> None:
+    debootstrap = find_program("debootstrap")
+    for old in tarball.parent.glob(f"{release}-*"):
+        old.unlink()
+    with tempfile.TemporaryDirectory(prefix=f"sonnen-{release}-") as temporary:
+        root = Path(temporary) / "root"
+        _run(debootstrap, "--variant=minbase", f"--include={','.join(_PACKAGES)}", release, root)
+        _run("chroot", root, "sh", "-c", _FINISH)
+        part = tarball.with_suffix(".part")
+        _run("tar", "--create", f"--file={part}", f"--directory={root}", "--numeric-owner", ".")
+        part.rename(tarball)
+        # Not left to Python's own removal, which knows less of unusual files.
+        shutil.rmtree(root)
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        raise ServerError(f"{command[0]} failed with exit code {done.returncode}:\n{done.stdout[-3000:]}")

@@ -1,0 +1,111 @@
+"""A controller: a folder with an inventory and a vault, from which the playbook of ansible/ is run."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from programs import ServerError, find_program
+
+REPOSITORY = Path(__file__).parents[2]
+ANSIBLE = REPOSITORY / "ansible"
+_RECAP = re.compile(r"^(\S+) +: (ok=.*)$", re.MULTILINE)
+
+Inventory = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """What a run of a playbook came to."""
+
+    exit_code: int
+    output: str
+
+    def count(self, host: str, what: str) -> int:
+        """Return how many tasks of a host ended so: ok, changed, failed, skipped, rescued."""
+        counts = dict(_RECAP.findall(self.output))[host]
+        return int(re.findall(rf"{what}=(\d+)", counts)[0])
+
+    @property
+    def words(self) -> str:
+        """The output on one line, as messages may be broken anywhere."""
+        return " ".join(self.output.split())
+
+
+class Controller:
+    """Where Ansible runs."""
+
+    def __init__(self, folder: Path, secrets: Mapping[str, str]) -> None:
+        """Put the secrets into a vault, for the inventories to refer to."""
+        self._ansible_playbook = find_program("ansible-playbook")
+        self.folder = folder
+        self._environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
+            "ANSIBLE_HOME": str(folder / "home"),
+            # Ansible keeps connections open; not for longer than the machines live.
+            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=10s",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_VAULT_PASSWORD_FILE": str(folder / "vault-password"),
+        }
+        (folder / "vault-password").write_text("the vault's password")
+        self.vault = folder / "group_vars/all/vault.yml"
+        self.vault.parent.mkdir(parents=True)
+        self.change_secrets(secrets)
+
+    def change_secrets(self, secrets: Mapping[str, str]) -> None:
+        """Write the vault anew."""
+        self.vault.write_text(json.dumps(dict(secrets)))
+        vault = [str(find_program("ansible-vault")), "encrypt", str(self.vault)]
+        subprocess.run(vault, env=self._environment, capture_output=True, check=True)
+
+    def play(self, inventory: Inventory, *options: str, playbook: Path = ANSIBLE / "site.yml") -> Played:
+        """Run the playbook."""
+        file = self.folder / "inventory.yml"
+        file.write_text(json.dumps(inventory))
+        done = subprocess.run(
+            [self._ansible_playbook, f"--inventory={file}", *options, playbook],
+            cwd=self.folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return Played(exit_code=done.returncode, output=done.stdout)
+
+    def play_well(self, inventory: Inventory, *options: str) -> Played:
+        """Run the playbook, or raise ServerError with its output when it fails."""
+        played = self.play(inventory, *options)
+        if played.exit_code:
+            raise ServerError(f"the playbook failed:\n{played.output}")
+        return played
+
+
+def build_wheel(folder: Path, *, version: str, crash: str = "") -> Path:
+    """Return a wheel of the agent with another version, made in a folder of its own; one that crashes, if it should."""
+    sources = folder / version
+    sources.mkdir(parents=True)
+    # Of what is under version control, no more: others may be changing this folder meanwhile.
+    names = ["agent", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"]
+    listed = subprocess.run(["git", "ls-files", "-z", *names], cwd=REPOSITORY, capture_output=True, check=True)
+    for name in listed.stdout.decode().rstrip("\0").split("\0"):
+        (sources / name).parent.mkdir(parents=True, exist_ok=True)
+        (sources / name).write_bytes((REPOSITORY / name).read_bytes())
+    setup = sources / "setup.cfg"
+    setup.write_text(re.sub(r"(?m)^version = .*$", f"version = {version}", setup.read_text()))
+    if crash:
+        run = sources / "agent/sonnen_agent/commands/run.py"
+        run.write_text(f"{run.read_text()}\n\ndef run(*_: object) -> int:\n    raise RuntimeError({crash!r})\n")
+    command = [sys.executable, str(ANSIBLE / "roles/sonnen_agent/files/build_wheel.py"), str(sources), str(folder)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    if built.returncode:
+        raise ServerError(f"the wheel was not built: {built.stderr}")
+    (wheel,) = folder.glob(f"sonnen_agent-{version}-*.whl")
+    return wheel

@@ -1,0 +1,334 @@
+"""Other exporters' pages on their way through a real gateway into a real Prometheus, and exporters that misbehave."""
+
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from programs import HOST, wait_until
+from servers import Group, NodeExporter, Prometheus, Pushgateway, RunAgent, Simulator
+
+pytestmark = pytest.mark.system
+
+_HOST_NAME = socket.gethostname()
+_PUSH_TIMES = {"push_time_seconds", "push_failure_time_seconds"}
+
+
+@pytest.fixture
+def node_exporter(running: ExitStack, tmp_path: Path) -> NodeExporter:
+    return running.enter_context(NodeExporter(tmp_path))
+
+
+class Exporter:
+    """An exporter that does what a test wants, one way by each path."""
+
+    def __init__(self, elsewhere: str = "") -> None:
+        self.elsewhere = elsewhere
+        self.page = ""
+        self.hangs = threading.Event()
+        exporter = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                # The agent may hang up, as it should.
+                with suppress(OSError):
+                    _ANSWERS[self.path.strip("/")](self, exporter)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer((HOST, 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://{HOST}:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.hangs.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _send(handler: BaseHTTPRequestHandler, status: int, *, headers: Mapping[str, str] | None = None) -> None:
+    handler.send_response(status)
+    for name, value in (headers or {}).items():
+        handler.send_header(name, value)
+    handler.end_headers()
+
+
+def _page(handler: BaseHTTPRequestHandler, exporter: Exporter) -> None:
+    _send(handler, 200)
+    handler.wfile.write(exporter.page.encode())
+
+
+def _hang(_: BaseHTTPRequestHandler, exporter: Exporter) -> None:
+    exporter.hangs.wait()
+
+
+def _drip(handler: BaseHTTPRequestHandler, exporter: Exporter) -> None:
+    _send(handler, 200)
+    while not exporter.hangs.wait(0.2):
+        handler.wfile.write(b"a")
+
+
+def _error(handler: BaseHTTPRequestHandler, _: Exporter) -> None:
+    _send(handler, 500)
+    handler.wfile.write(b"exporter_ok 0\n")
+
+
+def _redirect(handler: BaseHTTPRequestHandler, exporter: Exporter) -> None:
+    _send(handler, 302, headers={"Location": exporter.elsewhere, "Content-Length": "0"})
+
+
+def _html(handler: BaseHTTPRequestHandler, _: Exporter) -> None:
+    _send(handler, 200, headers={"Content-Type": "text/html"})
+    handler.wfile.write(b"<html><a href='/metrics'>Metrics</a></html>")
+
+
+def _gigabyte(handler: BaseHTTPRequestHandler, _: Exporter) -> None:
+    _send(handler, 200)
+    for number in range(1024):
+        handler.wfile.write(b"".join(b'big{n="%d",m="%d"} 1\n' % (number, n) for n in range(50_000)))
+
+
+_ANSWERS: dict[str, Callable[[BaseHTTPRequestHandler, Exporter], None]] = {
+    "metrics": _page,
+    "hang": _hang,
+    "drip": _drip,
+    "error": _error,
+    "redirect": _redirect,
+    "html": _html,
+    "gigabyte": _gigabyte,
+}
+
+
+@pytest.fixture
+def exporter() -> Iterator[Exporter]:
+    exporter = Exporter()
+    yield exporter
+    exporter.close()
+
+
+def config(battery: Simulator, gateway: Pushgateway, more: str = "", **relays: str) -> str:
+    """Return a config with a relay for each job and URL."""
+    entries = ", ".join(f"{{url: {url}, job: {job}, interval_seconds: 1}}" for job, url in relays.items())
+    return f"""\
+interval_seconds: 1
+batteries: [{{name: home, url: {battery.url}, token_file: home.token}}]
+pushgateway: {{url: {gateway.url}{more}}}
+relay: [{entries}]
+"""
+
+
+def group(gateway: Pushgateway, job: str) -> Group | None:
+    (found,) = [one for one in gateway.groups() if one.labels["job"] == job] or (None,)
+    return found
+
+
+def holds(gateway: Pushgateway, job: str) -> set[str] | None:
+    """Return the names in a group but for those of the gateway's own, None where there is no such group."""
+    found = group(gateway, job)
+    return set(found.samples) - _PUSH_TIMES if found is not None else None
+
+
+def value(gateway: Pushgateway, job: str, name: str, **labels: str) -> float | None:
+    """Return the one value with these labels, None where there is none."""
+    found = group(gateway, job)
+    samples = found.samples.get(name, ()) if found is not None else ()
+    (only,) = [one.value for one in samples if labels.items() <= one.labels.items()] or (None,)
+    return only
+
+
+def wait_for_beats(gateway: Pushgateway, beats: int) -> None:
+    """Return after so many more pushes of the battery, each one on time."""
+
+    def reads() -> float:
+        labels = {"battery": "home", "endpoint": "status", "outcome": "ok"}
+        return value(gateway, "sonnen_agent", "sonnen_agent_reads_total", **labels) or 0
+
+    before = reads()
+    wait_until(lambda: reads() >= before + beats, f"{beats} beats", seconds=beats + 20)
+    assert value(gateway, "sonnen_agent", "sonnen_agent_missed_beats_total", battery="home") == 0
+    assert value(gateway, "sonnen", "sonnen_online") == 1
+
+
+def memory_bytes() -> float:
+    (kib,) = re.findall(r"^MemTotal: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    return int(kib) * 1024
+
+
+def test_the_health_of_this_machine_is_in_prometheus_under_its_name(
+    simulator: Simulator,
+    node_exporter: NodeExporter,
+    pushgateway: Pushgateway,
+    prometheus: Prometheus,
+    run_agent: RunAgent,
+) -> None:
+    agent = run_agent(config(simulator, pushgateway, node=f"{node_exporter.url}/metrics"))
+    own = {"job": "node", "instance": _HOST_NAME}
+
+    assert prometheus.wait_for("node_memory_MemTotal_bytes") == [
+        ({"__name__": "node_memory_MemTotal_bytes", **own}, memory_bytes())
+    ]
+    prometheus.wait_for(f'rate(node_cpu_seconds_total{{mode="idle",job="node",instance="{_HOST_NAME}"}}[10s]) > 0')
+    prometheus.wait_for('sonnen_agent_relay_up{relay="node"} == 1')
+    prometheus.wait_for("sonnen_online == 1")
+    pushed, original = types(pushgateway.metrics()), types(node_exporter.request("/metrics").decode())
+    assert {"counter", "gauge", "untyped", "summary"} <= set(original.values())
+    assert original.items() <= pushed.items()
+
+    assert agent.stop() == 0
+    assert pushgateway.groups() == []
+    assert "WARNING" not in agent.log
+
+
+def types(page: str) -> dict[str, str]:
+    return dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE))
+
+
+def test_a_killed_exporter_leaves_an_empty_group_that_is_fresh_and_comes_back(
+    simulator: Simulator,
+    node_exporter: NodeExporter,
+    pushgateway: Pushgateway,
+    prometheus: Prometheus,
+    run_agent: RunAgent,
+) -> None:
+    agent = run_agent(config(simulator, pushgateway, node=f"{node_exporter.url}/metrics"))
+    prometheus.wait_for("node_load1")
+
+    node_exporter.kill()
+    wait_until(lambda: holds(pushgateway, "node") == set(), "the group to be emptied", seconds=5)
+    wait_until(lambda: not prometheus.query("node_load1"), "Prometheus to see it", seconds=5)
+    wait_for_beats(pushgateway, 3)
+    prometheus.wait_for('sonnen_agent_relay_up{relay="node"} == 0')
+    assert prometheus.query('time() - push_time_seconds{job="node"} < 5') != []
+
+    node_exporter.start()
+    prometheus.wait_for("node_load1")
+    assert [line for line in agent.log.splitlines() if "relay" in line] == [
+        f"WARNING relay node: not readable (refused): {node_exporter.url}/metrics: cannot connect: Connection refused",
+        "INFO relay node: readable again",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("way", "outcome"),
+    [
+        ("hang", "timeout"),
+        ("drip", "timeout"),
+        ("error", "http_error"),
+        ("redirect", "http_error"),
+        ("html", "invalid"),
+        ("gigabyte", "invalid"),
+    ],
+)
+def test_an_exporter_that_misbehaves_delays_and_shows_nothing(
+    simulator: Simulator,
+    node_exporter: NodeExporter,
+    exporter: Exporter,
+    pushgateway: Pushgateway,
+    run_agent: RunAgent,
+    way: str,
+    outcome: str,
+) -> None:
+    exporter.elsewhere = f"{node_exporter.url}/metrics"
+    urls = {"node": f"{node_exporter.url}/metrics", "bad": f"{exporter.url}/{way}"}
+    agent = run_agent(config(simulator, pushgateway, **urls))
+    wait_until(lambda: bool(holds(pushgateway, "node")), "a first page of the other")
+
+    wait_for_beats(pushgateway, 4)
+
+    assert holds(pushgateway, "bad") == set()
+    labels = {"relay": "bad", "outcome": outcome}
+    assert (value(pushgateway, "sonnen_agent", "sonnen_agent_relay_reads_total", **labels) or 0) >= 2
+    assert value(pushgateway, "sonnen_agent", "sonnen_agent_relay_up", relay="bad") == 0
+    assert value(pushgateway, "sonnen_agent", "sonnen_agent_relay_up", relay="node") == 1
+    assert time.time() - (value(pushgateway, "node", "push_time_seconds") or 0) < 5
+    assert [line.partition(": http")[0] for line in agent.log.splitlines() if "WARNING" in line] == [
+        f"WARNING relay bad: not readable ({outcome})"
+    ]
+    assert resident_bytes(agent.pid) < 100e6
+    assert agent.stop() == 0
+    assert pushgateway.groups() == []
+
+
+def resident_bytes(pid: int) -> float:
+    (kib,) = re.findall(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(kib) * 1024
+
+
+def test_timestamps_and_the_line_ends_of_windows_are_no_obstacle(
+    simulator: Simulator, exporter: Exporter, pushgateway: Pushgateway, run_agent: RunAgent
+) -> None:
+    exporter.page = '# TYPE disk_reads counter\r\ndisk_reads{path="C:\\\\a b} 1 2",x="\\"{"} 7 1700000000000\r\nlast 1'
+    run_agent(config(simulator, pushgateway, disks=f"{exporter.url}/metrics"))
+
+    wait_until(lambda: holds(pushgateway, "disks") == {"disk_reads", "last"}, "the page")
+
+    assert value(pushgateway, "disks", "disk_reads", path="C:\\a b} 1 2", x='"{') == 7
+    assert types(pushgateway.metrics())["disk_reads"] == "counter"
+
+
+def test_a_page_that_the_gateway_rejects_takes_its_old_values_away_and_harms_nobody(
+    simulator: Simulator, exporter: Exporter, pushgateway: Pushgateway, run_agent: RunAgent
+) -> None:
+    exporter.page = "temperature 20\n"
+    agent = run_agent(config(simulator, pushgateway, room=f"{exporter.url}/metrics"))
+    wait_until(lambda: holds(pushgateway, "room") == {"temperature"}, "a first page")
+
+    # The gateway itself, and the agent, have a gauge of that name.
+    exporter.page = "temperature 20\n# TYPE process_open_fds counter\nprocess_open_fds 1\n"
+    wait_until(lambda: value(pushgateway, "room", "push_time_seconds") == 0, "a rejection that leaves nothing behind")
+    wait_for_beats(pushgateway, 3)
+    assert holds(pushgateway, "room") == set()
+    # Pushgateway 1.11.0 hangs up instead of answering.
+    assert "process_open_fds" in agent.log or "see push_failure_time_seconds" in agent.log
+
+    exporter.page = "temperature 21\n"
+    wait_until(lambda: value(pushgateway, "room", "temperature") == 21, "the mended page")
+    agent.wait_for_log("pushing works again; ")
+    assert agent.log.count("push of room/") == 1
+
+
+def test_a_page_with_our_own_names_cannot_lock_the_batteries_out(
+    simulator: Simulator, exporter: Exporter, pushgateway: Pushgateway, run_agent: RunAgent
+) -> None:
+    exporter.page = "# TYPE sonnen_online counter\nsonnen_online 1\n"
+    agent = run_agent(config(simulator, pushgateway, other=f"{exporter.url}/metrics"))
+
+    agent.wait_for_log("line 2: sonnen_online is a name of the agent's own, and not pushed along")
+    wait_for_beats(pushgateway, 2)
+    assert holds(pushgateway, "other") == set()
+
+
+def test_a_relay_that_leaves_the_config_leaves_the_gateway(
+    tmp_path: Path, simulator: Simulator, exporter: Exporter, pushgateway: Pushgateway, run_agent: RunAgent
+) -> None:
+    exporter.page = "temperature 20\n"
+    url = f"{exporter.url}/metrics"
+    agent = run_agent(config(simulator, pushgateway, room=url, hall=url))
+    wait_until(lambda: bool(holds(pushgateway, "room") and holds(pushgateway, "hall")), "both pages")
+
+    (tmp_path / "config.yml").write_text(config(simulator, pushgateway, hall=url))
+    agent.send(signal.SIGHUP)
+
+    wait_until(lambda: holds(pushgateway, "room") is None, "the group to vanish")
+    wait_for_beats(pushgateway, 2)
+    assert holds(pushgateway, "hall") == {"temperature"}
+
+
+def test_relayed_groups_can_outlive_the_agent_when_it_is_told_so(
+    simulator: Simulator, exporter: Exporter, pushgateway: Pushgateway, run_agent: RunAgent
+) -> None:
+    exporter.page = "temperature 20\n"
+    agent = run_agent(config(simulator, pushgateway, ", on_stop: keep", room=f"{exporter.url}/metrics"))
+    wait_until(lambda: bool(holds(pushgateway, "room")), "a first page")
+
+    assert agent.stop() == 0
+
+    assert holds(pushgateway, "room") == {"temperature"}
