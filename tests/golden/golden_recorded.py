@@ -134,10 +134,13 @@ class Recorded:
         page = {one: values[::5] for one, values in yesterday.items()} | lifetime | info
         page |= {one: np.where(fresh == 1, values[::5], np.nan) for one, values in today.items()}
         production = totals[key("sonnen_production_watt_hours_total")]
-        rise = _increase2h(production)[::5]
+        nobody = within(fives, PROMETHEUS_GAP)
+        rise = np.where(nobody, np.nan, _increase2h(production)[::5])
         copies = {_copy(one, "copy5m"): values for one, values in page.items()}
         copies[key("sonnen:production_watt_hours:increase2h")] = rise
-        copies[key("sonnen:production_watt_hours:increase2h_best7d")] = _best_of_seven_days(rise)
+        copies[key("sonnen:production_watt_hours:increase2h_best7d")] = np.where(
+            nobody, np.nan, _best_of_seven_days(rise)
+        )
         yield fives + SLOW_OFFSET, copies
 
     def _aggregates(self) -> Iterator[Batch]:

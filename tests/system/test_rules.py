@@ -1,0 +1,72 @@
+"""The rules on what the installed agent really pushes: names and labels, and a guard against an agent that died."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from programs import wait_until
+from servers import Prometheus, Pushgateway, RunAgent, Simulator
+
+pytestmark = pytest.mark.system
+
+RULES: Final = Path(__file__).parents[2] / "prometheus/rules"
+NOT_HERE: Final = {
+    "sonnen:grid_volts:fresh": "only an eco 8 with old firmware has it",
+    "sonnen:off_grid_since_timestamp_seconds": "the house is on the grid",
+    "sonnen:off_grid_seconds": "the house is on the grid",
+    "sonnen:tariff_import_watt_hours_total:copy1m": "no tariffs are configured",
+    "sonnen:tariff_export_watt_hours_total:copy1m": "no tariffs are configured",
+    "sonnen:grid_cost_total:copy1m": "no tariffs are configured",
+    "sonnen:grid_revenue_total:copy1m": "no tariffs are configured",
+    "sonnen:energy_yesterday_watt_hours:copy5m": "it is the agent's first day",
+    "sonnen:production_watt_hours:increase2h_best7d": "it is the agent's first day",
+}
+
+
+def hurried(folder: Path) -> list[Path]:
+    """Return copies of the rules whose groups are all evaluated every second."""
+    files = []
+    for file in RULES.glob("*.yml"):
+        document: dict[str, Any] = yaml.safe_load(file.read_text())
+        for group in document["groups"]:
+            group["interval"] = "1s"
+        files.append(folder / file.name)
+        files[-1].write_text(yaml.safe_dump(document))
+    return files
+
+
+def recorded() -> set[str]:
+    groups = yaml.safe_load((RULES / "recording.yml").read_text())["groups"]
+    return {rule["record"] for group in groups for rule in group["rules"]}
+
+
+def test_every_rule_records_what_the_agent_pushes_and_no_alert_fires(
+    running: ExitStack, tmp_path: Path, pushgateway: Pushgateway, simulator: Simulator, run_agent: RunAgent
+) -> None:
+    prometheus = running.enter_context(Prometheus(tmp_path, scrape=[pushgateway.url], rule_files=hurried(tmp_path)))
+    agent = run_agent(
+        f"interval_seconds: 1\n"
+        f"batteries: [{{name: home, url: '{simulator.url}', token_file: home.token, labels: {{host: attic}}}}]\n"
+        f"pushgateway: {{url: '{pushgateway.url}'}}\n"
+    )
+    wanted = recorded() - set(NOT_HERE)
+
+    def present() -> set[str]:
+        return {labels["__name__"] for labels, _ in prometheus.query('{__name__=~"sonnen(_agent)?:.+"}')}
+
+    wait_until(lambda: present() >= wanted, "a sample of every rule", seconds=60)
+    assert present() == wanted
+    raw = prometheus.query("sonnen_meter_watts")
+    guarded = prometheus.query("sonnen:meter_watts:fresh")
+    assert [labels | {"__name__": ""} for labels, _ in raw] == [labels | {"__name__": ""} for labels, _ in guarded]
+    assert prometheus.query('ALERTS{alertstate="firing",alertname!="SonnenBatteryAtReserve"}') == []
+
+    agent.kill()
+
+    prometheus.wait_for('sonnen:fresh:bool{instance="home"} == 0', seconds=60)
+    wait_until(lambda: not prometheus.query("sonnen:consumption_watts:fresh"), "the gauge to end")
+    assert prometheus.query("sonnen_consumption_watts"), "the gateway goes on repeating it"
+    prometheus.wait_for('ALERTS{alertname="SonnenAgentSilent"}', seconds=60)
+    assert {labels["alertname"] for labels, _ in prometheus.query("ALERTS")} <= {"SonnenAgentSilent"}
