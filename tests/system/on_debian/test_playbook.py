@@ -198,6 +198,18 @@ def test_an_open_gateway_stops_before_anything_is_touched(site: Site) -> None:
     assert left_of_ours(site.central) == ""
 
 
+def test_an_agent_that_was_installed_by_hand_is_not_overwritten(site: Site) -> None:
+    site.pi.run("mkdir /opt/sonnen-agent")
+
+    played = site.play_pi()
+    site.pi.run("rmdir /opt/sonnen-agent")
+
+    assert played.exit_code != 0
+    assert "/opt/sonnen-agent was not made by this role: move it away (mv /opt/sonnen-agent" in played.words
+    assert played.count("raspberry", "changed") == 0
+    assert left_of_ours(site.pi) == ""
+
+
 def test_an_unreachable_apt_is_told_and_leaves_nothing_half_installed(site: Site) -> None:
     site.pi.write(_APT_BROKEN, 'Acquire::http::Proxy "http://127.0.0.1:9";\n')
 
