@@ -103,6 +103,10 @@ _AGENTS: dict[str, tuple[dict[str, object], str]] = {
         {**_GOOD, "sonnen_agent_batteries": [{**_HOME, "tokne": "{{ vault_token }}"}]},
         "sonnen_agent_batteries.tokne. Supported parameters include: labels, name, token, url.",
     ),
+    "unknown-variable": (
+        {**_GOOD, "sonnen_agent_timzone": "Europe/Berlin"},
+        "There is no variable called sonnen_agent_timzone: the table in ansible/README.md has all of them.",
+    ),
     "wrong-type": ({**_GOOD, "sonnen_agent_interval_seconds": "often"}, "sonnen_agent_interval_seconds"),
     "ubuntu": (
         {**_GOOD, "facts": {"distribution": "Ubuntu", "distribution_version": "24.04"}},
@@ -128,6 +132,11 @@ _CENTRALS: dict[str, tuple[dict[str, object], str]] = {
         {"sonnen_central_pushgateway_listen": "0.0.0.0:9091"},
         "sonnen_central_pushgateway_listen would let everybody on the network in. Give a certificate",
     ),
+    # As --extra-vars gives it.
+    "not-trusted": (
+        {"sonnen_central_pushgateway_listen": "0.0.0.0:9091", "sonnen_central_trusted_network": "false"},
+        "sonnen_central_pushgateway_listen would let everybody on the network in. Give a certificate",
+    ),
     "no-tls": (
         {"sonnen_central_prometheus_listen": "192.0.2.3:9090", "sonnen_central_users": {"pi": "{{ vault_token }}"}},
         "sonnen_central_prometheus_listen would let everybody on the network in.",
@@ -139,6 +148,10 @@ _CENTRALS: dict[str, tuple[dict[str, object], str]] = {
     "plain-user": (
         {"sonnen_central_users": {"pi": _PLAIN}},
         "Secrets stand in plain text in the inventory: sonnen_central_users.pi (",
+    ),
+    "central-unknown": (
+        {"sonnen_central_listen": "192.0.2.3:9091"},
+        "There is no variable called sonnen_central_listen: the table",
     ),
     "central-ubuntu": ({"facts": {"distribution": "Ubuntu"}}, "This host runs Ubuntu"),
 }

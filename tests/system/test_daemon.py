@@ -55,6 +55,10 @@ class Unit:
         environment = {"NOTIFY_SOCKET": str(self._manager.address), "RUNTIME_DIRECTORY": str(self._runtime)}
         return self._running.enter_context(Agent(self.config_file, environment=environment))
 
+    def has_crashed(self, times: int) -> None:
+        """Leave what that many crashes in a row leave to the next start."""
+        (self._runtime / "starts").write_text(str(times))
+
     def reload(self, agent: Agent, config: str) -> None:
         """Write another config, and return when the agent has dealt with it."""
         self.config_file.write_text(config)
@@ -205,3 +209,31 @@ def test_after_a_kill_the_counters_go_on_from_the_latest_beat_and_nothing_is_hel
     assert after is not None
     # The beats that the restart took are a gap that was bridged, not counted twice.
     assert before <= after < before + 15
+
+
+def test_a_hangup_ends_the_pause_after_crashes_with_the_config_of_then(
+    unit: Unit, manager: Manager, simulator: Simulator, pushgateway: Pushgateway
+) -> None:
+    sink = f"pushgateway: {{url: {pushgateway.url}}}"
+    unit.has_crashed(8)
+    agent = unit.start(config(simulator, sink))
+    manager.hear("STATUS=Waiting 300 s after several crashes in a row")
+
+    unit.config_file.write_text(config(simulator, sink, names=("garage",)))
+    agent.send(signal.SIGHUP)
+
+    assert manager.hear("READY=1")["STATUS"].startswith("garage: ")
+
+
+def test_a_hangup_ends_the_pause_after_crashes_with_the_config_of_before_where_that_of_then_is_wrong(
+    unit: Unit, manager: Manager, simulator: Simulator, pushgateway: Pushgateway
+) -> None:
+    unit.has_crashed(8)
+    agent = unit.start(config(simulator, f"pushgateway: {{url: {pushgateway.url}}}"))
+    manager.hear("STATUS=Waiting 300 s after several crashes in a row")
+
+    unit.config_file.write_text("batteries: []\n")
+    agent.send(signal.SIGHUP)
+
+    assert manager.hear("READY=1")["STATUS"].startswith("home: ")
+    assert "the config stays as it was: " in agent.log

@@ -26,8 +26,8 @@ _SIGNALS = (*_STOP_SIGNALS, signal.SIGHUP)
 _LOOK_SECONDS = 1
 _TELL_SECONDS = 5
 """A twelfth of the unit's WatchdogSec."""
-_EXTRA_SECONDS = 30
-"""Added to a pause that systemd is told of, for what comes after it."""
+_EXTRA_SECONDS = 90
+"""Added to a pause that systemd is told of, for what comes after it: the unit's TimeoutStartSec."""
 
 
 def run(load: Callable[[], Config], notifier: Notifier, runtime_directory: Path | None) -> int:
@@ -41,9 +41,12 @@ def run(load: Callable[[], Config], notifier: Notifier, runtime_directory: Path 
     # Blocked before any thread exists, so that only the main thread ever sees them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     starts = Starts(runtime_directory)
-    if not _wait_after_crashes(starts.begin(), notifier):
-        starts.forget()
-        return 0
+    if pause_seconds := starts.begin():
+        if not _wait_after_crashes(pause_seconds, notifier):
+            starts.forget()
+            return 0
+        # Meanwhile somebody may have mended what crashes.
+        config = _loaded(load) or config
     daemon = _Daemon(config, load, notifier, runtime_directory)
     daemon.run(starts)
     # From here on a second Ctrl-C ends the process at once.
@@ -57,12 +60,19 @@ def run(load: Callable[[], Config], notifier: Notifier, runtime_directory: Path 
 
 def _wait_after_crashes(seconds: float, notifier: Notifier) -> bool:
     """Wait so long, and return whether to start then; false when told to stop meanwhile."""
-    if not seconds:
-        return True
     _log.warning("crashed several times in a row; waiting %g s before the next start", seconds)
     notifier.wait_for(f"Waiting {seconds:g} s after several crashes in a row", seconds + _EXTRA_SECONDS)
     received = signal.sigtimedwait(_SIGNALS, seconds)
     return received is None or received.si_signo == signal.SIGHUP
+
+
+def _loaded(load: Callable[[], Config]) -> Config | None:
+    """Return the config as it is on disk now; where it is not good, nothing, and say why."""
+    try:
+        return load()
+    except ConfigError as error:
+        _log.error("the config stays as it was: %s", error)
+        return None
 
 
 class _Daemon:
@@ -126,11 +136,8 @@ class _Daemon:
     def _reload(self) -> None:
         """Go on with the config as it is on disk now; when it is not good, with the one that runs."""
         self._notifier.reloading()
-        try:
-            config = self._load()
-        except ConfigError as error:
-            _log.error("the config stays as it was: %s", error)
-        else:
+        config = _loaded(self._load)
+        if config is not None:
             _log.info("taking over the config")
             self._agent.stop(successor=config)
             self._agent = self._started(config)

@@ -222,12 +222,40 @@ def test_an_unreachable_apt_is_told_and_leaves_nothing_half_installed(site: Site
     assert left_of_ours(site.pi) == ""
 
 
+def test_a_part_alone_stops_on_bare_hosts_before_anything_is_touched(site: Site) -> None:
+    agent, central = "--tags=config,service", "--tags=prometheus"
+
+    for played in (site.play_pi(agent), site.controller.play(site.inventory(), "--limit=gateway", central)):
+        assert played.exit_code != 0
+        assert "is not installed on" in played.words
+        assert "cannot work: run this once without --tags." in played.words
+
+    assert left_of_ours(site.pi) == left_of_ours(site.central) == ""
+
+
 def test_check_mode_on_bare_hosts_fails_nowhere_and_touches_nothing(site: Site) -> None:
     played = site.controller.play_well(site.inventory(), "--check", "--diff")
 
     assert '+  url: "https://' in played.output, "the config to come is shown"
     assert secrets_in(played.output, site) == []
     assert left_of_ours(site.pi) == left_of_ours(site.central) == ""
+
+
+def test_one_pi_may_leave_while_another_is_set_up(site: Site) -> None:
+    inventory = site.inventory(sonnen_agent_wheel="")
+    leaving = {**site.central.inventory_variables, "sonnen_agent_state": "absent"}
+    inventory["pi"]["hosts"] = {"leaving": leaving, **inventory["pi"]["hosts"]}
+
+    site.controller.play_well(inventory, "--limit=leaving,raspberry", "--check")
+
+
+def test_check_mode_fails_nowhere_where_prometheus_was_there_before(site: Site) -> None:
+    site.central.run("apt-get update && apt-get install --no-install-recommends -y prometheus", seconds=300)
+
+    site.controller.play_well(site.inventory(), "--limit=gateway", "--check", "--diff")
+
+    site.central.run("apt-get purge -y prometheus && rm -rf /etc/prometheus /var/lib/prometheus", seconds=300)
+    assert left_of_ours(site.central) == ""
 
 
 def test_bare_hosts_become_numbers_in_prometheus_and_no_secret_is_shown(site: Site) -> None:
@@ -346,6 +374,18 @@ def test_a_changed_secret_is_one_restart_and_an_unneeded_one_is_removed(site: Si
     wait_until(lambda: site.query('push_time_seconds{job="sonnen"}') > [pushed_at], "a push with it", seconds=30)
 
 
+def test_a_changed_secret_is_handed_over_although_the_config_is_refused(site: Site) -> None:
+    pid = site.show("MainPID")
+    site.pi.run("echo old > /etc/sonnen-agent/secrets/token-home")
+
+    played = site.play_pi("--tags=secrets,config", sonnen_agent_timezone="Europe/Nowhere")
+
+    assert "The config was left as it was. Write the config: " in played.words
+    assert site.show("MainPID") != pid
+    assert site.pi.run("cat /run/credentials/sonnen-agent.service/secrets_token-home").stdout == site.battery.token
+    assert site.controller.play_well(site.inventory(), "--tags=secrets,config").count("raspberry", "changed") == 0
+
+
 def test_an_upgrade_keeps_state_and_config(site: Site) -> None:
     observed = site.wait_for_value("sonnen_observed_seconds_total")
     config = site.pi.run("cat /etc/sonnen-agent/config.yml").stdout
@@ -386,7 +426,7 @@ def test_a_downgrade_says_so(site: Site, wheels: dict[str, str]) -> None:
     assert refused.count("raspberry", "changed") == 0
     assert site.show("MainPID") == pid
 
-    told = site.change_pi(sonnen_agent_wheel=wheels[_OLD_VERSION], sonnen_agent_allow_downgrade=True)
+    told = site.change_pi("--extra-vars=sonnen_agent_allow_downgrade=true", sonnen_agent_wheel=wheels[_OLD_VERSION])
     assert f"Going back from sonnen-agent {version} to {_OLD_VERSION}." in told.words
     assert site.version() == _OLD_VERSION
 
@@ -429,13 +469,17 @@ def test_prometheus_takes_remote_write_from_the_pi_and_what_is_the_users_in_it_s
 
 
 def test_removed_from_the_pi_only_the_counters_stay_and_these_when_asked(site: Site) -> None:
+    # Not even a failure that nobody looked at.
+    site.pi.run("echo 'batteries: []' > /etc/sonnen-agent/config.yml; systemctl restart sonnen-agent", check=False)
+
     site.change_pi(sonnen_agent_state="absent")
+    assert site.pi.run("systemctl list-units --all --no-legend 'sonnen*'").stdout == ""
     assert what_is_left(site.pi) == ["/var/lib/private/sonnen-agent", "/var/lib/sonnen-agent"]
     assert listening(site.pi, 9100) == []
     with pytest.raises(ServerError):
         site.pi.run("systemctl cat sonnen-agent")
 
-    site.change_pi(sonnen_agent_purge=True)
+    site.change_pi("--extra-vars=sonnen_agent_purge=true")
     assert what_is_left(site.pi) == []
 
 
@@ -458,6 +502,6 @@ def test_removed_from_the_central_host_it_is_as_it_was_and_closed(site: Site) ->
 
 
 def what_is_left(machine: Machine) -> list[str]:
-    found = machine.run("find / -xdev -path /proc -prune -o -path /sys -prune -o -name '*sonnen*' -print -prune").stdout
+    found = machine.run("find / /run -xdev -name '*sonnen*' -print -prune")
     # Ansible itself leaves an empty folder.
-    return sorted(found.split())
+    return sorted(found.stdout.split())
