@@ -93,8 +93,8 @@ BOARD = Board(
                 Stat(
                     title="Use",
                     about=(
-                        "Full cycles of the battery's life as it counts them; in the chosen time, energy given "
-                        "divided by the full charge capacity; and the energy given divided by the energy charged, "
+                        "Full cycles of the battery's life as it counts them; in the chosen time, energy discharged "
+                        "divided by the full charge capacity; and the energy discharged divided by the energy charged, "
                         "which tells the loss where the time is long. Source: cyclecount, and energy counted by "
                         "the agent."
                     ),
@@ -112,7 +112,7 @@ BOARD = Board(
                         ),
                         Query(
                             expr=f"{energy('battery_discharge')} / ({energy('battery_charge')} > 0)",
-                            name="given / charged",
+                            name="discharged / charged",
                             unit=units.SHARE,
                             colour=colours.NEUTRAL,
                         ),
@@ -218,8 +218,8 @@ BOARD = Board(
                 Chart(
                     title="Cycles by day",
                     about=(
-                        "Energy given on each day of 24 hours, divided by the full charge capacity. Source: energy "
-                        "counted by the agent."
+                        "Energy discharged on each day of 24 hours, divided by the full charge capacity. Source: "
+                        "energy counted by the agent."
                     ),
                     queries=[
                         Query(

@@ -29,10 +29,10 @@ _DAYS = (
 TOTALS: Mapping[str, tuple[str, str]] = {
     "consumption": ("used", colours.HOUSE),
     "production": ("from the sun", colours.SUN),
-    "grid_import": ("bought", colours.FROM_GRID),
-    "grid_export": ("sold", colours.TO_GRID),
+    "grid_import": ("imported", colours.FROM_GRID),
+    "grid_export": ("fed in", colours.TO_GRID),
     "battery_charge": ("charged", colours.CHARGING),
-    "battery_discharge": ("given", colours.BATTERY),
+    "battery_discharge": ("discharged", colours.BATTERY),
 }
 TO_HOUSE = {
     "From the sun": ("solar", "home", colours.SUN),
@@ -53,8 +53,8 @@ def totals(w: int, h: int) -> Stat:
     return Stat(
         title="Energy in the chosen time",
         about=(
-            "Used by the house, produced by the sun, bought from and sold to the grid, charged into and given by "
-            "the battery; beside them the share of the chosen time that was counted. All are gross: nothing is "
+            "Used by the house, produced by the sun, imported from and fed into the grid, charged into and discharged "
+            "from the battery; beside them the share of the chosen time that was counted. All are gross: nothing is "
             f"netted. {_COUNTED}"
         ),
         queries=[*queries, covered()],
@@ -85,11 +85,11 @@ def shares(w: int, h: int) -> Stat:
 
 
 def balance(w: int, h: int) -> Stat:
-    """Return what was sold more than bought."""
+    """Return what was fed in more than imported."""
     return Stat(
         title="Grid balance",
         about=(
-            "Sold - bought in the last 24 hours and in the chosen time, in watt-hours: above 0 the house gave more "
+            "Fed in - imported in the last 24 hours and in the chosen time, in watt-hours: above 0 the house gave more "
             f"than it took. Both are netted; the totals are not. {_COUNTED}"
         ),
         queries=[
@@ -207,7 +207,7 @@ def added_up(by: str, letters: Mapping[str, str]) -> list[dashboard.DataTransfor
 def coverage_by_day(w: int, h: int) -> Chart:
     """Return the share of each day that was counted."""
     return Chart(
-        title="Covered by day",
+        title="Coverage by day",
         about=(
             "Share of each day in which energy was counted, of 24 hours; the present day grows. Below 100 % a "
             "day's bars tell less than was used. Source: sonnen_observed_seconds_total."
@@ -215,7 +215,7 @@ def coverage_by_day(w: int, h: int) -> Chart:
         queries=[
             Query(
                 expr=f"clamp_max({increase('observed_seconds_total', '1d', back='-1d')} / 86400, 1)",
-                name="covered",
+                name="coverage",
                 colour=colours.NEUTRAL,
             )
         ],
@@ -235,13 +235,13 @@ def rolling_balance(w: int, h: int) -> Chart:
     return Chart(
         title="Grid balance of the last 24 hours",
         about=(
-            "At each moment, sold - bought in the 24 hours before it, in watt-hours (the generation offset): above "
+            "At each moment, fed in - imported in the 24 hours before it, in watt-hours (the generation offset): above "
             f"0 the house gave more than it took. {_COUNTED}"
         ),
         queries=[
             Query(
                 expr=f"{energy('grid_export', '24h')} - {energy('grid_import', '24h')}",
-                name="sold - bought",
+                name="fed in - imported",
                 colour=colours.TO_GRID,
             )
         ],

@@ -11,7 +11,7 @@ _PRICES = (
     textbox("price_import", "Price of a kWh", "0.31", "What a kWh from the grid costs, but in the low tariff's hours"),
     textbox("low_tariff", "Low tariff", "night", "Its name in the agent's config; several as night|weekend"),
     textbox("price_low", "its price", "0.22", "What a kWh costs in the low tariff's hours"),
-    textbox("price_export", "Paid for a kWh", "0.08", "What a kWh given to the grid brings"),
+    textbox("price_export", "Paid for a kWh", "0.08", "What a kWh fed into the grid brings"),
 )
 _ADJUSTABLE = "The prices are those in the boxes above, for the whole time, and can be changed for the past, too."
 _COUNTED = "Source: energy counted by the agent, by flow and by tariff."
@@ -130,7 +130,7 @@ BOARD = Board(
                 Stat(
                     title="Grid, at the prices above",
                     about=(
-                        "Paid for what was bought, earned with what was sold, and the difference (above 0 was "
+                        "Paid for grid import, earned with feed-in, and the difference (above 0 was "
                         f"paid), in the chosen time; beside them the share of it that was counted. {_ADJUSTABLE} "
                         f"{_COUNTED}"
                     ),
@@ -172,7 +172,7 @@ BOARD = Board(
                 ),
                 Stat(
                     title="Grid, at the agent's prices",
-                    about=f"Paid for what was bought and earned with what was sold in the chosen time. {_CONFIGURED}",
+                    about=f"Paid for grid import and earned with feed-in in the chosen time. {_CONFIGURED}",
                     queries=[
                         Query(expr=increase("grid_cost_total"), name="paid", colour=colours.FROM_GRID),
                         Query(expr=increase("grid_revenue_total"), name="earned", colour=colours.TO_GRID),

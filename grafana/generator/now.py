@@ -70,10 +70,10 @@ def battery(w: int, h: int) -> Stat:
     watts = fresh("discharge_watts")
     return Stat(
         title="Battery",
-        about=f"Charging, giving or idle (below 20 W), in watts without a sign. {_STATUS}",
+        about=f"Charging, discharging or idle (below 20 W), in watts without a sign. {_STATUS}",
         queries=[
             Query(expr=f"-1 * ({watts} < -20)", name="charging", colour=colours.CHARGING),
-            Query(expr=f"{watts} > 20", name="giving", colour=colours.BATTERY),
+            Query(expr=f"{watts} > 20", name="discharging", colour=colours.BATTERY),
             Query(expr=f"abs({watts}) <= 20", name="idle", colour=colours.NEUTRAL),
         ],
         unit=units.WATT,
@@ -87,10 +87,10 @@ def grid(w: int, h: int) -> Stat:
     watts = fresh("grid_feed_in_watts")
     return Stat(
         title="Grid",
-        about=f"Buying, selling or balanced (below 20 W), in watts without a sign. {_STATUS}",
+        about=f"Grid import, feed-in or balanced (below 20 W), in watts without a sign. {_STATUS}",
         queries=[
-            Query(expr=f"-1 * ({watts} < -20)", name="buying", colour=colours.FROM_GRID),
-            Query(expr=f"{watts} > 20", name="selling", colour=colours.TO_GRID),
+            Query(expr=f"-1 * ({watts} < -20)", name="importing", colour=colours.FROM_GRID),
+            Query(expr=f"{watts} > 20", name="feeding in", colour=colours.TO_GRID),
             Query(expr=f"abs({watts}) <= 20", name="balanced", colour=colours.NEUTRAL),
         ],
         unit=units.WATT,
@@ -157,8 +157,8 @@ def course(w: int, h: int) -> Chart:
         title="Power by the minute",
         about=(
             "Watts on the left, means of a minute (of a longer step when much is shown); percent on the right. "
-            "Discharge: above 0 the battery gives, below it charges. To grid: above 0 is sold, below is bought. "
-            "The dashed line is the reserve kept for an outage. A gap is time the battery was not heard of. "
+            "Discharge: above 0 the battery discharges, below it charges. To grid: above 0 is feed-in, below is "
+            "import. The dashed line is the reserve kept for an outage. A gap is time the battery was not heard of. "
             "Source: Production_W, Consumption_W, GridFeedIn_W, Pac_total_W, USOC, BackupBuffer."
         ),
         queries=[
@@ -180,10 +180,11 @@ def flows(w: int, h: int) -> BarGauge:
     """Return what flows where now."""
     expr = "sum by (instance) (rate({}[2m])) * 3600"
     return BarGauge(
-        title="What flows where",
+        title="Flows, mean of two minutes",
         about=(
-            "Power of each of the seven flows in watts, mean of the last two minutes. The sun feeds the house "
-            "first, then the battery and the grid. Source: sonnen_flow_watt_hours_total, counted by the agent."
+            "Power of each of the seven flows in watts, mean of the last two minutes, so not quite the numbers "
+            "above. The sun feeds the house first, then the battery and the grid. "
+            "Source: sonnen_flow_watt_hours_total, counted by the agent."
         ),
         queries=[
             Query(
@@ -208,18 +209,18 @@ def totals(w: int, h: int) -> Stat:
     def queries() -> Iterator[Query]:
         yield Query(expr=today("", "home"), name="used", colour=colours.HOUSE)
         yield Query(expr=today("solar"), name="from the sun", colour=colours.SUN)
-        yield Query(expr=today("grid"), name="bought", colour=colours.FROM_GRID)
-        yield Query(expr=today("", "grid"), name="sold", colour=colours.TO_GRID)
+        yield Query(expr=today("grid"), name="imported", colour=colours.FROM_GRID)
+        yield Query(expr=today("", "grid"), name="fed in", colour=colours.TO_GRID)
         yield Query(expr=today("", "battery"), name="charged", colour=colours.CHARGING)
-        yield Query(expr=today("battery"), name="given", colour=colours.BATTERY)
+        yield Query(expr=today("battery"), name="discharged", colour=colours.BATTERY)
         yield covered()
 
     return Stat(
         title="Today",
         about=(
-            "Energy since midnight in the agent's time zone: used by the house, produced by the sun, bought from "
-            "and sold to the grid, charged into and given by the battery; and the share of today, in the time zone "
-            "of your browser, that was counted. Source: sonnen_energy_today_watt_hours, sums of flows."
+            "Energy since midnight in the agent's time zone: used by the house, produced by the sun, imported from "
+            "and fed into the grid, charged into and discharged from the battery; and the share of today, in the time "
+            "zone of your browser, that was counted. Source: sonnen_energy_today_watt_hours, sums of flows."
         ),
         queries=list(queries()),
         unit=units.WATT_HOUR,

@@ -33,7 +33,7 @@ def covered() -> Query:
     """Return the share of the chosen time in which energy was counted, to be shown beside its totals."""
     return Query(
         expr=coverage(),
-        name="covered",
+        name="coverage",
         unit=units.SHARE,
         colour=colours.NEUTRAL,
         look={"decimals": 1},

@@ -44,13 +44,13 @@ SOMETIMES: Final[dict[tuple[str, str], str]] = {
     ("Battery", "A"): "only while it charges",
     ("Battery", "B"): "only while it discharges",
     ("Battery", "C"): "only while it rests",
-    ("Grid", "A"): "only while it is bought from",
-    ("Grid", "B"): "only while it is sold to",
+    ("Grid", "A"): "only while it is imported from",
+    ("Grid", "B"): "only while it is fed into",
     ("Grid", "C"): "only while nothing flows",
     ("Now", "C"): "only while the battery charges",
     ("Now", "D"): "only while the battery discharges",
-    ("Now", "E"): "only while the grid is bought from",
-    ("Now", "F"): "only while the grid is sold to",
+    ("Now", "E"): "only while the grid is imported from",
+    ("Now", "F"): "only while the grid is fed into",
     ("Until when", "A"): "only while the battery charges",
     ("Until when", "B"): "only while the battery discharges",
     ("Outages", "A"): "only where there was an outage",
@@ -275,7 +275,7 @@ def test_what_flows_where_now_adds_up(viewer: Viewer) -> None:
     begin, end = viewer.now - LAG - 120, viewer.now - LAG
     for ref, (source, target) in zip("ABCDEFG", FLOWS, strict=True):
         truth = viewer.truth.flow(source, target, begin, end) * 30
-        assert viewer.value(("sonnen-now", "What flows where", ref)) == close_to(truth)
+        assert viewer.value(("sonnen-now", "Flows, mean of two minutes", ref)) == close_to(truth)
 
 
 def day_at(moment: float) -> date:
@@ -361,7 +361,7 @@ def test_months_and_years_are_the_sums_of_their_days(
 def test_panels_agree_with_one_another(viewer: Viewer) -> None:
     energy, money = "sonnen-energy", "sonnen-money"
     used, produced, bought, sold = (viewer.value((energy, "Energy in the chosen time", ref)) for ref in "ABCD")
-    for row, value in (("used", used), ("from the sun", produced), ("bought", bought), ("sold", sold)):
+    for row, value in (("used", used), ("from the sun", produced), ("imported", bought), ("fed in", sold)):
         assert viewer.value((energy, "Compared with the time before", "A"), what=row) == pytest.approx(value)
     tariffs = sum(viewer.value((money, "By tariff", "A"), tariff=name) for name in ("night", "day"))
     assert tariffs == close_to(bought)
