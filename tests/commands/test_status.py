@@ -32,3 +32,8 @@ def test_an_outage_is_told_in_the_unit_it_is_thought_of() -> None:
     assert status_line({}, ago) == "nothing pushed yet; written 119 s ago"
     assert status_line({}, {"pushgateway": 600.0}) == "pushed 10 min ago"
     assert status_line({}, {"pushgateway": 36_000.0}) == "pushed 10 h ago"
+
+
+def test_a_clock_that_is_not_set_is_told() -> None:
+    line = status_line({"home": snapshot(Status(production_watts=0))}, {"pushgateway": 2.0}, clock_is_set=False)
+    assert line == "home: 0 W solar; pushed 2 s ago; the clock is not set yet"

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from sonnen_agent.clock import WallClock
 from sonnen_agent.commands.outlets import outlets
 from sonnen_agent.commands.status import status_line
 from sonnen_agent.commands.wiring import Parts
@@ -62,6 +63,7 @@ class Agent:
         except BaseException:
             self._release()
             raise
+        self._clock = WallClock()
         self._stop = threading.Event()
         self._beats, self._deliveries = Threads(), Threads()
         self._latest: dict[str, Snapshot | None] = dict.fromkeys(self._parts.names)
@@ -83,7 +85,11 @@ class Agent:
     def status(self) -> str:
         """Return how all is, in one line for a person."""
         sinks = [outlet.name for outlet in self._outlets if outlet.name in _SENDERS]
-        return status_line(self._latest, {sink: self._parts.telemetry.seconds_since_sent(sink) for sink in sinks})
+        return status_line(
+            self._latest,
+            {sink: self._parts.telemetry.seconds_since_sent(sink) for sink in sinks},
+            clock_is_set=self._clock.now() is not None,
+        )
 
     def start(self) -> None:
         """Start the threads."""

@@ -7,14 +7,17 @@ from sonnen_agent.snapshot import Snapshot
 _VERBS = {"pushgateway": "pushed", "remote_write": "written"}
 
 
-def status_line(latest: Mapping[str, Snapshot | None], sent_seconds_ago: Mapping[str, float | None]) -> str:
+def status_line(
+    latest: Mapping[str, Snapshot | None], sent_seconds_ago: Mapping[str, float | None], *, clock_is_set: bool = True
+) -> str:
     """Return the line for the latest snapshot of each battery, and when each sink that sends last did."""
     batteries = (f"{battery}: {_words(snapshot)}" for battery, snapshot in latest.items())
     sinks = (
         f"{_VERBS[sink]} {_duration(seconds)} ago" if seconds is not None else f"nothing {_VERBS[sink]} yet"
         for sink, seconds in sent_seconds_ago.items()
     )
-    return "; ".join([*batteries, *sinks])
+    clock = () if clock_is_set else ("the clock is not set yet",)
+    return "; ".join([*batteries, *sinks, *clock])
 
 
 def _words(snapshot: Snapshot | None) -> str:
