@@ -198,6 +198,31 @@ def test_the_files_of_a_folder_that_the_unit_loads_are_credentials_too(load: Loa
     assert config.pushgateway.bearer_token == Secret("b3arer")
 
 
+@pytest.mark.parametrize(
+    ("login", "username", "password", "bearer_token"),
+    [
+        ("username: pi", "pi", Secret("hunter2"), None),
+        ("", None, None, Secret("b3arer")),
+    ],
+)
+def test_of_the_credentials_for_two_ways_to_log_in_that_of_the_config_counts(
+    load: Load, tmp_path: Path, login: str, username: str | None, password: Secret | None, bearer_token: Secret | None
+) -> None:
+    # One is left over from before.
+    for name in ("pushgateway", "remote-write"):
+        secret_file(tmp_path / f"credentials/secrets_{name}-password", "hunter2\n")
+        secret_file(tmp_path / f"credentials/secrets_{name}-bearer-token", "b3arer\n")
+
+    config = load(
+        f"{BATTERIES}pushgateway: {{url: http://gateway.example, {login}}}\n"
+        f"remote_write: {{url: http://prometheus.example/api/v1/write, {login}}}\n"
+    )
+
+    for receiver in (config.pushgateway, config.remote_write):
+        assert receiver is not None
+        assert (receiver.username, receiver.password, receiver.bearer_token) == (username, password, bearer_token)
+
+
 def test_a_file_that_the_config_names_goes_before_a_credential(load: Load, tmp_path: Path) -> None:
     secret_file(tmp_path / "credentials/token-home", "from-systemd")
     secret_file(tmp_path / "home.token", "from-the-file")

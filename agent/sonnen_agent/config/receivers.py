@@ -70,8 +70,10 @@ class ReceiverReader:
         )
 
     def _receiver(self, section: Section, example: str, name: str) -> ReceiverConfig:
-        password = credential(self.credentials, f"{name}-password")
-        bearer_token = credential(self.credentials, f"{name}-bearer-token")
+        # Of systemd's credentials only that of the way to log in that the config takes: the other may be left over.
+        by_name = section.values.get("username") is not None
+        password = credential(self.credentials, f"{name}-password") if by_name else None
+        bearer_token = None if by_name else credential(self.credentials, f"{name}-bearer-token")
         receiver = ReceiverConfig(
             url=section.url("url", example),
             username=section.text("username"),
