@@ -124,6 +124,21 @@ def test_a_loop_that_stays_at_one_piece_of_work_hangs_until_it_goes_on() -> None
     assert threads.hung() == ()
 
 
+def test_joining_tells_whether_all_have_ended() -> None:
+    threads = Threads()
+    goes_on = threading.Event()
+
+    def work(_: Pulse) -> None:
+        goes_on.wait(20)
+
+    threads.start("home", lambda _: None)
+    threads.start("garage", work)
+
+    assert not threads.join(0)
+    goes_on.set()
+    assert threads.join(20)
+
+
 def test_a_loop_that_waits_does_not_hang_however_long_it_waits() -> None:
     now = [0.0]
     threads = Threads(clock=lambda: now[0])

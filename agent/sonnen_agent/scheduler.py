@@ -82,10 +82,11 @@ class Threads:
             thread.name for thread, pulse in self._threads if thread.is_alive() and pulse.busy_seconds() > HUNG_SECONDS
         )
 
-    def join(self, timeout_seconds: float) -> None:
-        """Wait for all threads to end, but no longer than the time-out for all together."""
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for all threads to end, but no longer than the time-out for all together; return whether all have."""
         deadline = self.clock() + timeout_seconds
         for thread, _ in self._threads:
             thread.join(max(deadline - self.clock(), 0))
             if thread.is_alive():
                 _log.warning("%s did not stop in time", thread.name)
+        return not any(thread.is_alive() for thread, _ in self._threads)

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -50,10 +51,10 @@ class Unit:
         self._manager = manager
         self._running = running
 
-    def start(self, config: str) -> Agent:
+    def start(self, config: str, *, program: Path | None = None) -> Agent:
         self.config_file.write_text(config)
         environment = {"NOTIFY_SOCKET": str(self._manager.address), "RUNTIME_DIRECTORY": str(self._runtime)}
-        return self._running.enter_context(Agent(self.config_file, environment=environment))
+        return self._running.enter_context(Agent(self.config_file, program=program, environment=environment))
 
     def has_crashed(self, times: int) -> None:
         """Leave what that many crashes in a row leave to the next start."""
@@ -174,6 +175,49 @@ def test_a_config_that_cannot_start_gives_way_to_the_one_before(
 
     wait_until(lambda: observed(pushgateway).get("home", 0) > before, "counting that goes on")
     assert "the config stays as it was: pull.listen: cannot listen" in agent.log
+
+
+_WHOSE_NAME_SERVICE_HANGS = f"""\
+#!{sys.executable}
+import socket, sys, time
+from sonnen_agent import cli
+from sonnen_agent.commands import agent
+
+def hanging(host, *more, **options):
+    if host == "hangs.example":
+        print("asking for", host, file=sys.stderr, flush=True)
+        time.sleep(60)
+    return asking(host, *more, **options)
+
+agent._STOP_SECONDS = 1
+asking, socket.getaddrinfo = socket.getaddrinfo, hanging
+sys.exit(cli.main())
+"""
+
+
+def test_a_reload_while_the_name_service_hangs_takes_a_new_process(
+    unit: Unit, simulator: Simulator, pushgateway: Pushgateway, tmp_path: Path
+) -> None:
+    # What hangs has the spool open: an agent beside it in the same process would do without.
+    program = tmp_path / "agent"
+    program.write_text(_WHOSE_NAME_SERVICE_HANGS)
+    program.chmod(0o755)
+    sink = f"pushgateway: {{url: {pushgateway.url}}}"
+    away = "remote_write: {url: 'http://hangs.example/api/v1/write'}"
+    agent = unit.start(config(simulator, f"{sink}\n{away}"), program=program)
+    agent.wait_for_log("asking for hangs.example")
+    wait_until(lambda: "home" in observed(pushgateway), "counters")
+    before = observed(pushgateway)["home"]
+
+    unit.config_file.write_text(config(simulator, f"{sink}\nremote_write: {{url: 'http://127.0.0.1:{free_port()}'}}"))
+    agent.send(signal.SIGHUP)
+    wait_until(lambda: agent.exit_code is not None, "the end of the process")
+    assert agent.exit_code == 1
+    assert "remote_write did not stop in time" in agent.log
+    agent.start()
+
+    wait_until(lambda: observed(pushgateway).get("home", 0) > before, "counting that goes on")
+    assert "in use by another process" not in agent.log
 
 
 class Page(Server):

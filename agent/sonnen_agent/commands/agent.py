@@ -115,20 +115,22 @@ class Agent:
         if self._keeper is not None:
             self._run_beat("state", self._beat(SAVE_SECONDS), self._keeper.save)
 
-    def stop(self, successor: Config | None = None) -> None:
+    def stop(self, successor: Config | None = None) -> bool:
         """Stop in the order of the data: no more readings, then the counters on disk, then the sinks.
 
-        What a successor goes on with, it leaves where it is.
+        What a successor goes on with, it leaves where it is. Return whether all threads have ended: one that has not
+        (the name service may hang) still holds what a successor needs.
         """
         self._stop.set()
-        self._beats.join(_STOP_SECONDS)
+        ended = self._beats.join(_STOP_SECONDS)
         saved = self._keeper is not None and self._keeper.save(clean=not self.crashed)
         if saved and not self.crashed and self._afterimage is not None:
             self._afterimage.remove(self._parts.names)
         for outlet in self._outlets:
             outlet.close(counters_saved=saved, successor=successor)
-        self._deliveries.join(_STOP_SECONDS)
+        ended &= self._deliveries.join(_STOP_SECONDS)
         self._release()
+        return ended
 
     def _release(self) -> None:
         if self._keeper is not None:

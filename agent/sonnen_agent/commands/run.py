@@ -33,7 +33,7 @@ _EXTRA_SECONDS = 90
 def run(load: Callable[[], Config], notifier: Notifier, runtime_directory: Path | None) -> int:
     """Read and deliver until SIGTERM or SIGINT, then return 0; or 1 when a thread crashed.
 
-    `load` returns the config as it is on disk now, or raises ConfigError.
+    `load` returns the config as it is on disk now, or raises ConfigError. Raises StartError, as when a port is in use.
     """
     config = load()
     # A watchdog ends us by SIGABRT: then the journal shows where every thread was.
@@ -134,12 +134,16 @@ class _Daemon:
             self._notifier.alive(self._agent.status())
 
     def _reload(self) -> None:
-        """Go on with the config as it is on disk now; when it is not good, with the one that runs."""
+        """Go on with the config as it is on disk now; when it is not good, with the one that runs.
+
+        Raises StartError when only another process can take it over.
+        """
         self._notifier.reloading()
         config = _loaded(self._load)
         if config is not None:
             _log.info("taking over the config")
-            self._agent.stop(successor=config)
+            if not self._agent.stop(successor=config):
+                raise StartError("what did not stop still holds what the new config needs; start the agent again")
             self._agent = self._started(config)
         self._notifier.ready(self._agent.status())
 
