@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from programs import MissingProgramError
+from sandbox import watch_denied_calls
 from servers import Agent, Prometheus, Pushgateway, RunAgent, Simulator
 
 
@@ -28,6 +29,20 @@ def _without_missing_programs() -> Generator[None, object, object]:
         if "CI" in os.environ:
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def nothing_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail the test if one of its agents needed a system call that the service may not make."""
+    trace = tmp_path / "denied-calls"
+    trace.touch()
+    try:
+        monkeypatch.setattr(Agent, "wrapper", watch_denied_calls(trace))
+    except MissingProgramError:
+        if "CI" in os.environ:
+            raise
+    yield
+    assert trace.read_text() == ""
 
 
 @pytest.fixture

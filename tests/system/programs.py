@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 HOST = "127.0.0.1"
 _UNPACKED = Path(__file__).parents[2] / ".cache/debian/usr/bin"
@@ -65,6 +65,8 @@ class Program:
     """A running program, ended by its process id at the end of the `with` block at the latest."""
 
     start_seconds = 20.0
+    wrapper: ClassVar[list[str]] = []
+    """The words before the command, of a program that becomes it with the same process id."""
 
     def __init__(self, *command: str | Path, log_file: Path, environment: Mapping[str, str] | None = None) -> None:
         self.command = [str(word) for word in command]
@@ -90,7 +92,7 @@ class Program:
             # In a session of its own, a Ctrl-C in the terminal reaches the demo alone, which then stops all in order.
             try:
                 self._process = subprocess.Popen(
-                    self.command,
+                    [*self.wrapper, *self.command],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
