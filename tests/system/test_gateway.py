@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -239,10 +240,16 @@ def test_a_stop_signal_ends_it_cleanly_also_while_the_gateway_hangs(
     assert "Traceback" not in agent.log
 
 
+@pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_IGN], ids=["terminal", "background"])
 def test_a_second_interrupt_ends_it_at_once(
-    simulator: Simulator, pushgateway: Pushgateway, run_agent: RunAgent
+    simulator: Simulator, pushgateway: Pushgateway, run_agent: RunAgent, before: Callable[..., object] | signal.Handlers
 ) -> None:
-    agent = run_agent(config(simulator, pushgateway.url, interval_seconds=10))
+    # A shell lets what it starts in the background ignore Ctrl-C, and that is inherited.
+    own = signal.signal(signal.SIGINT, before)
+    try:
+        agent = run_agent(config(simulator, pushgateway.url, interval_seconds=10))
+    finally:
+        signal.signal(signal.SIGINT, own)
     wait_until(lambda: bool(pushed(pushgateway, "sonnen", "sonnen_online")), "a first push")
     pushgateway.pause()
 

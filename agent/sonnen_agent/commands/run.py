@@ -49,7 +49,8 @@ def run(load: Callable[[], Config], notifier: Notifier, runtime_directory: Path 
         config = _loaded(load) or config
     daemon = _Daemon(config, load, notifier, runtime_directory)
     daemon.run(starts)
-    # From here on a second Ctrl-C ends the process at once.
+    # From here on a second Ctrl-C ends the process at once, also when a script has started it in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     daemon.stop()
     if daemon.crashed:
