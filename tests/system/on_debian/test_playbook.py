@@ -435,7 +435,9 @@ def test_prometheus_takes_remote_write_from_the_pi_and_what_is_the_users_in_it_s
     own = "  # mine\n  - job_name: mine\n    static_configs: [{targets: ['127.0.0.1:1']}]\n"
     config = site.central.run("cat /etc/prometheus/prometheus.yml").stdout
     site.central.write("/etc/prometheus/prometheus.yml", config + own)
-    site.central.run("""sed -i 's/^ARGS="/&--storage.tsdb.retention.time=5y /' /etc/default/prometheus""")
+    own_flags = "--storage.tsdb.retention.time=5y --web.page-title='My home'"
+    add_flags = f's/^ARGS="/&{own_flags} /'
+    site.central.run(f"sed -i {shlex.quote(add_flags)} /etc/default/prometheus")
     inventory = site.inventory()
     inventory["central"]["vars"].update(
         sonnen_central_remote_write=True, sonnen_central_prometheus_listen="0.0.0.0:9090"
@@ -457,9 +459,10 @@ def test_prometheus_takes_remote_write_from_the_pi_and_what_is_the_users_in_it_s
     assert "out_of_order_time_window: 24h" in changed
     (line,) = re.findall("^ARGS=.*$", site.central.run("cat /etc/default/prometheus").stdout, re.MULTILINE)
     assert line == (
-        'ARGS="--storage.tsdb.retention.time=5y --web.listen-address=0.0.0.0:9090'
+        f'ARGS="{own_flags} --web.listen-address=0.0.0.0:9090'
         ' --web.config.file=/etc/prometheus/sonnen/web.yml --web.enable-remote-write-receiver"'
     )
+    assert site.prometheus("/api/v1/status/flags")["web.page-title"] == "My home"
     (source,) = yaml.safe_load(site.central.run(f"cat {_GRAFANA}/provisioning/datasources/*.yml").stdout)["datasources"]
     assert source["url"] == site.prometheus_url
     assert (source["basicAuthUser"], source["secureJsonData"]) == ("pi", {"basicAuthPassword": _NEW_PASSWORD})
