@@ -260,6 +260,7 @@ def test_check_mode_fails_nowhere_where_prometheus_was_there_before(site: Site) 
 
 def test_bare_hosts_become_numbers_in_prometheus_and_no_secret_is_shown(site: Site) -> None:
     site.central.run(f"mkdir -p {_GRAFANA}")
+    site.central.write("/etc/systemd/system/grafana-server.service", "[Service]\nExecStart=/usr/bin/sleep infinity\n")
 
     played = site.controller.play_well(site.inventory(), "-vvv", "--diff")
 
@@ -489,9 +490,12 @@ def test_removed_from_the_pi_only_the_counters_stay_and_these_when_asked(site: S
 def test_removed_from_the_central_host_it_is_as_it_was_and_closed(site: Site) -> None:
     inventory = site.inventory()
     inventory["central"]["vars"].update(sonnen_central_state="absent")
+    grafana = "systemctl show grafana-server --property=InvocationID"
+    grafana_before = site.central.run(grafana).stdout
 
     site.controller.play_well(inventory, "--limit=gateway")
 
+    assert site.central.run(grafana).stdout != grafana_before, "started anew, or it would keep what it has read"
     assert what_is_left(site.central) == []
     assert "sonnen" not in site.central.run("cat /etc/prometheus/prometheus.yml /etc/default/prometheus").stdout
     assert "mine" in site.central.run("cat /etc/prometheus/prometheus.yml").stdout
