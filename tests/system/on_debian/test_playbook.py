@@ -159,7 +159,8 @@ def site(pi: Machine, central: Machine, machine_folder: Path, wheels: dict[str, 
 
 
 def left_of_ours(machine: Machine) -> str:
-    return machine.run(f"ls -d {_OURS} /etc/prometheus /etc/default/prometheus* 2>/dev/null", check=False).stdout
+    prometheus = "/etc/prometheus /etc/default/prometheus* /var/lib/prometheus"
+    return machine.run(f"ls -d {_OURS} {prometheus} 2>/dev/null", check=False).stdout
 
 
 def listening(machine: Machine, *ports: int) -> list[str]:
@@ -503,9 +504,11 @@ def test_removed_from_the_central_host_it_is_as_it_was_and_closed(site: Site) ->
     site.prometheus_url = "http://127.0.0.1:9090"
     assert site.wait_for_value("up{job='mine'}") == 0
 
+    site.central.run("mkdir /var/lib/prometheus/alertmanager")
     inventory["central"]["vars"].update(sonnen_central_purge=True)
     site.controller.play_well(inventory, "--limit=gateway")
-    assert left_of_ours(site.central) == ""
+    assert left_of_ours(site.central) == "/var/lib/prometheus\n"
+    assert site.central.run("ls /var/lib/prometheus").stdout == "alertmanager\n", "which is not ours"
 
 
 def what_is_left(machine: Machine) -> list[str]:
