@@ -219,6 +219,7 @@ def test_an_unreachable_apt_is_told_and_leaves_nothing_half_installed(site: Site
 
     assert played.exit_code != 0
     assert "apt could not install " in played.words
+    assert "prometheus-node-exporter" in played.words
     assert "Nothing was changed. See that `apt-get update` works on" in played.words
     assert left_of_ours(site.pi) == ""
 
@@ -270,6 +271,8 @@ def test_bare_hosts_become_numbers_in_prometheus_and_no_secret_is_shown(site: Si
     assert site.pi.run("systemctl is-enabled sonnen-agent").stdout == "enabled\n"
     assert "W solar" in site.show("StatusText")
     assert site.version() == _OLD_VERSION
+    # For receivers with a certificate of a public authority.
+    assert "BEGIN CERTIFICATE" in site.pi.run("head -1 /etc/ssl/certs/ca-certificates.crt").stdout
     assert site.wait_for_value('sonnen_production_watts{job="sonnen",instance="home"}') > 0
     assert site.wait_for_value('sonnen_online{job="sonnen",instance="home"}') == 1
 
