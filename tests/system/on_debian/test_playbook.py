@@ -342,6 +342,17 @@ def test_secrets_are_nowhere_but_in_their_files(site: Site) -> None:
             assert machine.run(f"runuser -u nobody -- cat {file}", check=False).returncode != 0
 
 
+def test_in_its_pause_after_crashes_it_takes_a_changed_config_over_at_once(site: Site) -> None:
+    site.pi.run("echo 10 > /run/sonnen-agent/starts; systemctl kill --signal=SIGKILL sonnen-agent")
+    wait_until(lambda: "after several crashes" in site.show("StatusText"), "the pause", seconds=30)
+    assert site.show("ActiveState") == "activating"
+
+    site.change_pi("--tags=config", sonnen_agent_timezone="Europe/Vienna")
+
+    assert site.show("ActiveState") == "active"
+    assert "W solar" in site.show("StatusText")
+
+
 def test_a_changed_config_is_one_reload(site: Site) -> None:
     pid, cursor = site.show("MainPID"), site.cursor()
 
@@ -407,8 +418,9 @@ def test_an_upgrade_keeps_state_and_config(site: Site) -> None:
 
 def test_a_broken_upgrade_goes_back_by_itself(site: Site, wheels: dict[str, str]) -> None:
     version, config = site.version(), site.pi.run("cat /etc/sonnen-agent/config.yml").stdout
+    without_token = [{"name": "home", "url": site.to_battery.url, "labels": {"floor": "0"}}]
 
-    played = site.play_pi(sonnen_agent_wheel=wheels[_BROKEN_VERSION], sonnen_agent_interval_seconds=2)
+    played = site.play_pi(sonnen_agent_wheel=wheels[_BROKEN_VERSION], sonnen_agent_batteries=without_token)
 
     assert played.exit_code != 0
     assert f"sonnen-agent {_BROKEN_VERSION} did not get ready." in played.words
@@ -417,6 +429,7 @@ def test_a_broken_upgrade_goes_back_by_itself(site: Site, wheels: dict[str, str]
     assert site.version() == version
     assert site.show("ActiveState") == "active"
     assert site.pi.run("cat /etc/sonnen-agent/config.yml").stdout == config
+    assert site.pi.run("cat /run/credentials/sonnen-agent.service/secrets_token-home").stdout == site.battery.token
     pushed_at = site.wait_for_value('push_time_seconds{job="sonnen"}')
     wait_until(lambda: site.query('push_time_seconds{job="sonnen"}') > [pushed_at], "another push", seconds=30)
 
