@@ -96,10 +96,28 @@ def test_a_window_of_the_user_stays(filters: ModuleType) -> None:
         ("# ARGS=\nARGS=--mine\n", {"a": "1"}, '# ARGS=\nARGS="--mine --a=1"\n'),
         ("ARGS=\n", {"a": "1"}, 'ARGS="--a=1"\n'),
         ("", {"a": "1"}, 'ARGS="--a=1"\n'),
+        ("B=2", {"a": "1"}, 'B=2\nARGS="--a=1"\n'),
+        # Without quotes it goes to the end of the line, and a backslash makes that later.
+        ("ARGS=--mine=1 --yours=2\n", {"a": "1"}, 'ARGS="--mine=1 --yours=2 --a=1"\n'),
+        (" ARGS=--mine=1 \\\n  --a=0\n# more\n", {"a": "1"}, 'ARGS="--mine=1 --a=1"\n# more\n'),
+        ('ARGS="--mine=1 \\\n  --a=0"\n# more\n', {"a": "1"}, 'ARGS="--mine=1 --a=1"\n# more\n'),
+        # A flag and its value are two words, one that needs none is one.
+        ('ARGS="--a 0 --b --mine 2"\n', {"a": "1", "b": True}, 'ARGS="--mine 2 --a=1 --b"\n'),
+        # Quotes inside of quotes are those by which systemd splits it.
+        ("""ARGS='--mine="My home" --a=0'\n""", {"a": "1"}, r'ARGS="--mine=\"My home\" --a=1"' + "\n"),
+        ("ARGS=\"--mine='My home' '--a=0 0'\"\n", {"a": "1"}, "ARGS=\"--mine='My home' --a=1\"\n"),
+        (r"ARGS='--mine=^a\\.b$|`c`'" + "\n", {"a": "1"}, r'ARGS="--mine=^a\\\\.b\$|\`c\` --a=1"' + "\n"),
     ],
 )
 def test_flags_of_ours_are_set_and_all_others_stay(
     filters: ModuleType, text: str, flags: dict[str, str | bool], expected: str
 ) -> None:
-    assert filters.arguments(text, flags) == expected
-    assert filters.arguments(expected, flags) == expected
+    assert filters.arguments(text, flags, "/etc/default/x") == expected
+    assert filters.arguments(expected, flags, "/etc/default/x") == expected
+
+
+@pytest.mark.parametrize("text", ['ARGS="--mine\n', 'ARGS="--mine=\'My home"\n', 'ARGS="--mine" "--yours"\n'])
+def test_flags_that_cannot_be_read_are_told_with_the_fix(filters: ModuleType, text: str) -> None:
+    message = "^ARGS in /etc/default/x cannot be read: write all flags on one line, such as ARGS="
+    with pytest.raises(filters.AnsibleFilterError, match=message):
+        filters.arguments(text, {"a": "1"}, "/etc/default/x")

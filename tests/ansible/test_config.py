@@ -41,7 +41,7 @@ _CASES: dict[str, dict[str, Any]] = {
         "sonnen_agent_interval_seconds": "10",
         "sonnen_agent_timezone": "Europe/Berlin",
         "sonnen_agent_batteries": [
-            {**_HOME, "token": "a-token", "labels": {"host": 'a "quoted" name: with #', "sn": "0815"}},
+            {**_HOME, "token": "a-token", "labels": {"host": 'a "quoted" name: with #', "sn": "0815 🔋"}},
             {"name": "Büro: oben", "url": "https://192.0.2.4:8443"},
         ],
         "sonnen_agent_pushgateway": {

@@ -163,6 +163,8 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Controller:
     folder = tmp_path_factory.mktemp("preflight")
     controller = Controller(folder, {"vault_token": _VAULT})
     (folder / "group_vars/all/plain.yml").write_text(f"plain_elsewhere: '{_PLAIN}-2'  # to be encrypted\n")
+    # What Emacs puts beside a file that is being edited.
+    (folder / ".#inventory.yml").symlink_to("somebody@somewhere.1234:5678")
     return controller
 
 

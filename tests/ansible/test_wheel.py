@@ -1,3 +1,5 @@
+import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,10 +9,11 @@ from playbooks import ANSIBLE, REPOSITORY
 
 pytestmark = pytest.mark.system
 
+_SCRIPT = ANSIBLE / "roles/sonnen_agent/files/build_wheel.py"
+
 
 def build(python: Path | str, sources: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    script = ANSIBLE / "roles/sonnen_agent/files/build_wheel.py"
-    return subprocess.run([str(python), script, sources, folder], capture_output=True, text=True, check=False)
+    return subprocess.run([str(python), _SCRIPT, sources, folder], capture_output=True, text=True, check=False)
 
 
 def test_a_folder_that_is_no_checkout_is_told_with_the_fix(tmp_path: Path) -> None:
@@ -27,14 +30,34 @@ def test_a_controller_without_pip_is_told_with_the_fix(tmp_path: Path) -> None:
     assert "name it in sonnen_agent_wheel" in built.stderr
 
 
-def test_the_same_sources_give_the_same_wheel_and_stay_as_they_are(tmp_path: Path) -> None:
+def test_it_says_where_the_wheel_is_and_leaves_the_sources_as_they_are(tmp_path: Path) -> None:
     before = sorted([*REPOSITORY.glob("agent/*"), *REPOSITORY.glob("build/**/*")])
-    wheels = []
-    for name in ("first", "second"):
-        built = build(sys.executable, REPOSITORY, tmp_path / name)
-        assert built.stderr == ""
-        wheels.append(Path(built.stdout.strip()))
-    first, second = wheels
-    assert first.read_bytes() == second.read_bytes()
-    assert first.name.startswith("sonnen_agent-")
+    built = build(sys.executable, REPOSITORY, tmp_path)
+    assert built.stderr == ""
+    wheel, fingerprint = built.stdout.splitlines()
+    assert wheel == str(*tmp_path.glob("sonnen_agent-*.whl"))
     assert sorted([*REPOSITORY.glob("agent/*"), *REPOSITORY.glob("build/**/*")]) == before
+    # What earlier builds and runs have left there is no part of them.
+    sources = tmp_path / "sources"
+    shutil.copytree(REPOSITORY / "agent", sources / "agent")
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copyfile(REPOSITORY / name, sources / name)
+    for left in ("build/lib/x.py", "agent/sonnen_agent.egg-info/PKG-INFO", "agent/sonnen_agent/__pycache__/x.pyc"):
+        (sources / left).parent.mkdir(parents=True, exist_ok=True)
+        (sources / left).touch()
+    assert build(sys.executable, sources, tmp_path).stdout.splitlines()[1] == fingerprint
+
+
+def test_other_sources_have_another_fingerprint(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("build_wheel", _SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    prints = []
+    for folder, name, text in (("a", "x.py", "1"), ("b", "x.py", "1"), ("c", "y.py", "1"), ("d", "x.py", "2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text(text)
+        prints.append(script.fingerprint(tmp_path / folder))
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3

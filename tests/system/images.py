@@ -20,7 +20,6 @@ _PACKAGES = (
     "openssh-server",
     "sudo",
     "iproute2",
-    "ca-certificates",
     "python3",
     # Ansible's apt module asks for it; it comes with Debian's standard system and with Raspberry Pi OS.
     "python3-apt",

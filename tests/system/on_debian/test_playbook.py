@@ -159,7 +159,8 @@ def site(pi: Machine, central: Machine, machine_folder: Path, wheels: dict[str, 
 
 
 def left_of_ours(machine: Machine) -> str:
-    return machine.run(f"ls -d {_OURS} /etc/prometheus /etc/default/prometheus* 2>/dev/null", check=False).stdout
+    prometheus = "/etc/prometheus /etc/default/prometheus* /var/lib/prometheus"
+    return machine.run(f"ls -d {_OURS} {prometheus} 2>/dev/null", check=False).stdout
 
 
 def listening(machine: Machine, *ports: int) -> list[str]:
@@ -218,6 +219,7 @@ def test_an_unreachable_apt_is_told_and_leaves_nothing_half_installed(site: Site
 
     assert played.exit_code != 0
     assert "apt could not install " in played.words
+    assert "prometheus-node-exporter" in played.words
     assert "Nothing was changed. See that `apt-get update` works on" in played.words
     assert left_of_ours(site.pi) == ""
 
@@ -260,6 +262,7 @@ def test_check_mode_fails_nowhere_where_prometheus_was_there_before(site: Site) 
 
 def test_bare_hosts_become_numbers_in_prometheus_and_no_secret_is_shown(site: Site) -> None:
     site.central.run(f"mkdir -p {_GRAFANA}")
+    site.central.write("/etc/systemd/system/grafana-server.service", "[Service]\nExecStart=/usr/bin/sleep infinity\n")
 
     played = site.controller.play_well(site.inventory(), "-vvv", "--diff")
 
@@ -268,6 +271,8 @@ def test_bare_hosts_become_numbers_in_prometheus_and_no_secret_is_shown(site: Si
     assert site.pi.run("systemctl is-enabled sonnen-agent").stdout == "enabled\n"
     assert "W solar" in site.show("StatusText")
     assert site.version() == _OLD_VERSION
+    # For receivers with a certificate of a public authority.
+    assert "BEGIN CERTIFICATE" in site.pi.run("head -1 /etc/ssl/certs/ca-certificates.crt").stdout
     assert site.wait_for_value('sonnen_production_watts{job="sonnen",instance="home"}') > 0
     assert site.wait_for_value('sonnen_online{job="sonnen",instance="home"}') == 1
 
@@ -337,6 +342,17 @@ def test_secrets_are_nowhere_but_in_their_files(site: Site) -> None:
             assert machine.run(f"runuser -u nobody -- cat {file}", check=False).returncode != 0
 
 
+def test_in_its_pause_after_crashes_it_takes_a_changed_config_over_at_once(site: Site) -> None:
+    site.pi.run("echo 10 > /run/sonnen-agent/starts; systemctl kill --signal=SIGKILL sonnen-agent")
+    wait_until(lambda: "after several crashes" in site.show("StatusText"), "the pause", seconds=30)
+    assert site.show("ActiveState") == "activating"
+
+    site.change_pi("--tags=config", sonnen_agent_timezone="Europe/Vienna")
+
+    assert site.show("ActiveState") == "active"
+    assert "W solar" in site.show("StatusText")
+
+
 def test_a_changed_config_is_one_reload(site: Site) -> None:
     pid, cursor = site.show("MainPID"), site.cursor()
 
@@ -402,8 +418,9 @@ def test_an_upgrade_keeps_state_and_config(site: Site) -> None:
 
 def test_a_broken_upgrade_goes_back_by_itself(site: Site, wheels: dict[str, str]) -> None:
     version, config = site.version(), site.pi.run("cat /etc/sonnen-agent/config.yml").stdout
+    without_token = [{"name": "home", "url": site.to_battery.url, "labels": {"floor": "0"}}]
 
-    played = site.play_pi(sonnen_agent_wheel=wheels[_BROKEN_VERSION], sonnen_agent_interval_seconds=2)
+    played = site.play_pi(sonnen_agent_wheel=wheels[_BROKEN_VERSION], sonnen_agent_batteries=without_token)
 
     assert played.exit_code != 0
     assert f"sonnen-agent {_BROKEN_VERSION} did not get ready." in played.words
@@ -412,6 +429,7 @@ def test_a_broken_upgrade_goes_back_by_itself(site: Site, wheels: dict[str, str]
     assert site.version() == version
     assert site.show("ActiveState") == "active"
     assert site.pi.run("cat /etc/sonnen-agent/config.yml").stdout == config
+    assert site.pi.run("cat /run/credentials/sonnen-agent.service/secrets_token-home").stdout == site.battery.token
     pushed_at = site.wait_for_value('push_time_seconds{job="sonnen"}')
     wait_until(lambda: site.query('push_time_seconds{job="sonnen"}') > [pushed_at], "another push", seconds=30)
 
@@ -435,7 +453,9 @@ def test_prometheus_takes_remote_write_from_the_pi_and_what_is_the_users_in_it_s
     own = "  # mine\n  - job_name: mine\n    static_configs: [{targets: ['127.0.0.1:1']}]\n"
     config = site.central.run("cat /etc/prometheus/prometheus.yml").stdout
     site.central.write("/etc/prometheus/prometheus.yml", config + own)
-    site.central.run("""sed -i 's/^ARGS="/&--storage.tsdb.retention.time=5y /' /etc/default/prometheus""")
+    own_flags = "--storage.tsdb.retention.time=5y --web.page-title='My home'"
+    add_flags = f's/^ARGS="/&{own_flags} /'
+    site.central.run(f"sed -i {shlex.quote(add_flags)} /etc/default/prometheus")
     inventory = site.inventory()
     inventory["central"]["vars"].update(
         sonnen_central_remote_write=True, sonnen_central_prometheus_listen="0.0.0.0:9090"
@@ -457,9 +477,10 @@ def test_prometheus_takes_remote_write_from_the_pi_and_what_is_the_users_in_it_s
     assert "out_of_order_time_window: 24h" in changed
     (line,) = re.findall("^ARGS=.*$", site.central.run("cat /etc/default/prometheus").stdout, re.MULTILINE)
     assert line == (
-        'ARGS="--storage.tsdb.retention.time=5y --web.listen-address=0.0.0.0:9090'
+        f'ARGS="{own_flags} --web.listen-address=0.0.0.0:9090'
         ' --web.config.file=/etc/prometheus/sonnen/web.yml --web.enable-remote-write-receiver"'
     )
+    assert site.prometheus("/api/v1/status/flags")["web.page-title"] == "My home"
     (source,) = yaml.safe_load(site.central.run(f"cat {_GRAFANA}/provisioning/datasources/*.yml").stdout)["datasources"]
     assert source["url"] == site.prometheus_url
     assert (source["basicAuthUser"], source["secureJsonData"]) == ("pi", {"basicAuthPassword": _NEW_PASSWORD})
@@ -486,9 +507,12 @@ def test_removed_from_the_pi_only_the_counters_stay_and_these_when_asked(site: S
 def test_removed_from_the_central_host_it_is_as_it_was_and_closed(site: Site) -> None:
     inventory = site.inventory()
     inventory["central"]["vars"].update(sonnen_central_state="absent")
+    grafana = "systemctl show grafana-server --property=InvocationID"
+    grafana_before = site.central.run(grafana).stdout
 
     site.controller.play_well(inventory, "--limit=gateway")
 
+    assert site.central.run(grafana).stdout != grafana_before, "started anew, or it would keep what it has read"
     assert what_is_left(site.central) == []
     assert "sonnen" not in site.central.run("cat /etc/prometheus/prometheus.yml /etc/default/prometheus").stdout
     assert "mine" in site.central.run("cat /etc/prometheus/prometheus.yml").stdout
@@ -496,9 +520,11 @@ def test_removed_from_the_central_host_it_is_as_it_was_and_closed(site: Site) ->
     site.prometheus_url = "http://127.0.0.1:9090"
     assert site.wait_for_value("up{job='mine'}") == 0
 
+    site.central.run("mkdir /var/lib/prometheus/alertmanager")
     inventory["central"]["vars"].update(sonnen_central_purge=True)
     site.controller.play_well(inventory, "--limit=gateway")
-    assert left_of_ours(site.central) == ""
+    assert left_of_ours(site.central) == "/var/lib/prometheus\n"
+    assert site.central.run("ls /var/lib/prometheus").stdout == "alertmanager\n", "which is not ours"
 
 
 def what_is_left(machine: Machine) -> list[str]:

@@ -200,6 +200,7 @@ def test_its_libraries_are_those_of_debian(service: Service) -> None:
         "print(*(module.__file__ for module in (prometheus_client, urllib3, yaml)))'"
     ).stdout.split()
     assert [path.startswith("/usr/lib/python3/dist-packages/") for path in found] == [True] * 3
+    assert "BEGIN CERTIFICATE" in service.pi.run("head -1 /etc/ssl/certs/ca-certificates.crt").stdout
 
 
 def test_a_killed_agent_is_back_within_seconds_with_its_counters(service: Service, unit: Unit) -> None:

@@ -1,8 +1,9 @@
-"""Builds the agent's wheel: build_wheel.py SOURCES FOLDER prints where in the folder the wheel is.
+"""Builds the agent's wheel: build_wheel.py SOURCES FOLDER prints where it is, and the fingerprint of its sources.
 
-The same sources give the same wheel, byte for byte, so that an unchanged agent is not installed again.
+By that an unchanged agent is known, and not installed again: with another setuptools, another wheel is made of it.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -30,8 +31,16 @@ def main() -> None:
                 shutil.copytree(source, copy / source.name, ignore=ignored)
             else:
                 shutil.copy(source, copy)
+        known_by = fingerprint(copy)
         _build(copy, folder)
-    print(*folder.glob("*.whl"))
+    print(*folder.glob("*.whl"), known_by, sep="\n")
+
+
+def fingerprint(sources: Path) -> str:
+    """Return what changes with the name or the content of any file in there, and with nothing else."""
+    files = sorted(file for file in sources.rglob("*") if file.is_file())
+    digests = [(str(file.relative_to(sources)), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+    return hashlib.sha256(repr(digests).encode()).hexdigest()
 
 
 def _build(sources: Path, folder: Path) -> None:

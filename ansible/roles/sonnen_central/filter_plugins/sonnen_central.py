@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,16 @@ from ansible.errors import AnsibleFilterError
 _BEGIN = "# BEGIN sonnen-agent (made by Ansible; what is changed up to END is gone after its next run)"
 _END = "# END sonnen-agent"
 _BLOCK = re.compile(rf"^ *{re.escape(_BEGIN)}\n.*?^ *{re.escape(_END)}\n", re.MULTILINE | re.DOTALL)
-_ARGS = re.compile(r"^ARGS=(.*)$", re.MULTILINE)
+_ARGS = re.compile(
+    r"""^[ \t]*ARGS=[ \t]*(?:
+    "(?P<double>(?:[^"\\]|\\.)*)"[ \t]*
+    | '(?P<single>[^']*)'[ \t]*
+    | (?P<bare>(?:[^\\\n]|\\.)*)
+    )\n""",
+    re.MULTILINE | re.DOTALL | re.VERBOSE,
+)
+_WORD = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\.|[^\s"'\\])+""", re.DOTALL)
+"""As systemd splits $ARGS: at white space, but for what is quoted or behind a backslash."""
 
 
 class FilterModule:
@@ -43,20 +51,49 @@ def prometheus_config(
     return text
 
 
-def arguments(text: str, flags: Mapping[str, str | bool]) -> str:
+def arguments(text: str, flags: Mapping[str, str | bool], file: str) -> str:
     """Return the text of a /etc/default file with these flags in ARGS, and all others as they were.
 
-    A flag that is True has no value; one that is False or empty is taken out.
+    A flag that is True or False takes no value. One that is False or empty is taken out.
     """
-    found = _ARGS.findall(str(text))
-    words = shlex.split(shlex.split(found[-1])[0]) if found and shlex.split(found[-1]) else []
-    words = [word for word in words if word.lstrip("-").partition("=")[0] not in flags]
-    words += [f"--{name}" if value is True else f"--{name}={value}" for name, value in flags.items() if value]
-    line = f'ARGS="{" ".join(words)}"'
-    if not found:
-        return f"{text}{line}\n"
-    *_, last = _ARGS.finditer(str(text))
-    return f"{text[: last.start()]}{line}{text[last.end() :]}"
+    text = str(text)
+    if text and not text.endswith("\n"):
+        text += "\n"
+    found = [*_ARGS.finditer(text)]
+    value = _value(found[-1]) if found else ""
+    if value is None or _WORD.sub("", value).strip():
+        raise AnsibleFilterError(
+            f'ARGS in {file} cannot be read: write all flags on one line, such as ARGS="--flag=value --other=value"'
+        )
+    words = _without(_WORD.findall(value), flags)
+    words += [f"--{name}" if flag is True else f"--{name}={flag}" for name, flag in flags.items() if flag]
+    quoted = re.sub(r'([\\"$`])', r"\\\1", " ".join(words))
+    start, end = found[-1].span() if found else (len(text), len(text))
+    return f'{text[:start]}ARGS="{quoted}"\n{text[end:]}'
+
+
+def _value(found: re.Match[str]) -> str | None:
+    """Return what systemd takes for the value of the variable; nothing where a quote is followed by something else."""
+    if found["double"] is not None:
+        return re.sub(r'\\(?:\n|(["\\$`]))', r"\1", found["double"])
+    if found["single"] is not None:
+        return found["single"]
+    bare = found["bare"]
+    return None if bare.startswith(("'", '"')) else re.sub(r"\\(?:\n|(.))", r"\1", bare)
+
+
+def _without(words: Sequence[str], flags: Mapping[str, str | bool]) -> list[str]:
+    kept = []
+    value_follows = False
+    for word in words:
+        name, has_value, _ = word.strip("\"'").lstrip("-").partition("=")
+        if value_follows:
+            value_follows = False
+        elif name in flags:
+            value_follows = not has_value and not isinstance(flags[name], bool)
+        else:
+            kept.append(word)
+    return kept
 
 
 def _with_items(text: str, key: str, items: Sequence[object]) -> str:

@@ -45,10 +45,17 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible has no types
 
 def _plain_texts(variables: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     for file in _files(variables):
-        if file.stat().st_size <= _LONGEST:
-            text = file.read_text(errors="replace")
-            if not text.startswith(_VAULT):
-                yield file, text
+        text = _text(file)
+        if not text.startswith(_VAULT):
+            yield file, text
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace") if file.is_file() and file.stat().st_size <= _LONGEST else ""
+    except OSError:
+        # Ansible took no variables from it either.
+        return ""
 
 
 def _files(variables: Mapping[str, Any]) -> Iterator[Path]:
@@ -56,12 +63,12 @@ def _files(variables: Mapping[str, Any]) -> Iterator[Path]:
     folders = {source if source.is_dir() else source.parent for source in sources}
     if variables.get("playbook_dir"):
         folders.add(Path(variables["playbook_dir"]))
-    found = {source for source in sources if source.is_file()}
+    found = set(sources)
     for source in sources:
         if source.is_dir():
-            found.update(file for file in source.iterdir() if file.is_file())
+            found.update(source.iterdir())
     for folder in folders:
         found.update(folder.glob("*.yml"))
         for name in _VARIABLE_FOLDERS:
-            found.update(file for file in (folder / name).rglob("*") if file.is_file())
+            found.update((folder / name).rglob("*"))
     yield from sorted(found)
