@@ -63,16 +63,27 @@ OFF_GRID: Final = (
 """The house is an island; the second one is the off-grid night."""
 LINK_GAP: Final = Window.between("2025-06-03 10:00", "2025-06-03 13:00")
 """The agent reads and counts, but reaches nobody: the gateway repeats its last push."""
+DAYS_OF_LINK_GAP: Final = Window.between("2025-04-08 15:00", "2025-04-11 09:00")
+"""The same, over three midnights."""
+LINK_GAPS: Final = (DAYS_OF_LINK_GAP, LINK_GAP)
+UNTOLD: Final = Window.between("2025-04-08 15:00", "2025-04-10 00:00")
+"""What no calendar day tells of that has arrived: once the link is back, there is the day before. Counters have all."""
 PROMETHEUS_GAP: Final = Window.between("2024-08-20 10:00", "2024-08-20 12:00")
 """Nobody scrapes, no rule is evaluated."""
 GATEWAY_DOWN: Final = Window.between("2025-06-02 20:00", "2025-06-02 20:15")
 """Nothing can be scraped, but rules are evaluated."""
 STOPPED: Final = Window.between("2025-06-04 02:00", "2025-06-04 02:20")
 """The agent is stopped, its groups are deleted; nobody counts."""
+REBOOT: Final = Window.between("2025-06-03 05:00", "2025-06-03 05:05")
+"""The same, for as long as a reboot or an upgrade takes."""
+STOPS: Final = (REBOOT, STOPPED)
 RESTART: Final = Window(local("2025-07-08 14:00") - 10, local("2025-07-08 14:00") + 30)
 """The agent is restarted: its own counters begin at 0, those of energy go on."""
 SILENT: Final = Window.between("2025-07-05 03:35", "2025-07-05 04:05")
 """The battery does not answer; nothing can be counted."""
+UPDATE: Final = Window.between("2025-05-20 03:00", "2025-05-20 03:20")
+"""The same, while new firmware is installed."""
+SILENCES: Final = (UPDATE, SILENT)
 INVERTER_TRIP: Final = Window.between("2025-06-30 10:30", "2025-06-30 14:30")
 """The PV produces nothing at noon."""
 FROZEN: Final = Window.between("2025-07-07 02:30", "2025-07-07 03:45")
@@ -87,6 +98,7 @@ OVERVOLTAGE: Final = Window.between("2025-07-02 13:00", "2025-07-02 13:40")
 """On phase 2."""
 LOW_FREQUENCY: Final = Window.between("2025-07-02 18:00", "2025-07-02 18:10")
 HOT_CELLS: Final = Window.between("2025-07-02 15:00", "2025-07-02 16:00")
+WARM_MODULE: Final = Window.between("2025-07-02 16:30", "2025-07-02 17:30")
 UNEVEN_CELLS: Final = Window.between("2025-07-08 23:00", "2025-07-09 05:00")
 UNDER_VOLTAGE: Final = Window.between("2025-07-05 12:00", "2025-07-05 12:30")
 HOT_PI: Final = Window.between("2025-07-05 14:00", "2025-07-05 15:00")
@@ -101,13 +113,17 @@ REFUSED_TOKEN: Final = Window.between("2025-07-06 18:00", "2025-07-06 20:00")
 FLAKY_LINK: Final = Window.between("2025-07-09 10:00", "2025-07-09 11:00")
 """A third of the pushes is lost."""
 
-UNOBSERVED: Final = (STOPPED, SILENT)
+UNOBSERVED: Final = (*STOPS, *SILENCES)
 """What nobody could count: neither the agent nor the truth it is compared with."""
 
 RAW_WINDOWS: Final = (
     Window.between("2024-10-26 00:00", "2024-10-28 12:00"),
     Window.between("2025-01-15 00:00", "2025-01-16 00:00"),
     Window.between("2025-03-29 00:00", "2025-03-31 12:00"),
+    Window.between("2025-04-08 12:00", "2025-04-08 18:00"),
+    Window.between("2025-04-09 22:00", "2025-04-10 02:00"),
+    Window.between("2025-04-11 06:00", "2025-04-11 12:00"),
+    Window.between("2025-05-20 00:00", "2025-05-20 06:00"),
     Window.between("2025-06-02 12:00", "2025-06-04 12:00"),
     Window(local("2025-06-29 00:00"), NOW),
 )
@@ -127,7 +143,7 @@ NIGHT_ENDS: Final = 6
 TROUBLES: Final[Mapping[str, tuple[Window, ...]]] = MappingProxyType(
     {
         "SonnenGatewayDown": (GATEWAY_DOWN,),
-        "SonnenAgentSilent": (LINK_GAP,),
+        "SonnenAgentSilent": LINK_GAPS,
         "SonnenPushFailing": (REJECTED,),
         "SonnenDeliveryFlaky": (FLAKY_LINK,),
         "SonnenSpoolGrowing": (SPOOLING,),
@@ -135,7 +151,7 @@ TROUBLES: Final[Mapping[str, tuple[Window, ...]]] = MappingProxyType(
         "SonnenAgentMissing": (STOPPED,),
         "SonnenTokenRefused": (REFUSED_TOKEN,),
         "SonnenClockWrong": (WRONG_CLOCK,),
-        "SonnenBatteryUnreachable": (SILENT,),
+        "SonnenBatteryUnreachable": SILENCES,
         "SonnenMeterStuck": (FROZEN,),
         "SonnenPowerBalance": (UNBALANCED,),
         "SonnenOffGrid": OFF_GRID,
@@ -145,7 +161,7 @@ TROUBLES: Final[Mapping[str, tuple[Window, ...]]] = MappingProxyType(
         "SonnenShutdown": (SHUTDOWN,),
         "SonnenRedRing": (RED_RING,),
         "SonnenCellTemperature": (HOT_CELLS,),
-        "SonnenCellTemperatureSpread": (HOT_CELLS,),
+        "SonnenCellTemperatureSpread": (WARM_MODULE,),
         "SonnenCellVoltageSpread": (UNEVEN_CELLS,),
         "SonnenVoltageOutOfBand": (OVERVOLTAGE,),
         "SonnenFrequencyOutOfBand": (LOW_FREQUENCY,),

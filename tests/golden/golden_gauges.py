@@ -12,9 +12,11 @@ from golden_events import (
     RED_RING,
     REFUSED_TOKEN,
     SHUTDOWN,
-    SILENT,
+    SILENCES,
     UNBALANCED,
     UNEVEN_CELLS,
+    UPDATE,
+    WARM_MODULE,
     WARNING,
     WRONG_CLOCK,
     Window,
@@ -29,7 +31,8 @@ Page = dict[Key, Floats]
 STATUS_ONLY: Final = ("sonnen_online", "sonnen_endpoint_up", "sonnen_last_reading_timestamp_seconds")
 """What is there when the battery cannot be read."""
 SLOW_ENDPOINTS: Final = ("powermeter", "inverter", "battery", "latestdata", "configurations")
-FIRMWARE_CHANGE: Final = Window.between("2025-05-20 03:00", "2025-05-20 03:00").begin
+FIRMWARE_CHANGE: Final = UPDATE.end
+"""From here on the new firmware answers."""
 METERS: Final = {"production": "4_1", "consumption": "4_2"}
 PHASES: Final = ("1", "2", "3")
 _YEAR_SECONDS: Final = 365.25 * 86_400
@@ -54,7 +57,11 @@ def battery_gauges(house: House, read: Floats, cycles: Floats) -> Page:
         | _pack(house, read, cycles)
         | _system(house, read)
     )
-    silent, refused = within(read, SILENT), within(read, REFUSED_TOKEN)
+    silent, refused = np.zeros(read.size, dtype=np.bool_), within(read, REFUSED_TOKEN)
+    last = np.round(read, 1)
+    for window in SILENCES:
+        silent |= within(read, window)
+        last = np.where(within(read, window), window.begin, last)
     slow = {*_meters(house, read[:1]), *_inverter(read[:1]), *_pack(house, read[:1], cycles[:1])}
     slow |= set(_system(house, read[:1]))
     for name in page:
@@ -63,7 +70,7 @@ def battery_gauges(house: House, read: Floats, cycles: Floats) -> Page:
     page[key("sonnen_endpoint_up", endpoint="status")] = np.where(silent, 0.0, 1.0)
     for endpoint in SLOW_ENDPOINTS:
         page[key("sonnen_endpoint_up", endpoint=endpoint)] = np.where(silent | refused, 0.0, 1.0)
-    page[key("sonnen_last_reading_timestamp_seconds")] = np.where(silent, SILENT.begin, np.round(read, 1))
+    page[key("sonnen_last_reading_timestamp_seconds")] = last
     return page
 
 
@@ -143,6 +150,7 @@ def _inverter(read: Floats) -> Page:
 
 
 def _pack(house: House, read: Floats, cycles: Floats) -> Page:
+    hot = within(read, HOT_CELLS)
     warmth = 22.0 + 4.0 * _season(read) + 1.5 * _wave(read, 86_400.0, 0.6)
     charge = np.interp(read, house.seconds, house.state_of_charge_percent)
     cell = 3.15 + 0.002 * charge
@@ -150,9 +158,9 @@ def _pack(house: House, read: Floats, cycles: Floats) -> Page:
     return {
         key("sonnen_battery_cycles_total"): np.floor(371.6 + cycles),
         key("sonnen_battery_current_amperes"): np.round(-watts / 205.0, 2),
-        key("sonnen_cell_temperature_celsius", stat="min"): np.round(warmth - 1.5, 2),
-        key("sonnen_cell_temperature_celsius", stat="max"): np.where(
-            within(read, HOT_CELLS), 47.0, np.round(warmth + 1.5, 2)
+        key("sonnen_cell_temperature_celsius", stat="min"): np.where(hot, 44.0, np.round(warmth - 1.5, 2)),
+        key("sonnen_cell_temperature_celsius", stat="max"): np.select(
+            [hot, within(read, WARM_MODULE)], [47.0, 39.0], np.round(warmth + 1.5, 2)
         ),
         key("sonnen_cell_volts", stat="min"): np.round(cell - np.where(within(read, UNEVEN_CELLS), 0.19, 0.004), 3),
         key("sonnen_cell_volts", stat="max"): np.round(cell + 0.004, 3),

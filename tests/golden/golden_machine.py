@@ -1,5 +1,7 @@
 """The agent of the golden house about itself, and its Pi, as node_exporter shows it and the agent relays it."""
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -7,20 +9,27 @@ from golden_events import (
     DROPPING,
     FLAKY_LINK,
     FULL_DISK,
+    GATEWAY_DOWN,
     HOT_PI,
+    LINK_GAPS,
     READ_ONLY_DISK,
     REFUSED_TOKEN,
     RESTART,
-    SILENT,
+    SILENCES,
     SPOOLING,
     START,
-    STOPPED,
+    STOPS,
     UNDER_VOLTAGE,
+    Window,
 )
 from golden_gauges import Page, key, within
-from golden_house import Floats
+from golden_house import Flags, Floats
 
-_STARTS: Final = (START, STOPPED.end, RESTART.end)
+_STARTS: Final = (START, *(stop.end for stop in STOPS), RESTART.end)
+_UNSENT: Final[Mapping[str, tuple[Window, ...]]] = MappingProxyType(
+    {"pushgateway": (*LINK_GAPS, GATEWAY_DOWN), "remote_write": (*LINK_GAPS, SPOOLING)}
+)
+"""When a sink takes nothing."""
 _PERIODS: Final = {
     "status": 5,
     "powermeter": 15,
@@ -35,9 +44,9 @@ def agent_page(pushed: Floats) -> Page:
     """Return what the agent said of itself at the given times."""
     started = np.array(_STARTS)[np.searchsorted(_STARTS, pushed, side="right") - 1]
     lived = np.maximum(pushed - started, 0.0)
-    silent = _spent(pushed, started, SILENT.begin, SILENT.end)
-    refused = _spent(pushed, started, REFUSED_TOKEN.begin, REFUSED_TOKEN.end)
-    lost = np.floor(_spent(pushed, started, FLAKY_LINK.begin, FLAKY_LINK.end) / 3.0 / 5.0 * 2.0)
+    silent = _spent(pushed, started, *SILENCES)
+    refused = _spent(pushed, started, REFUSED_TOKEN)
+    lost = np.floor(_spent(pushed, started, FLAKY_LINK) / 3.0 / 5.0 * 2.0)
     page: Page = {
         key("sonnen_build_info", version="0.1.0", revision="golden", pythonversion="3.11.2"): np.ones_like(pushed),
         key("sonnen_agent_start_time_seconds"): started,
@@ -60,25 +69,26 @@ def agent_page(pushed: Floats) -> Page:
         page[key("sonnen_agent_read_seconds_count", **labels)] = np.floor(lived / period)
         page[key("sonnen_agent_read_seconds_sum", **labels)] = np.round(0.042 * lived / period, 3)
     timeouts = key("sonnen_agent_reads_total", battery="home", endpoint="status", outcome="timeout")
-    page[timeouts] = np.where(pushed >= SILENT.begin, np.floor(silent / 5.0), np.nan)
+    page[timeouts] = np.where(_known(pushed, started, SILENCES), np.floor(silent / 5.0), np.nan)
     unauthorized = np.where(pushed >= REFUSED_TOKEN.begin, np.ceil(refused / 300.0), np.nan)
     for endpoint in ("powermeter", "inverter", "battery", "latestdata"):
         page[key("sonnen_agent_reads_total", battery="home", endpoint=endpoint, outcome="unauthorized")] = unauthorized
     for sink, size in (("pushgateway", 3900.0), ("remote_write", 900.0)):
         tries = np.floor(lived / 5.0) * 2.0
-        failed = lost if sink == "pushgateway" else np.zeros_like(lost)
+        failed = np.floor(_spent(pushed, started, *_UNSENT[sink]) / 5.0) * 2.0
+        # The network was not yet there at the first beat.
+        failed += np.minimum(tries, 2.0) + (lost if sink == "pushgateway" else 0.0)
         page[key("sonnen_agent_sends_total", sink=sink, outcome="ok")] = tries - failed
+        page[key("sonnen_agent_sends_total", sink=sink, outcome="timeout")] = failed
         page[key("sonnen_agent_send_seconds_count", sink=sink)] = tries
         page[key("sonnen_agent_send_seconds_sum", sink=sink)] = np.round(0.018 * tries, 3)
         page[key("sonnen_agent_sent_bytes_total", sink=sink)] = size * tries
-    closed = key("sonnen_agent_sends_total", sink="pushgateway", outcome="timeout")
-    page[closed] = np.where(pushed >= FLAKY_LINK.begin, lost, np.nan)
     waiting: Floats = np.asarray(np.where(within(pushed, SPOOLING), 24.0 * (pushed - SPOOLING.begin), 0.0))
     page[key("sonnen_agent_spool_samples", sink="remote_write")] = np.round(waiting)
     page[key("sonnen_agent_spool_bytes", sink="remote_write")] = np.round(11.0 * waiting)
     oldest = np.where(within(pushed, SPOOLING), SPOOLING.begin, np.nan)
     page[key("sonnen_agent_spool_oldest_timestamp_seconds", sink="remote_write")] = oldest
-    dropped = np.round(2.0 * _spent(pushed, started, DROPPING.begin, DROPPING.end))
+    dropped = np.round(2.0 * _spent(pushed, started, DROPPING))
     page[key("sonnen_agent_spool_dropped_samples_total", sink="remote_write")] = dropped
     page[key("sonnen_agent_spool_rejected_samples_total", sink="remote_write")] = np.zeros_like(pushed)
     return page
@@ -120,6 +130,17 @@ def node_page(pushed: Floats) -> Page:
     return page
 
 
-def _spent(moments: Floats, started: Floats, begin: float, end: float) -> Floats:
-    """Return how much of a window an agent has lived through since it started."""
-    return np.asarray(np.clip(np.minimum(moments, end) - np.maximum(started, begin), 0.0, None))
+def _spent(moments: Floats, started: Floats, *windows: Window) -> Floats:
+    """Return how much of some windows an agent has lived through since it started."""
+    spent = np.zeros_like(moments)
+    for window in windows:
+        spent += np.clip(np.minimum(moments, window.end) - np.maximum(started, window.begin), 0.0, None)
+    return spent
+
+
+def _known(moments: Floats, started: Floats, windows: Iterable[Window]) -> Flags:
+    """Return when one of the windows has begun since the agent started: a counter begins with what it counts."""
+    known = np.zeros(moments.size, dtype=np.bool_)
+    for window in windows:
+        known |= (moments >= window.begin) & (started < window.end)
+    return known

@@ -9,7 +9,7 @@ from golden_events import (
     FEED_IN_PRICE,
     FINE_WINDOW,
     GATEWAY_DOWN,
-    LINK_GAP,
+    LINK_GAPS,
     NIGHT_PRICE,
     NOW,
     PROMETHEUS_GAP,
@@ -17,7 +17,7 @@ from golden_events import (
     REJECTED,
     RESTART,
     START,
-    STOPPED,
+    STOPS,
 )
 from golden_gauges import Page, battery_gauges, key, within
 from golden_house import CAPACITY_WATT_HOURS, Flags, Floats, House, minute_of
@@ -57,14 +57,21 @@ def scrapes() -> Floats:
 
 def last_reading(moments: Floats) -> Floats:
     """Return when the reading was taken that the gateway holds at each moment."""
-    held = reading_before(np.array([LINK_GAP.begin]))
-    return np.asarray(np.where(within(moments, LINK_GAP), held, reading_before(moments)))
+    read = reading_before(moments)
+    for gap in LINK_GAPS:
+        read = np.where(within(moments, gap), reading_before(np.array([gap.begin])), read)
+    return read
 
 
 def hidden(moments: Floats) -> Flags:
     """Return when there is nothing to be scraped."""
-    gone = (within(moments, window) for window in (PROMETHEUS_GAP, GATEWAY_DOWN, STOPPED, RESTART))
+    gone = (within(moments, window) for window in (PROMETHEUS_GAP, GATEWAY_DOWN, *STOPS, RESTART))
     return np.asarray(np.logical_or.reduce(list(gone)))
+
+
+def push_times(moments: Floats) -> Floats:
+    """Return when the battery's group that is scraped was pushed."""
+    return np.where(hidden(moments), np.nan, np.round(last_reading(moments) + PUSH_SECONDS, 1))
 
 
 def without(page: Page, gone: Flags) -> Page:
@@ -93,7 +100,7 @@ class Pushed:
         read = last_reading(moments)
         cycles = self._counter("battery_discharge", read) / CAPACITY_WATT_HOURS
         page = battery_gauges(self._house, read, cycles)
-        page[key("push_time_seconds")] = np.round(read + PUSH_SECONDS, 1)
+        page[key("push_time_seconds")] = push_times(moments)
         page[key("push_failure_time_seconds")] = np.zeros_like(read)
         return without(page, hidden(moments))
 

@@ -13,7 +13,7 @@ import numpy as np
 from golden_events import FINE_WINDOW, PROMETHEUS_GAP
 from golden_gauges import Key, Page, key, only, within
 from golden_house import Flags, Floats, House
-from golden_pushed import Pushed, scrapes
+from golden_pushed import Pushed, push_times, scrapes
 
 Batch = tuple[Floats, Page]
 """The values of some series at the same moments."""
@@ -120,22 +120,26 @@ class Recorded:
         fresh = is_fresh(moments, page[key("push_time_seconds")])
         return moments, page | {key("sonnen_agent:fresh:bool"): fresh}
 
+    def loaded(self) -> Batch:
+        """Return that the rules are evaluated; of no group."""
+        gone = within(self._minutes, PROMETHEUS_GAP)
+        return self._minutes, {key("sonnen:rules:loaded"): np.where(gone, np.nan, 1.0)}
+
     def _copies(self) -> Iterator[Batch]:
         counters = self._pushed.counters(self._minutes)
         totals = {one: values for one, values in counters.items() if one[0].endswith("_total")}
         yield self._minutes, {_copy(one, "copy1m"): values for one, values in totals.items()}
         fives = self._minutes[::5]
-        yesterday = only(counters, ["sonnen_energy_yesterday_watt_hours"])
-        today = only(counters, ["sonnen_energy_today_watt_hours"])
         gauges = self._pushed.gauges(fives)
         lifetime = only(gauges, ["sonnen_battery_cycles_total", "sonnen_meter_imported_watt_hours_total"])
         fresh = is_fresh(fives, gauges[key("push_time_seconds")])
         info = {one: np.where(fresh == 1, values, np.nan) for one, values in only(gauges, [_INFO]).items()}
-        page = {one: values[::5] for one, values in yesterday.items()} | lifetime | info
-        page |= {one: np.where(fresh == 1, values[::5], np.nan) for one, values in today.items()}
+        days = only(counters, ["sonnen_energy_today_watt_hours", "sonnen_energy_yesterday_watt_hours"])
+        page = {one: np.where(fresh == 1, values[::5], np.nan) for one, values in days.items()} | lifetime | info
         production = totals[key("sonnen_production_watt_hours_total")]
         nobody = within(fives, PROMETHEUS_GAP)
-        rise = np.where(nobody, np.nan, _increase2h(production)[::5])
+        seen = _mean(_last(_fives(is_fresh(self._minutes, push_times(self._minutes))), 27)) > 0.9
+        rise = np.where(nobody | ~seen, np.nan, _increase2h(production)[::5])
         copies = {_copy(one, "copy5m"): values for one, values in page.items()}
         copies[key("sonnen:production_watt_hours:increase2h")] = rise
         copies[key("sonnen:production_watt_hours:increase2h_best7d")] = np.where(
@@ -251,6 +255,12 @@ def _trust(page: Page) -> Floats:
     island = page[key("sonnen:on_grid:min5m")] == 0
     troubles = [fresh < 0.5, online < 0.5, stuck, rest & ~island]
     return np.select(troubles, [1.0, 2.0, 3.0, 4.0], default=np.where(np.isnan(fresh), np.nan, 0.0))
+
+
+def _fives(minutes: Floats) -> Floats:
+    """Return the last mean of five minutes that a copy of each whole five sees: means are recorded a second later."""
+    means = _mean(minutes[1 : 1 + (minutes.size - 1) // 5 * 5].reshape(-1, 5))
+    return np.concatenate(([np.nan, np.nan], means))[: (minutes.size + 4) // 5]
 
 
 def _last(values: Floats, count: int) -> Floats:

@@ -62,6 +62,7 @@ def batches(house: House) -> Iterator[tuple[Mapping[str, str], Batch]]:
     for batch in recorded.battery():
         yield _BATTERY, batch
     yield _AGENT, recorded.agent()
+    yield {}, recorded.loaded()
     moments = scrapes()
     yield _NODE, (moments, pushed.node(moments))
     yield _GATEWAY, (moments, _gateway(moments))

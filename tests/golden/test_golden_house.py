@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from golden_events import (
     AUTUMN,
+    DAYS_OF_LINK_GAP,
     GRID_CHARGING_MONTHS,
     INVERTER_TRIP,
-    LINK_GAP,
+    LINK_GAPS,
     NOW,
     OFF_GRID,
     PROMETHEUS_GAP,
@@ -16,6 +17,7 @@ from golden_events import (
     SILENT,
     SPRING,
     START,
+    Window,
     local,
 )
 from golden_house import golden_house as another_house
@@ -96,11 +98,23 @@ def test_it_has_what_dashboards_are_about(golden_house: Golden) -> None:
         (local(f"{SPRING} 00:00"), local("2025-03-31 00:00")),
         (local(f"{AUTUMN} 00:00"), local("2024-10-28 00:00")),
         (local("2025-06-03 00:00"), local("2025-06-04 00:00")),
+        (local("2025-04-08 00:00"), local("2025-04-12 00:00")),
+        (local("2025-05-20 00:00"), local("2025-05-21 00:00")),
         (local("2024-08-20 00:00"), local("2024-08-21 00:00")),
         (local("2025-07-08 00:00"), local("2025-07-09 00:00")),
         (local("2025-01-15 00:00"), local("2025-01-16 00:00")),
     ],
-    ids=["year", "23-hours", "25-hours", "link-gap", "prometheus-gap", "restart", "winter"],
+    ids=[
+        "year",
+        "23-hours",
+        "25-hours",
+        "link-gap",
+        "days-of-link-gap",
+        "update",
+        "prometheus-gap",
+        "restart",
+        "winter",
+    ],
 )
 def test_what_a_right_agent_counts_is_the_truth(
     golden_house: Golden, golden_prometheus: GoldenPrometheus, begin: float, end: float
@@ -113,10 +127,11 @@ def test_what_a_right_agent_counts_is_the_truth(
         assert found == pytest.approx(sure, rel=1e-3, abs=2.0), quantity
 
 
+@pytest.mark.parametrize("gap", LINK_GAPS, ids=["days", "hours"])
 def test_a_gateway_repeats_while_the_link_is_gone_and_the_counters_catch_up(
-    golden_prometheus: GoldenPrometheus,
+    golden_prometheus: GoldenPrometheus, gap: Window
 ) -> None:
-    begin, end = LINK_GAP.begin + 60, LINK_GAP.end
+    begin, end = gap.begin + 60, gap.end
     for name, values in (("sonnen_production_watts", 1), ("sonnen_production_watt_hours_total", 1)):
         ((_, points),) = golden_prometheus.query_range(name, begin, end, 60)
         assert len({value for _, value in points}) == values
@@ -124,6 +139,20 @@ def test_a_gateway_repeats_while_the_link_is_gone_and_the_counters_catch_up(
     assert {value for _, value in stale} == {0.0}
     ((_, jump),) = golden_prometheus.query("increase(sonnen_production_watt_hours_total[2m])", at=end + 60)
     assert jump > 1000
+
+
+def test_no_day_is_told_of_while_the_link_is_gone(golden_prometheus: GoldenPrometheus) -> None:
+    seconds = DAYS_OF_LINK_GAP.end - DAYS_OF_LINK_GAP.begin - 60
+    for name in ("yesterday", "today"):
+        told = f"sonnen:energy_{name}_watt_hours:copy5m"
+        assert not golden_prometheus.query(f"count_over_time({told}[{seconds:.0f}s])", at=DAYS_OF_LINK_GAP.end)
+        assert golden_prometheus.query(told, at=DAYS_OF_LINK_GAP.end + 360)
+
+
+def test_what_comes_at_once_after_a_link_gap_is_not_what_two_hours_bring(golden_prometheus: GoldenPrometheus) -> None:
+    for name in ("increase2h", "increase2h_best7d"):
+        ((_, most),) = golden_prometheus.query(f"max_over_time(sonnen:production_watt_hours:{name}[365d])")
+        assert 5000 < most < 2 * 5600, name
 
 
 def test_there_is_nothing_where_nobody_scraped(golden_prometheus: GoldenPrometheus) -> None:

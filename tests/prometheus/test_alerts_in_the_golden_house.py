@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from golden_events import GATEWAY_DOWN, INVERTER_TRIP, OFF_GRID, RAW_WINDOWS, RESTART, STOPPED, TROUBLES, Window
+from golden_events import GATEWAY_DOWN, INVERTER_TRIP, OFF_GRID, RAW_WINDOWS, RESTART, STOPS, TROUBLES, Window
 
 from golden import Golden, GoldenPrometheus
 
@@ -23,13 +23,19 @@ LINGERING: Final = 1800
 """For so long after a trouble an expression over the past may still see it."""
 STEP: Final = 60
 WEEK: Final = 7 * 86_400
-NO_STALE_MARKERS: Final = tuple(Window(gone.begin, gone.begin + 360) for gone in (GATEWAY_DOWN, STOPPED, RESTART))
+NO_STALE_MARKERS: Final = tuple(Window(gone.begin, gone.begin + 360) for gone in (GATEWAY_DOWN, *STOPS, RESTART))
 """Here a group ends at once in life, while a backfilled one grows old for five minutes."""
 
 
 def pending_seconds(alert: str) -> int:
     number, unit = re.fullmatch(r"(\d+)([smh])", ALERTS[alert].get("for", "0s")).groups()  # type: ignore[union-attr]  # or the rule is broken
     return int(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+
+
+def raised(alert: str, moments: list[float]) -> list[float]:
+    """Return those moments at which an expression has been true for long enough."""
+    pending = -(-pending_seconds(alert) // STEP) * STEP
+    return [moment for moment in moments if set(range(int(moment) - pending, int(moment), STEP)) <= set(moments)]
 
 
 def seen(prometheus: GoldenPrometheus, alert: str, window: Window) -> Iterator[tuple[dict[str, str], list[float]]]:
@@ -50,11 +56,7 @@ def test_an_alert_is_raised_once_by_its_trouble(golden_prometheus: GoldenPrometh
         found = list(seen(golden_prometheus, alert, trouble))
         assert found, "nothing"
         for labels, moments in found:
-            pending = -(-pending_seconds(alert) // STEP) * STEP
-            raised = [
-                moment for moment in moments if set(range(int(moment) - pending, int(moment), STEP)) <= set(moments)
-            ]
-            assert raised, (labels, "not for long enough")
+            assert raised(alert, moments), (labels, "not for long enough")
         who = [(labels.get("job"), labels.get("instance")) for labels, _ in found]
         assert len(who) == len(set(who)), found
 
@@ -65,7 +67,7 @@ def test_an_alert_is_raised_by_nothing_else(golden_prometheus: GoldenPrometheus,
     for window in RAW_WINDOWS:
         # Expressions look back for an hour or two.
         for labels, moments in seen(golden_prometheus, alert, Window(window.begin + 7200, window.end)):
-            wrong = [moment for moment in moments if not any(moment in trouble for trouble in troubled)]
+            wrong = [moment for moment in raised(alert, moments) if not any(moment in trouble for trouble in troubled)]
             assert wrong == [], labels
 
 

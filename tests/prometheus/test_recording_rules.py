@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from golden_events import LINK_GAP, NOW, OVERVOLTAGE, Window
+from golden_events import DAYS_OF_LINK_GAP, LINK_GAP, NOW, OVERVOLTAGE, Window
 from golden_recorded import AGGREGATES_OFFSET, SLOW_OFFSET
 
 from golden import GoldenPrometheus, Points
@@ -42,6 +42,8 @@ STRETCHES: Final = (
     Stretch("the last hours", Window(NOW - 2 * 3600, NOW), 5.0),
     Stretch("the night with an hour twice", Window.between("2024-10-26 23:00", "2024-10-27 05:00"), 60.0),
     Stretch("the link is gone for hours", Window(LINK_GAP.begin - 1800, LINK_GAP.end + 1800), 60.0),
+    Stretch("a midnight without the link", Window.between("2025-04-09 23:00", "2025-04-10 01:00"), 60.0),
+    Stretch("the link is back after days", Window(DAYS_OF_LINK_GAP.end - 1800, DAYS_OF_LINK_GAP.end + 9000), 60.0),
     Stretch("off the grid and back", Window.between("2025-07-03 21:30", "2025-07-03 23:00"), 60.0),
     Stretch("too many volts", Window(OVERVOLTAGE.begin - 1200, OVERVOLTAGE.end + 1200), 60.0),
 )

@@ -135,6 +135,7 @@ class Prometheus(Server):
         rule_files: Iterable[Path] = (),
         out_of_order_time_window: str = "0s",
         flags: Iterable[str] = (),
+        more_jobs: Iterable[Mapping[str, object]] = (),
     ) -> None:
         port = free_port()
         program = find_program("prometheus")
@@ -155,7 +156,8 @@ class Prometheus(Server):
                             "job_name": "pushgateway",
                             "honor_labels": True,
                             "static_configs": [{"targets": [url.removeprefix("http://") for url in scrape]}],
-                        }
+                        },
+                        *more_jobs,
                     ],
                 },
                 indent=2,
