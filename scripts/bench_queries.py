@@ -1,7 +1,8 @@
 """How long the dashboards take on a year: the slowest ten panels, and what the recorded series save.
 
-Every query of every panel is asked at its default range, as Grafana asks it, of a Prometheus with the golden house's
-year; a panel takes as long as its queries one after the other. usage: scripts/bench queries [-h]
+Every query of every panel is asked as Grafana asks it, of a Prometheus with the golden house's year, at its default
+range and at the longest that a dashboard's links choose, this year; a panel takes as long as its queries one after the
+other. usage: scripts/bench queries [-h]
 """
 
 import argparse
@@ -22,12 +23,14 @@ from golden_events import NOW, START, ZONE
 from golden_gauges import key
 from golden_store import make_blocks
 from programs import find_program
+from viewer import calendar
 
 from golden import Golden, GoldenPrometheus, golden
 from sketch.asking import Prometheus as Grafana
 
 DASHBOARDS = Path(__file__).parents[1] / "grafana/dashboards"
 GOAL_SECONDS = 0.2
+LONGEST = "This year"
 ROUNDS = 3
 DAY = 86_400
 YEAR_BEGINS = NOW - 365 * DAY
@@ -44,11 +47,16 @@ def seconds_for(ask: Callable[[], object]) -> float:
     return statistics.median(taken)
 
 
-def panels(url: str) -> list[tuple[float, str, str]]:
-    """Return how long each panel takes, the slowest first."""
+def panels(url: str, link: str | None = None) -> list[tuple[float, str, str]]:
+    """Return how long each panel takes, the slowest first: at its default range, or where a link has it."""
     found = []
     for path in sorted(DASHBOARDS.glob("*.json")):
         board = json.loads(path.read_text())
+        if link:
+            begin, end = calendar(board).get(link, ("", ""))
+            if not begin:
+                continue
+            board["time"] = {"from": begin, "to": end}
         typed = {one["name"]: str(one["query"]) for one in board["templating"]["list"] if one["type"] == "textbox"}
         choices = {"job": "sonnen", "instance": "home", "agent": "pi"} | typed
         grafana = Grafana(url=url, now=datetime.fromtimestamp(NOW, ZONE), choices=choices)
@@ -56,6 +64,14 @@ def panels(url: str) -> list[tuple[float, str, str]]:
             asks = [partial(grafana.ask, board, panel, target) for target in panel.get("targets", ())]
             found.append((sum(map(seconds_for, asks)), board["uid"], panel["title"]))
     return sorted(found, reverse=True)
+
+
+def tell(timed: list[tuple[float, str, str]], where: str) -> None:
+    print(f"\nthe slowest ten of {len(timed)} panels {where}")
+    for taken, board, title in timed[:10]:
+        print(f"  {taken * 1000:6.0f} ms  {board}: {title}")
+    over = sum(taken > GOAL_SECONDS for taken, _, _ in timed)
+    print(f"  {over} of {len(timed)} take longer than {GOAL_SECONDS * 1000:.0f} ms")
 
 
 def raw_year(house: Golden, folder: Path) -> Path:
@@ -80,14 +96,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sonnen-bench-") as temporary:
         folder = Path(temporary)
         with GoldenPrometheus(folder, house) as prometheus:
-            timed = panels(prometheus.url)
-            print(
-                f"\nthe slowest ten of {len(timed)} panels at their default range (goal: {GOAL_SECONDS * 1000:.0f} ms)"
-            )
-            for taken, board, title in timed[:10]:
-                print(f"  {taken * 1000:6.0f} ms  {board}: {title}")
-            over = sum(taken > GOAL_SECONDS for taken, _, _ in timed)
-            print(f"  {over} of {len(timed)} take longer than the goal")
+            tell(panels(prometheus.url), f"at their default range (goal: {GOAL_SECONDS * 1000:.0f} ms)")
+            tell(panels(prometheus.url, LONGEST), f"where the link {LONGEST} was followed (no goal)")
             copies = year_bars(prometheus, "increase(sonnen:production_watt_hours_total:copy1m[1d])")
             told = "last_over_time(sonnen:energy_yesterday_watt_hours:copy5m[8h] offset -40h)"
             days = year_bars(prometheus, told)

@@ -19,9 +19,11 @@ _LOAD = select("sonnen:consumption_watts:mean5m")
 # From noon to noon there is one night; a step is the midnight in its middle.
 _NIGHT = "[1d:5m] offset -12h"
 NEED = f"sum_over_time(({_LOAD} and {_DARK}){_NIGHT}) / 12"
-HAVE = f"max_over_time(({_STORED} and {_DARK}){_NIGHT})"
+# Dusk is where it was not dark yet a quarter of an hour before: later the grid may have charged the battery.
+_DUSK = f"{_ON} ({select('sonnen:production_watts:mean5m')} offset 15m >= 50)"
+HAVE = f"max_over_time(({_STORED} and {_DARK} and {_DUSK}){_NIGHT})"
 # A night of which a tenth is missing, such as the one that has not ended yet, is not judged.
-_SEEN = f"{_ON} (count_over_time({select('sonnen:fresh:mean5m')}[1d] offset -12h) > 259)"
+_SEEN = f"{_ON} (count_over_time({_LOAD}[1d] offset -12h) > 259)"
 LASTS = f"3600 * {fresh('usable_watt_hours')} / {_ON} avg_over_time(({_LOAD} and {_DARK})[1d:5m])"
 
 _STRONGEST, _WEAKEST = (select("sonnen:cell_volts:mean5m", f'stat="{stat}"') for stat in ("max", "min"))
@@ -29,7 +31,17 @@ _SPREAD = (
     f"1000 * ({_STRONGEST} - ignoring (stat) {_WEAKEST}) and {_ON} abs({select('sonnen:discharge_watts:mean5m')}) < 200"
 )
 
+_CHARGE_NOW, _CHARGE_THEN = (
+    f"last_over_time({select('sonnen:state_of_charge_percent:mean5m')}[1h]{back})" for back in ("", f" offset {RANGE}")
+)
+_STILL_STORED = f"({_CHARGE_NOW} - {_CHARGE_THEN}) / 100 * {_ON} {_CAPACITY}"
+_GIVEN_BACK = (
+    f"({energy('battery_discharge')} + on (instance) ({_STILL_STORED}))"
+    f" / on (instance) ({energy('battery_charge')} > on (instance) 5 * {_CAPACITY})"
+)
+
 _PACK = "Source: the battery's own readings (API v2 with a token), means of five minutes by the rules."
+_UNTOLD = "no data, or no token"
 
 
 def nights(w: int, h: int) -> CountStat:
@@ -38,8 +50,9 @@ def nights(w: int, h: int) -> CountStat:
         title="Nights of the last 30",
         about=(
             "Nights for which the charge at dusk, down to nothing, would have been enough for what the house used "
-            "while the sun gave less than 50 W; of those that were seen to nine tenths. Source: USOC, capacity "
-            "less a tenth, Consumption_W and Production_W, means of five minutes by the rules."
+            "while the sun gave less than 50 W; of those that were seen to nine tenths, and before which the sun gave "
+            "50 W at all. Source: USOC, capacity less a tenth, Consumption_W and Production_W, means of five minutes "
+            "by the rules."
         ),
         queries=[
             Query(expr=f"({HAVE} >= bool {NEED}) and {_SEEN}", name="survived", colour=colours.GOOD),
@@ -70,6 +83,7 @@ def blackout(w: int, h: int) -> Stat:
             ),
         ],
         unit=units.DURATION,
+        nothing=_UNTOLD,
         w=w,
         h=h,
     )
@@ -94,9 +108,10 @@ BOARD = Board(
                     title="Use",
                     about=(
                         "Full cycles of the battery's life as it counts them; in the chosen time, energy discharged "
-                        "divided by the full charge capacity; and the energy discharged divided by the energy charged, "
-                        "which tells the loss where the time is long. Source: cyclecount, and energy counted by "
-                        "the agent."
+                        "divided by the full charge capacity; and what is given back of the energy charged: "
+                        "discharged, or still stored and not before, divided by charged. The last one only where five "
+                        "times the capacity was charged and the charge at the beginning is known, or it would tell "
+                        "of roundings. Source: cyclecount, RSOC, and energy counted by the agent."
                     ),
                     queries=[
                         Query(
@@ -110,12 +125,7 @@ BOARD = Board(
                             colour=colours.CHARGING,
                             look={"decimals": 1},
                         ),
-                        Query(
-                            expr=f"{energy('battery_discharge')} / ({energy('battery_charge')} > 0)",
-                            name="discharged / charged",
-                            unit=units.SHARE,
-                            colour=colours.NEUTRAL,
-                        ),
+                        Query(expr=_GIVEN_BACK, name="given back", unit=units.SHARE, colour=colours.NEUTRAL),
                     ],
                     w=5,
                     h=6,
@@ -146,6 +156,7 @@ BOARD = Board(
                         ),
                     ],
                     unit=units.WATT_HOUR,
+                    nothing=_UNTOLD,
                     w=5,
                     h=6,
                 ),
@@ -189,8 +200,9 @@ BOARD = Board(
                     about=(
                         "For each night, at its midnight: what the battery held at dusk, and what the house used "
                         "until dawn, while the sun gave less than 50 W. Where the line is above the bars the night "
-                        "was covered. Source: USOC, capacity less a tenth, Consumption_W and Production_W, means "
-                        "of five minutes by the rules."
+                        "was covered. Nights of which a tenth was not seen are left out, and so is the charge after a "
+                        "day without 50 W, which had no dusk. Source: USOC, capacity less a tenth, Consumption_W and "
+                        "Production_W, means of five minutes by the rules."
                     ),
                     queries=[
                         Query(
@@ -257,6 +269,7 @@ BOARD = Board(
                         Query(expr=select("sonnen:temperature:mean5m"), name="inverter {{probe}}"),
                     ],
                     unit=units.CELSIUS,
+                    nothing=_UNTOLD,
                     fill=0,
                     step="5m",
                     w=12,
@@ -284,7 +297,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Capacity over a year",
-                    about=f"Full charge capacity and what was installed, whatever time is chosen above. {_PACK}",
+                    about=f"Full charge capacity and what was installed, in a year. {_PACK}",
                     queries=[
                         Query(
                             expr=select("sonnen:full_charge_capacity_watt_hours:mean5m"),

@@ -132,25 +132,26 @@ def _variables() -> list[dashboard.VariableModel]:
 
 
 def _annotations() -> list[dashboard.AnnotationQuery]:
-    told = f"by (instance, firmware) ({select('sonnen:battery_info:copy5m')}"
-    new_firmware = f"(count {told}) unless count {told} offset 10m)) and on (instance) count {told} offset 10m)"
+    told = select("sonnen:battery_info:copy5m")
+    # While it is updated, a battery says nothing.
+    known = f"last_over_time({told}[1d] offset 1h)"
+    new_firmware = (
+        f"(count by (instance, firmware) ({told}) unless count by (instance, firmware) ({known}))"
+        f" and on (instance) count by (instance) ({known})"
+    )
+    started = 'sonnen_agent_start_time_seconds{job=~"${job}_agent"}'
     return [
         _annotation("Outages", colours.BAD, f"{select('sonnen:on_grid:min5m')} == 0", "Off grid", "{{instance}}"),
         _annotation(
             "Alerts",
             colours.WARNING,
-            'ALERTS{alertname=~"Sonnen.+",alertstate="firing"}',
+            'ALERTS{alertname=~"Sonnen.+",alertstate="firing",severity!="info"}',
             "{{alertname}}",
             "{{severity}} {{instance}}",
         ),
         _annotation("Firmware", colours.HOUSE, new_firmware, "New firmware {{firmware}}", "{{instance}}"),
-        _annotation(
-            "Agent started",
-            colours.NEUTRAL,
-            'changes(sonnen_agent_start_time_seconds{job=~"${job}_agent"}[2m]) > 0',
-            "Agent started",
-            "{{instance}}",
-        ),
+        # Marks last for an hour: on a year Grafana asks no more often.
+        _annotation("Agent started", colours.NEUTRAL, f"time() - {started} < 3600", "Agent started", "{{instance}}"),
     ]
 
 

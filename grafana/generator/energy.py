@@ -166,9 +166,8 @@ def calendar_bars(title: str, by: str, ways: Ways, span: str) -> Bars:
     return Bars(
         title=title,
         about=(
-            f"Sums of the calendar days of each {by}, whatever time is chosen above. Source: "
-            "sonnen_energy_yesterday_watt_hours, told by the agent the day after; the present day from the "
-            "counters."
+            f"Sums of the calendar days of each {by}. Source: sonnen_energy_yesterday_watt_hours, told by the agent "
+            "the day after; the present day from the counters."
         ),
         queries=[
             Query(expr=labelled(day(source, to)), name=name, colour=colour)
@@ -273,10 +272,10 @@ BOARD = Board(
                 coverage_by_day(12, 6),
                 rolling_balance(12, 6),
                 comparison(24, 9),
-                calendar_bars("Used by month", "month", TO_HOUSE, "1y"),
-                calendar_bars("Produced by month", "month", FROM_SUN, "1y"),
-                calendar_bars("Used by year", "year", TO_HOUSE, "10y"),
-                calendar_bars("Produced by year", "year", FROM_SUN, "10y"),
+                calendar_bars("Used by month", "month", TO_HOUSE, "now-1y/M"),
+                calendar_bars("Produced by month", "month", FROM_SUN, "now-1y/M"),
+                calendar_bars("Used by year", "year", TO_HOUSE, "now-9y/y"),
+                calendar_bars("Produced by year", "year", FROM_SUN, "now-9y/y"),
             ],
         )
     ],

@@ -13,10 +13,12 @@ _SECONDS = f"300 * sum_over_time({{}}[{RANGE}])"
 _BY_DAY = "300 * sum_over_time({}[1d] offset -1d)"
 
 
-def _phases(series: str) -> Iterator[Query]:
+def _phases(series: str, together: str = "sum") -> Iterator[Query]:
+    """Return a query for each phase; what several meters measure is added up, but for volts."""
     for phase, colour in zip("123", colours.PHASES, strict=True):
         matched = series.replace("}", f',phase="{phase}"}}')
-        yield Query(expr=f"avg by (instance) (avg_over_time({matched}[{STEP}]))", name=f"L{phase}", colour=colour)
+        expr = f"{together} by (instance) (avg_over_time({matched}[{STEP}]))"
+        yield Query(expr=expr, name=f"L{phase}", colour=colour)
 
 
 def _outages() -> CourseTable:
@@ -148,11 +150,14 @@ BOARD = Board(
                 _outages(),
                 Chart(
                     title="Voltage",
-                    about=f"Phase to neutral, in volts. {_BAND}. Source: the power meters, else the inverter.",
-                    queries=list(_phases(select("sonnen:phase_volts:fresh"))),
+                    about=(
+                        "Phase to neutral, in volts, means of five minutes or a longer step. "
+                        f"{_BAND}. Source: the power meters, else the inverter."
+                    ),
+                    queries=list(_phases(select("sonnen:phase_volts:mean5m"), "avg")),
                     unit=units.VOLT,
                     fill=0,
-                    step="1m",
+                    step="5m",
                     w=12,
                     h=8,
                 ),
@@ -164,36 +169,41 @@ BOARD = Board(
                     ),
                     queries=[
                         Query(
-                            expr=f"max_over_time({fresh('hertz')}[{STEP}])",
+                            expr=f"max_over_time({select('sonnen:hertz:max5m')}[{STEP}])",
                             name="highest",
                             colour=colours.WARNING,
                             look={"custom.fillBelowTo": "lowest", "custom.fillOpacity": 30},
                         ),
-                        Query(expr=f"min_over_time({fresh('hertz')}[{STEP}])", name="lowest", colour=colours.COLD),
+                        Query(
+                            expr=f"min_over_time({select('sonnen:hertz:min5m')}[{STEP}])",
+                            name="lowest",
+                            colour=colours.COLD,
+                        ),
                     ],
                     unit=units.HERTZ,
                     decimals=2,
                     fill=0,
-                    step="1m",
+                    step="5m",
                     w=12,
                     h=8,
                 ),
                 Chart(
                     title="Power of the house by phase",
                     about=(
-                        "Watts at the consumption meter, means of each step. A phase far above the others may be "
-                        "one that a three-phase battery cannot fill. Source: w_l1 to w_l3 of the power meters."
+                        "Watts at the consumption meters, means of five minutes or a longer step. A phase far above "
+                        "the others may be one that a three-phase battery cannot fill. Source: w_l1 to w_l3 of the "
+                        "power meters."
                     ),
-                    queries=list(_phases(select("sonnen:meter_watts:fresh", 'direction="consumption"'))),
+                    queries=list(_phases(select("sonnen:meter_watts:mean5m", 'direction="consumption"'))),
                     unit=units.WATT,
                     fill=0,
-                    step="1m",
+                    step="5m",
                     w=12,
                     h=8,
                 ),
                 Chart(
                     title="Current of the house by phase",
-                    about="Amperes at the consumption meter, means of each step. Source: a_l1 to a_l3 of the meters.",
+                    about="Amperes at the consumption meters, means of each step. Source: a_l1 to a_l3 of the meters.",
                     queries=list(_phases(select("sonnen:meter_current:fresh", 'direction="consumption"'))),
                     unit=units.AMPERE,
                     fill=0,

@@ -7,11 +7,13 @@ from generator.promql import RANGE, STEP, by_month, day, energy, flow, increase,
 from generator.tiles import Bars, Chart, Query, Stat, Table, columns, override, transformation
 from generator.trust import STRIP, covered
 
+_POINT = "(with a point)"
+"""Prometheus takes a comma for something else, and each panel would say so at length."""
 _PRICES = (
-    textbox("price_import", "Price of a kWh", "0.31", "What a kWh from the grid costs, but in the low tariff's hours"),
-    textbox("low_tariff", "Low tariff", "night", "Its name in the agent's config; several as night|weekend"),
-    textbox("price_low", "its price", "0.22", "What a kWh costs in the low tariff's hours"),
-    textbox("price_export", "Paid for a kWh", "0.08", "What a kWh fed into the grid brings"),
+    textbox("price_import", f"Price of a kWh {_POINT}", "0.31", "What it costs, but in the low tariff's hours"),
+    textbox("low_tariff", "Low tariff", "night", "Its name in the agent's config, or none; several as night|weekend"),
+    textbox("price_low", f"its price {_POINT}", "0.22", "What a kWh costs in the low tariff's hours"),
+    textbox("price_export", f"Paid for a kWh {_POINT}", "0.08", "What a kWh fed into the grid brings"),
 )
 _ADJUSTABLE = "The prices are those in the boxes above, for the whole time, and can be changed for the past, too."
 _COUNTED = "Source: energy counted by the agent, by flow and by tariff."
@@ -26,7 +28,10 @@ def cost(window: str = RANGE) -> str:
 def _less(window: str, back: str = "") -> str:
     """Return what the low tariff took off the price, in thousandths; nothing where there is none."""
     low = increase("tariff_import_watt_hours_total", window, 'tariff=~"$low_tariff"', back=back)
-    none = f"0 * max by (instance) ({select('sonnen:fresh:mean5m')})"
+    none = f"0 * {energy('grid_import', window)}"
+    if back:
+        # On many days, what is recorded less often is much faster.
+        none = f"0 * max by (instance) (last_over_time({select('sonnen:fresh:mean5m')}[{window}] offset {back}))"
     return f"({low} or {none}) * ($price_import - $price_low)"
 
 
@@ -205,8 +210,8 @@ BOARD = Board(
                 Bars(
                     title="Paid, earned and saved by month",
                     about=(
-                        "Sums of the days of each month, whatever time is chosen above. Saved: against a house "
-                        f"with neither sun nor battery. {_ADJUSTABLE} {_COUNTED}"
+                        "Sums of the days of each month. Saved: against a house with neither sun nor battery. "
+                        f"{_ADJUSTABLE} {_COUNTED}"
                     ),
                     queries=[
                         Query(expr=by_month(cost_of_day()), name="paid", colour=colours.FROM_GRID),
@@ -218,7 +223,7 @@ BOARD = Board(
                     unit=units.MONEY,
                     step="1d",
                     points=1000,
-                    span="1y",
+                    span="now-1y/M",
                     transformations=added_up("month", {"A": "paid", "B": "earned", "C": "saved"}),
                     w=24,
                     h=9,

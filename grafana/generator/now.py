@@ -10,12 +10,12 @@ from generator.promql import (
     STEP,
     fresh,
     select,
-    self_consumption,
-    self_sufficiency,
+    self_consumption_today,
+    self_sufficiency_today,
     today,
-    while_fresh_by_instance,
+    while_steady,
 )
-from generator.tiles import BarGauge, Chart, Gauge, Query, Stat
+from generator.tiles import BarGauge, Chart, Gauge, Query, Stat, States, mapping
 from generator.trust import STRIP, covered
 
 PLACES = {"solar": "Sun", "battery": "Battery", "grid": "Grid", "home": "House"}
@@ -35,7 +35,10 @@ def _moment(percent: str, watts: str) -> str:
     return f"round(time() + ({seconds} < 86400), 300) * 1000"
 
 
-FULL_AT = _moment(f"100 - {fresh(USABLE)}", f"-1 * {_MEAN_DISCHARGE}")
+# What is left to 100 % is rounded, and filled slowly: from 99 % on the battery counts as full.
+_FULL = f"{fresh(USABLE)} >= 99"
+_AT_RESERVE = f"{fresh(USABLE)} <= on (job, instance) {fresh('backup_buffer_percent')}"
+FULL_AT = _moment(f"100 - ({fresh(USABLE)} < 99)", f"-1 * {_MEAN_DISCHARGE}")
 RESERVE_AT = _moment(f"{fresh(USABLE)} - {fresh('backup_buffer_percent')}", _MEAN_DISCHARGE)
 
 _STATUS = "Source: the battery's status API, every 5 s; shown only while it is pushed."
@@ -118,20 +121,28 @@ def charge(w: int, h: int) -> Gauge:
 
 
 def outlook(w: int, h: int) -> Stat:
-    """Return when the battery will be full or at its reserve."""
+    """Return when the battery will be full or at its reserve, or that it is."""
+    reached: States = {1: ("full", colours.CHARGING), 2: ("at the reserve", colours.RESERVE)}
     return Stat(
         title="Until when",
         about=(
             "When the battery will be full, or down to the reserve its owner set, if the mean power of the last 15 "
-            "minutes goes on; to five minutes. Nothing below 100 W or beyond a day. Source: USOC, BackupBuffer, "
-            "full charge capacity (installed capacity where the battery does not tell it), Pac_total_W."
+            "minutes goes on; to five minutes. Or that it is full (99 % or more), or at its reserve. Not foreseeable "
+            "below 100 W, beyond a day, and where the capacity is not known, as without a token. Source: USOC, "
+            "BackupBuffer, full charge capacity (installed capacity where the battery does not tell it), Pac_total_W."
         ),
         queries=[
             Query(expr=FULL_AT, name="full at", colour=colours.CHARGING),
             Query(expr=RESERVE_AT, name="reserve at", colour=colours.RESERVE),
+            Query(
+                expr=f"0 * ({_FULL}) + 1 or 0 * ({_AT_RESERVE}) + 2",
+                name="battery",
+                unit=units.COUNT,
+                look={"mappings": [mapping(reached)]},
+            ),
         ],
         unit=units.MOMENT,
-        nothing="not within a day",
+        nothing="not foreseeable",
         w=w,
         h=h,
     )
@@ -165,7 +176,7 @@ def course(w: int, h: int) -> Chart:
             watts("production_watts", "Production", colours.SUN, 25),
             watts("consumption_watts", "Home consumption", colours.HOUSE),
             watts("discharge_watts", "Discharge", colours.BATTERY),
-            watts("grid_feed_in_watts", "To grid", colours.FROM_GRID),
+            watts("grid_feed_in_watts", "To grid", colours.TO_GRID),
             percent(USABLE, "State of charge", colours.CHARGE, **{"custom.lineWidth": 2}),
             percent("backup_buffer_percent", "Reserve", colours.RESERVE, **dashes),
         ],
@@ -183,13 +194,14 @@ def flows(w: int, h: int) -> BarGauge:
         title="Flows, mean of two minutes",
         about=(
             "Power of each of the seven flows in watts, mean of the last two minutes, so not quite the numbers "
-            "above. The sun feeds the house first, then the battery and the grid. "
+            "above, and nothing where the battery was not heard of all that time. The sun feeds the house first, then "
+            "the battery and the grid. "
             "Source: sonnen_flow_watt_hours_total, counted by the agent."
         ),
         queries=[
             Query(
-                expr=while_fresh_by_instance(
-                    expr.format(select("sonnen_flow_watt_hours_total", f'from="{source}"', f'to="{target}"'))
+                expr=while_steady(
+                    expr.format(select("sonnen_flow_watt_hours_total", f'from="{source}"', f'to="{target}"')), "2m"
                 ),
                 name=f"{PLACES[source]} → {PLACES[target].lower()}",
                 colour=COLOUR_FROM[source],
@@ -219,8 +231,9 @@ def totals(w: int, h: int) -> Stat:
         title="Today",
         about=(
             "Energy since midnight in the agent's time zone: used by the house, produced by the sun, imported from "
-            "and fed into the grid, charged into and discharged from the battery; and the share of today, in the time "
-            "zone of your browser, that was counted. Source: sonnen_energy_today_watt_hours, sums of flows."
+            "and fed into the grid, charged into and discharged from the battery; and the coverage, the share of "
+            "today, in the time zone of your browser, that was counted. Source: sonnen_energy_today_watt_hours, sums "
+            "of flows; sonnen_observed_seconds_total."
         ),
         queries=list(queries()),
         unit=units.WATT_HOUR,
@@ -236,17 +249,15 @@ def shares(w: int, h: int) -> Stat:
         title="Shares today",
         about=(
             "Self-sufficient: the share of what the house used that did not come straight from the grid. Own use: "
-            "the share of the sun's energy that did not go straight to the grid. Since midnight of your browser's "
-            "time zone; quotients of energies, never means of momentary shares. Source: "
-            "sonnen_flow_watt_hours_total."
+            "the share of the sun's energy that did not go straight to the grid. Since midnight in the agent's time "
+            "zone; quotients of energies, never means of momentary shares. Source: sonnen_energy_today_watt_hours."
         ),
         queries=[
-            Query(expr=self_sufficiency(), name="self-sufficient", colour=colours.GOOD),
-            Query(expr=self_consumption(), name="own use of the sun", colour=colours.SUN),
+            Query(expr=self_sufficiency_today(), name="self-sufficient", colour=colours.GOOD),
+            Query(expr=self_consumption_today(), name="own use of the sun", colour=colours.SUN),
         ],
         unit=units.SHARE,
         decimals=0,
-        span="now/d",
         w=w,
         h=h,
     )

@@ -40,9 +40,9 @@ def while_fresh(expression: str) -> str:
     return f"({expression}) and on (job, instance) ({select('sonnen:fresh:bool')} == 1)"
 
 
-def while_fresh_by_instance(expression: str) -> str:
-    """Return the same for a sum by instance."""
-    return f"{expression} and on (instance) ({select('sonnen:fresh:bool')} == 1)"
+def while_steady(expression: str, window: str) -> str:
+    """Return a sum by instance only where pushes arrived all the window long: after a gap its counters jump."""
+    return f"{expression} and on (instance) (min_over_time({select('sonnen:fresh:bool')}[{window}]) == 1)"
 
 
 def increase(counter: str, window: str = RANGE, *matchers: str, back: str = "") -> str:
@@ -79,9 +79,14 @@ def day(source: str = "", target: str = "") -> str:
     today_so_far = select("sonnen:energy_today_watt_hours:copy5m", *way(source, target))
     # Ten minutes after midnight nobody tells of the day before any more.
     return (
-        f"sum by (instance) (last_over_time({yesterday}[8h] offset -40h))"
-        f" or sum by (instance) (max_over_time({today_so_far}[1430m] offset -1d))"
+        f"{_summed(f'last_over_time({yesterday}[8h] offset -40h)')}"
+        f" or {_summed(f'max_over_time({today_so_far}[1430m] offset -1d)')}"
     )
+
+
+def _summed(flows: str) -> str:
+    """Return the sum of a battery's flows, each of them once: a battery that was given a label has two series then."""
+    return f"sum by (instance) (max by (job, instance, from, to) ({flows}))"
 
 
 def by_month(expression: str) -> str:
@@ -97,7 +102,17 @@ def by_year(expression: str) -> str:
 def today(source: str = "", target: str = "") -> str:
     """Return a flow's watt-hours since the agent's midnight."""
     told = select("sonnen_energy_today_watt_hours", *way(source, target))
-    return f"sum by (instance) ({while_fresh(told)})"
+    return _summed(while_fresh(told))
+
+
+def self_sufficiency_today() -> str:
+    """Return the share of what the house used since the agent's midnight that did not come straight from the grid."""
+    return f"1 - {today('grid', 'home')} / ({today('', 'home')} > 0)"
+
+
+def self_consumption_today() -> str:
+    """Return the share of the sun's energy since the agent's midnight that did not go straight to the grid."""
+    return f"1 - {today('solar', 'grid')} / ({today('solar')} > 0)"
 
 
 def self_sufficiency(window: str = RANGE, *, back: str = "") -> str:

@@ -7,7 +7,8 @@ from generator.tiles import Chart, Query, Stat, States, Table, Timeline, columns
 from generator.trust import STRIP
 
 _RATE = "$__rate_interval"
-_ALIVE = f"unless on (job, instance) ({agent('sonnen_agent:fresh:bool')} == 0)"
+_FRESH = agent("sonnen_agent:fresh:bool")
+_ALIVE = f"unless on (job, instance) ({_FRESH} == 0)"
 _NODE = 'job="node",instance=~"$agent"'
 _ROOT = 'mountpoint="/"'
 _UP: States = {1: ("answers", colours.GOOD), 0: ("does not", colours.BAD)}
@@ -25,7 +26,14 @@ _COUNTS = "Source: the agent's counts."
 
 
 def _node(name: str, *matchers: str) -> str:
-    return f"{name}{{{','.join((_NODE, *matchers))}}}"
+    """Return a gauge of the Pi that was relayed in the last 15 minutes; a gateway repeats it for ever."""
+    relayed = f"{name}{{{','.join((_NODE, *matchers))}}}"
+    return f"({relayed} unless on (job, instance) (time() - push_time_seconds{{{_NODE}}} > 900))"
+
+
+def _worst_while(fresh: str, gauge: str) -> str:
+    """Return the lowest of each step in which pushes arrived at all."""
+    return f"min_over_time({gauge}[{STEP}]) unless on (job, instance) (max_over_time({fresh}[{STEP}]) == 0)"
 
 
 _BATTERY = (
@@ -34,9 +42,12 @@ _BATTERY = (
         title="Endpoints of the battery",
         about=(
             "Whether the battery answered the last request to each endpoint. One that its generation does not "
-            "have, or that needs a token, does not answer. Source: sonnen_endpoint_up."
+            "have, or that needs a token, does not answer; nothing is known while nothing is pushed. Source: "
+            "sonnen_endpoint_up."
         ),
-        queries=[Query(expr=f"min_over_time({select('sonnen_endpoint_up')}[{STEP}])", name="{{endpoint}}")],
+        queries=[
+            Query(expr=_worst_while(select("sonnen:fresh:bool"), select("sonnen_endpoint_up")), name="{{endpoint}}")
+        ],
         states=_UP,
         step="1m",
         w=12,
@@ -212,9 +223,9 @@ _AGENT = (
             "sonnen_agent_spool_oldest_timestamp_seconds."
         ),
         queries=[
-            Query(expr=agent("sonnen_agent_spool_samples"), name="samples", colour=colours.HOUSE),
+            Query(expr=f"{agent('sonnen_agent_spool_samples')} {_ALIVE}", name="samples", colour=colours.HOUSE),
             Query(
-                expr=f"time() - ({agent('sonnen_agent_spool_oldest_timestamp_seconds')} > 0)",
+                expr=f"time() - ({agent('sonnen_agent_spool_oldest_timestamp_seconds')} > 0) {_ALIVE}",
                 name="age",
                 colour=colours.WARNING,
                 unit=units.DURATION,
@@ -247,9 +258,9 @@ _AGENT = (
             "process_resident_memory_bytes, process_cpu_seconds_total."
         ),
         queries=[
-            Query(expr=agent("process_resident_memory_bytes"), name="memory", colour=colours.HOUSE),
+            Query(expr=f"{agent('process_resident_memory_bytes')} {_ALIVE}", name="memory", colour=colours.HOUSE),
             Query(
-                expr=f"rate({agent('process_cpu_seconds_total')}[{_RATE}])",
+                expr=f"rate({agent('process_cpu_seconds_total')}[{_RATE}]) {_ALIVE}",
                 name="CPU",
                 colour=colours.WARNING,
                 unit=units.SHARE,
@@ -263,15 +274,17 @@ _AGENT = (
     ),
 )
 
-_RELAYED = "Source: the Pi's node_exporter, relayed by the agent as job node; empty without the relay."
+_RELAYED = (
+    "Source: the Pi's node_exporter, relayed by the agent as job node in the last 15 minutes; empty without the relay."
+)
 _PI = (
     Timeline(
         title="Relayed exporters",
         about=(
-            "Whether the agent could read the pages of other exporters that it pushes along. "
-            "Source: sonnen_agent_relay_up; empty without a relay in the agent's config."
+            "Whether the agent could read the pages of other exporters that it pushes along; nothing is known while "
+            "nothing is pushed. Source: sonnen_agent_relay_up; empty without a relay in the agent's config."
         ),
-        queries=[Query(expr=f"min_over_time({agent('sonnen_agent_relay_up')}[{STEP}])", name="{{relay}}")],
+        queries=[Query(expr=_worst_while(_FRESH, agent("sonnen_agent_relay_up")), name="{{relay}}")],
         states=_UP,
         nothing="not relayed",
         step="1m",

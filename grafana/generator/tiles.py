@@ -20,6 +20,10 @@ from grafana_foundation_sdk.models import (
 
 from generator import colours, units
 
+_OWN_TIME = (
+    "It has a time of its own, told beside the title, unless a stretch from one moment to another is chosen, above or "
+    "in a chart: then that counts instead."
+)
 DATASOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 Look = Mapping[str, object]
 """Properties of a field, such as {"custom.lineWidth": 2}."""
@@ -88,7 +92,7 @@ class Tile:
     points: int | None = None
     """At most so many steps; Grafana otherwise asks for no more than the panel has pixels."""
     span: str | None = None
-    """A time of its own, instead of the dashboard's: now/d is today so far."""
+    """A time of its own, instead of the dashboard's where that is relative: now/d is today so far."""
     transformations: Sequence[dashboard.DataTransformerConfig] = ()
     overrides: Sequence[dashboard.DashboardFieldConfigSourceOverrides] = ()
 
@@ -118,14 +122,13 @@ class Tile:
             # From the title, so that a link to a panel stays right when others are added.
             id_val=zlib.crc32(self.title.encode()) % 1_000_000 + 1,
             title=self.title,
-            description=self.about,
+            description=f"{self.about} {_OWN_TIME}" if self.span else self.about,
             datasource=DATASOURCE,
             targets=[self._target(letter, query) for letter, query in zip(letters, self.queries, strict=True)],
             grid_pos=dashboard.GridPos(w=self.w, h=self.h),
             interval=self.step,
             max_data_points=self.points,
             time_from=self.span,
-            hide_time_override=True if self.span else None,
             transformations=list(self.transformations) or None,
             options=self.options(),
             field_config=dashboard.FieldConfigSource(

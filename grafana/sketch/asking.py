@@ -2,6 +2,7 @@
 
 import json
 import re
+from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,22 +19,37 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 _ROUND_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800)
 
 
-def moment(text: str, now: datetime) -> datetime:
-    """Return what a relative time such as now-1d/d means; a month is a calendar month."""
+def moment(text: str, now: datetime, *, last: bool = False) -> datetime:
+    """Return what a time means: one that is relative, such as now-1d/d, or one by the clock, such as 2025-06-03T12:00.
+
+    The first moment of its day, month or year, or the last one, where the range ends. Months and years are the
+    calendar's.
+    """
+    if not text.startswith("now"):
+        return datetime.fromisoformat(text).replace(tzinfo=now.tzinfo)
     match = re.fullmatch(r"now(?:-(\d+)([smhdwMy]))?(?:/([dMy]))?", text)
     if match is None:
         raise ValueError(text)
     count, unit, whole = match.groups()
-    if unit == "M":
-        months = now.year * 12 + now.month - 1 - int(count)
-        now = now.replace(year=months // 12, month=months % 12 + 1, day=1)
+    if unit in {"M", "y"}:
+        now = _months_later(now, -int(count) * (12 if unit == "y" else 1))
     elif unit:
         now -= timedelta(seconds=int(count) * _UNITS[unit])
-    if whole:
-        now = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    if whole in {"M", "y"}:
-        now = now.replace(day=1)
-    return now.replace(month=1) if whole == "y" else now
+    if not whole:
+        return now
+    first = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if whole == "d":
+        after = first + timedelta(days=1)
+    else:
+        first = first.replace(day=1, month=1 if whole == "y" else first.month)
+        after = _months_later(first, 12 if whole == "y" else 1)
+    return after - timedelta(milliseconds=1) if last else first
+
+
+def _months_later(at: datetime, count: int) -> datetime:
+    months = at.year * 12 + at.month - 1 + count
+    year, month = months // 12, months % 12 + 1
+    return at.replace(year=year, month=month, day=min(at.day, monthrange(year, month)[1]))
 
 
 def seconds(text: str) -> int:
@@ -51,10 +67,12 @@ class Prometheus:
     """Values of the dashboard's variables."""
 
     def time_range(self, board: Json, panel: Json) -> tuple[datetime, datetime]:
-        """Return the time of a panel: its own, or the dashboard's."""
+        """Return the time of a panel: the dashboard's, or its own one where the dashboard's is relative."""
+        start, end = board["time"]["from"], board["time"]["to"]
         own = panel.get("timeFrom")
-        start = (own if own.startswith("now") else f"now-{own}") if own else board["time"]["from"]
-        return moment(start, self.now), self.now
+        if own and start.startswith("now"):
+            start, end = own if own.startswith("now") else f"now-{own}", "now"
+        return moment(start, self.now), moment(end, self.now, last=True)
 
     def step(self, panel: Json, start: datetime, end: datetime) -> int:
         """Return the seconds between two points: no more points than pixels, in round steps."""
@@ -79,7 +97,7 @@ class Prometheus:
         start, end = self.time_range(board, panel)
         step = self.step(panel, start, end)
         # By the clock of the world: a difference of local times has an hour too much or too little where clocks change.
-        query = self.filled_in(target["expr"], int(end.timestamp() - start.timestamp()), step)
+        query = self.filled_in(target["expr"], round(end.timestamp() - start.timestamp()), step)
         if target["instant"]:
             found = self._get("query", query=query, time=end.timestamp())
             return [{"metric": one["metric"], "values": [one["value"]]} for one in found]

@@ -51,12 +51,13 @@ BATTERY = {'job=~"$job"', 'instance=~"$instance"'}
 AGENT = {'job=~"${job}_agent"'}
 SELECTORS: Mapping[str, set[str]] = {
     # The agent's group has another job, and its instance is a host, not a battery.
-    r"sonnen_agent_.*|sonnen_build_info|process_.*": AGENT,
+    r"sonnen_agent[_:].*|sonnen_build_info|process_.*": AGENT,
     # The Pi's own node_exporter, relayed by the agent.
     r"node_.*": {'instance=~"$agent"'},
     # Alerts about what is missing have neither.
-    r"ALERTS|sonnen_agent:fresh:bool": set(),
+    r"ALERTS|sonnen:rules:loaded": set(),
 }
+NODE = {'job="node"', 'instance=~"$agent"'}
 UNITS = {
     *("watt", "watth", "volt", "mvolt", "amp", "hertz", "celsius", "percent", "percentunit", "currencyEUR", "none"),
     *("s", "dtdurations", "dateTimeAsLocalNoDateIfToday", "dateTimeAsLocal", "dateTimeFromNow", "bytes", "Bps", "cpm"),
@@ -189,8 +190,8 @@ def test_every_series_is_of_the_chosen_battery(board: Json) -> None:  # target-j
     for expr in expressions(board):
         for name, matchers in selectors(expr):
             own = [matchers for pattern, matchers in SELECTORS.items() if re.fullmatch(pattern, name)] or [BATTERY]
-            # The gateway tells of the agent's group and of the batteries' alike when they were pushed.
-            accepted = [BATTERY, AGENT] if name == "push_time_seconds" else own
+            # The gateway tells of all groups alike when they were pushed.
+            accepted = [BATTERY, AGENT, NODE] if name == "push_time_seconds" else own
             assert any(wanted <= matchers for wanted in accepted), f"{name} in {expr}"
 
 
@@ -212,6 +213,45 @@ def test_windows_are_much_longer_than_the_beat(board: Json) -> None:  # what tar
     for expr in expressions(board):
         for window in re.findall(r"(?:rate|increase)\([^\[]*\[([^\]:]+)", expr):
             assert window in {"$__range", "$__rate_interval", "1d", "24h", "2m"}, expr
+
+
+GUARD = re.compile(r"(\[[^\]]*\])?( > 0)?\)* (and|unless) on \(job, instance\) \([^{]*(fresh:bool|push_time_seconds)\{")
+"""What follows a raw gauge: a guard that tells whether it was pushed lately."""
+UNGUARDED = {
+    "ALERTS": "is Prometheus's own",
+    "push_time_seconds": "is what tells how old the rest is",
+    "sonnen_agent_start_time_seconds": "less the last push it ends with that",
+    "sonnen_tariff_price_per_kilowatt_hour": "is a price of the config, no reading",
+}
+"""Raw gauges that are shown as they are, and why."""
+
+
+@each_board()
+def test_a_raw_gauge_is_guarded_against_a_gateway_that_repeats_it(board: Json) -> None:
+    for _, target in targets(board):
+        expr = target["expr"]
+        for match in SELECTOR.finditer(expr):
+            counter = re.search(r"(rate|increase)\($", expr[: match.start()])
+            if ":" not in match[1] and not counter and match[1] not in UNGUARDED:
+                assert GUARD.match(expr, match.end()), f"{match[1]} in {expr}"
+
+
+@pytest.mark.parametrize("title", ["A blackout now would last", "Capacity", "Temperatures"])
+def test_what_is_not_told_without_a_token_says_so(title: str) -> None:
+    (panel,) = [one for one in panels(DASHBOARDS["sonnen-battery"]) if one["title"] == title]
+    assert panel["fieldConfig"]["defaults"]["noValue"] == "no data, or no token"
+
+
+def test_a_price_is_asked_for_with_a_point() -> None:
+    boxes = [one for one in variables(DASHBOARDS["sonnen-money"]).values() if one["type"] == "textbox"]
+    assert {box["name"] for box in boxes if "(with a point)" in box["label"]} == {
+        box["name"] for box in boxes if re.fullmatch(r"[\d.]+", box["query"])
+    }
+
+
+def test_what_is_not_guarded_is_there() -> None:
+    shown = {name for board in DASHBOARDS.values() for expr in expressions(board) for name, _ in selectors(expr)}
+    assert set(UNGUARDED) <= shown
 
 
 @each_board()
@@ -331,8 +371,45 @@ def test_one_meaning_has_one_colour() -> None:
     assert {name: colours for name, colours in seen.items() if len(colours) > 1} == {}
 
 
+TO_GRID = {"to grid", "to the grid", "fed in", "feeding in", "earned"}
+FROM_GRID = {"from the grid", "imported", "importing", "paid"}
+"""Names that say which way energy, or money, goes."""
+
+
+@pytest.mark.parametrize(("names", "colour"), [(TO_GRID, "#FF9830"), (FROM_GRID, "#B877D9")], ids=["to", "from"])
+def test_to_the_grid_and_from_it_have_the_colours_that_the_readme_tells(names: set[str], colour: str) -> None:
+    seen = {
+        (entry["matcher"]["options"].lower(), one["value"]["fixedColor"])
+        for board in DASHBOARDS.values()
+        for panel in panels(board)
+        for entry in panel["fieldConfig"]["overrides"]
+        for one in entry["properties"]
+        if one["id"] == "color" and str(entry["matcher"]["options"]).lower() in names
+    }
+    assert seen == {(name, colour) for name in names}
+
+
+@each_board()
+def test_a_panel_with_a_time_of_its_own_shows_it_and_says_when_it_does_not_count(board: Json) -> None:
+    for panel in panels(board):
+        assert "hideTimeOverride" not in panel, panel["title"]
+        assert ("timeFrom" in panel) == ("It has a time of its own" in panel["description"]), panel["title"]
+        assert "whatever time" not in panel["description"], panel["title"]
+
+
+def test_bars_of_months_and_years_begin_with_a_whole_one() -> None:
+    for panel in (panel for board in DASHBOARDS.values() for panel in panels(board) if panel["type"] == "barchart"):
+        assert panel["timeFrom"].endswith({"month": "/M", "year": "/y"}[panel["options"]["xField"]]), panel["title"]
+
+
 @pytest.mark.parametrize("uid", ["sonnen-energy", "sonnen-money", "sonnen-battery"])
 def test_long_ranges_read_only_what_is_recorded(uid: str) -> None:
     for expr in expressions(DASHBOARDS[uid]):
         for match in re.finditer(SELECTOR.pattern + r"\[(\$__range|1?\d+d|\$__interval)", expr):
             assert match[1].startswith("sonnen:"), expr
+
+
+def test_a_year_of_the_grid_is_read_from_what_is_recorded_every_five_minutes() -> None:
+    for _, target in targets(DASHBOARDS["sonnen-grid"]):
+        for match in re.finditer(SELECTOR.pattern + r"\[\$__interval", target["expr"]):
+            assert not match[1].endswith(":fresh") or match[1] == "sonnen:meter_current:fresh", target["expr"]

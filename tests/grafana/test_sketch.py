@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -47,10 +47,35 @@ def prometheus(now: str = "2025-07-10T18:30", url: str = "") -> Prometheus:
         ("now/M", "2026-03-01T00:00"),
         ("now-3M/M", "2025-12-01T00:00"),
         ("now/y", "2026-01-01T00:00"),
+        ("now-1y/M", "2025-03-01T00:00"),
+        ("now-1M", "2026-02-28T14:10"),
+        ("2026-01-02T03:04", "2026-01-02T03:04"),
     ],
 )
-def test_relative_times_are_grafana_s(text: str, meant: str) -> None:
+def test_times_are_grafana_s(text: str, meant: str) -> None:
     assert moment(text, at("2026-03-29T14:10")) == at(meant)
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [("now-1d/d", "2026-03-29T00:00"), ("now/d", "2026-03-30T00:00"), ("now-1M/M", "2026-03-01T00:00")],
+)
+def test_a_range_ends_with_the_end_of_its_last_day_or_month(text: str, after: str) -> None:
+    assert moment(text, at("2026-03-29T14:10"), last=True) == at(after) - timedelta(milliseconds=1)
+    assert moment("now", at("2026-03-29T14:10"), last=True) == at("2026-03-29T14:10")
+
+
+def test_a_time_of_its_own_counts_where_the_dashboard_s_is_relative() -> None:
+    asked = prometheus("2026-03-29T14:10")
+    today = {"timeFrom": "now/d"}
+    relative = {"time": {"from": "now-1M/M", "to": "now-1M/M"}}
+    absolute = {"time": {"from": "2026-01-02T03:00", "to": "2026-01-02T04:00"}}
+    assert asked.time_range(relative, today) == (at("2026-03-29T00:00"), at("2026-03-29T14:10"))
+    assert asked.time_range(absolute, today) == (at("2026-01-02T03:00"), at("2026-01-02T04:00"))
+    assert asked.time_range(relative, {}) == (
+        at("2026-02-01T00:00"),
+        at("2026-03-01T00:00") - timedelta(milliseconds=1),
+    )
 
 
 def test_a_year_s_increase_is_made_from_hours_and_a_month_s_from_five_minutes() -> None:
