@@ -7,11 +7,8 @@ import images
 import pytest
 from machines import Machine
 
-# Side by side with those of another release, where pytest-xdist runs them.
-_RELEASES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in images.RELEASES]
 
-
-@pytest.fixture(scope="module", params=_RELEASES)
+@pytest.fixture(scope="module", params=images.RELEASES)
 def release(request: pytest.FixtureRequest) -> str:
     """Return the Debian release that the machines run."""
     name: str = request.param
