@@ -1,14 +1,8 @@
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields, is_dataclass
-from datetime import UTC, datetime, time, timedelta
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import trustme
-import yaml
 
 from sonnen_agent.config.load import load_config
 from sonnen_agent.config.model import (
@@ -19,46 +13,14 @@ from sonnen_agent.config.model import (
     RemoteWriteConfig,
     Secret,
 )
-from sonnen_agent.config.zone import zone_named
-from sonnen_agent.energy import TariffPeriod, Tariffs
 from sonnen_agent.errors import ConfigError
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 SMALLEST = "batteries: [{name: home, url: http://192.168.1.20}] and pushgateway: {url: http://gateway.example:9091}"
 BATTERIES = "batteries: [{name: home, url: http://192.168.1.20}]\n"
 PUSHGATEWAY = "pushgateway: {url: http://gateway.example:9091}\n"
-DEFAULT_CONFIG = Path(__file__).parents[2] / "systemd/config.yml"
 
 Load = Callable[[str], Config]
 Problems = Callable[[str], list[str]]
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    """Return what loads a config of this text."""
-
-    def load(text: str) -> Config:
-        file = tmp_path / "config.yml"
-        file.write_text(text)
-        return load_config(file, tmp_path / "credentials")
-
-    return load
-
-
-@pytest.fixture
-def problems(tmp_path: Path, load: Load) -> Problems:
-    """Return what says which problems a config of this text has; each is a line that starts with the file."""
-
-    def problems(text: str) -> list[str]:
-        with pytest.raises(ConfigError) as caught:
-            load(text)
-        file = f"{tmp_path / 'config.yml'}: "
-        assert str(caught.value) == "\n".join(file + problem for problem in caught.value.problems)
-        return list(caught.value.problems)
-
-    return problems
 
 
 def secret_file(path: Path, text: str = "hunter2\n") -> Path:
@@ -589,198 +551,12 @@ def test_a_loaded_config_does_not_show_its_secrets(load: Load, tmp_path: Path) -
     assert "hunter2" not in str(config)
 
 
-# A key that is switched off in the default config has no space behind its "#"; a sentence has one.
-SWITCHED_OFF = re.compile(r"^( *)#(?=\S)", re.MULTILINE)
-RECEIVERS = ("pushgateway", "remote-write")
-LOGINS = pytest.mark.parametrize("other_login", [("bearer_token_file",), ("username", "password_file")])
-
-
-def switched_on(*without: str) -> str:
-    lines = SWITCHED_OFF.sub(r"\1", DEFAULT_CONFIG.read_text()).splitlines(keepends=True)
-    return "".join(line for line in lines if line.strip().partition(":")[0] not in without)
-
-
-def add_files_of_default_config(folder: Path) -> None:
-    for name in ("home.token", *(f"{who}.{what}" for who in RECEIVERS for what in ("password", "token"))):
-        secret_file(folder / name)
-    for name in ("gateway-ca.pem", "remote-write-ca.pem"):
-        trustme.CA().cert_pem.write_to_path(folder / name)
-
-
-def mappings(value: object, path: str = "") -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield every mapping of ours in a document, by its path; some have keys that are the user's."""
-    if isinstance(value, dict):
-        yield path, value
-        for key, below in value.items():
-            if key not in {"labels", "external_labels", "headers"}:
-                yield from mappings(below, f"{path}.{key}".removeprefix("."))
-    elif isinstance(value, list):
-        for position, below in enumerate(value):
-            yield from mappings(below, f"{path}[{position}]")
-
-
-def sections(config: Config) -> "Iterator[DataclassInstance]":
-    """Yield what a config is made of; every section has to be there."""
-    for field in fields(config):
-        value = getattr(config, field.name)
-        assert value is not None, field.name
-        yield from (
-            part
-            for part in (value if isinstance(value, tuple) else (value,))
-            if is_dataclass(part) and not isinstance(part, type)
-        )
-
-
-def test_the_default_config_is_good_as_it_is() -> None:
-    config = load_config(DEFAULT_CONFIG, None)
-    assert [battery.url for battery in config.batteries] == ["http://192.168.1.20"]
-    assert config == Config(
-        batteries=(BatteryConfig(name="home", url="http://192.168.1.20"),),
-        pushgateway=PushgatewayConfig(url="http://gateway.example:9091"),
-    )
-
-
-@LOGINS
-def test_the_default_config_is_good_with_everything_switched_on(
-    load: Load, tmp_path: Path, other_login: tuple[str, ...]
-) -> None:
-    add_files_of_default_config(tmp_path)
-    config = load(switched_on(*other_login))
-    assert config.batteries[0].token == Secret("hunter2")
-    assert config.batteries[0].labels == {"host": "sonnen-a", "sn": "Psb12345"}
-    assert config.pull == PullConfig(host="127.0.0.1", port=9422)
-
-
-@LOGINS
-def test_every_default_in_the_default_config_is_the_default_of_the_code(
-    load: Load, tmp_path: Path, other_login: tuple[str, ...]
-) -> None:
-    add_files_of_default_config(tmp_path)
-    config = load(switched_on(*other_login))
-    for part in (config, *sections(config)):
-        for field in fields(part):
-            if field.default not in (MISSING, None, ()):
-                assert getattr(part, field.name) == field.default, field.name
-
-
-def test_the_default_config_holds_every_key_that_there_is(problems: Problems) -> None:
-    document = yaml.safe_load(switched_on())
-    everything = dict(mappings(document))
-    present: dict[str, set[str]] = {}
-    for path, mapping in everything.items():
-        present.setdefault(any_period(path), set()).update(mapping)
-        mapping["?"] = None
-    known = {
-        any_period(found[1].rstrip(".")): set(found[2].split(", "))
-        for problem in problems(yaml.safe_dump(document))
-        if (found := re.fullmatch(r"(.*)\?: unknown key; known here are (.*)", problem))
-    }
-    assert {"", "batteries[0]", "pushgateway", "pull"} <= set(known)
-    assert known == present
-
-
-def any_period(path: str) -> str:
-    """All periods of all tariffs know the same keys, and not each uses them all."""
-    return re.sub(r"(import|export)\[\d+\]", "period", path)
-
-
-def test_every_key_of_the_default_config_has_its_sentence_above_it() -> None:
-    lines = DEFAULT_CONFIG.read_text().splitlines()
-    for above, line in pairwise(lines):
-        if re.match(r" *#?(- )?\w+:", line):
-            assert re.match(r" *# \w", above), line
-
-
-TARIFFS = """\
-batteries: [{name: home, url: "http://192.168.1.20"}]
-pushgateway: {url: "http://gateway.example:9091"}
-tariffs:
-"""
-
-
-def test_tariffs_are_read_with_their_times(load: Load) -> None:
-    config = load(
-        TARIFFS + '  {currency: EUR, import: [{name: night, price: 0.22, from: "22:00", to: "06:00"}, '
-        "{name: day, price: 0.31}], export: [{name: feed_in, price: 0}]}\n"
-    )
-    assert config.tariffs == Tariffs(
-        currency="EUR",
-        import_periods=(
-            TariffPeriod(name="night", price_per_kilowatt_hour=0.22, start=time(22), end=time(6)),
-            TariffPeriod(name="day", price_per_kilowatt_hour=0.31),
-        ),
-        export_periods=(TariffPeriod(name="feed_in", price_per_kilowatt_hour=0),),
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        (
-            "{currency: EUR, import: [{name: night, price: 0.2, from: 22:00, to: '06:00'}]}",
-            'tariffs.import[0].from: should be a local time in quotes, such as "22:00", got 1320',
-        ),
-        (
-            "{currency: EUR, import: [{name: night, price: 0.2, from: '25:00', to: '06:00'}]}",
-            "tariffs.import[0].from: should be a local time in quotes, such as \"22:00\", got '25:00'",
-        ),
-        (
-            "{currency: EUR, import: [{name: night, price: -1}]}",
-            "tariffs.import[0].price: should be a number from 0 to 1000, got -1",
-        ),
-        (
-            "{currency: EUR, import: [{name: night}]}",
-            "tariffs.import[0].price: is missing; write for example price: 0.31",
-        ),
-        ("{import: [{name: day, price: 1}]}", "tariffs.currency: is missing; write for example currency: EUR"),
-        (
-            "{currency: EUR, import: [{name: day, price: 1}, {name: night, price: 2, from: '22:00', to: '06:00'}]}",
-            "tariffs.import[0]: has no from and to, but others follow, which would never count; make it the last",
-        ),
-        (
-            "{currency: EUR, import: [{name: night, price: 2, from: '22:00', to: '06:00'}]}",
-            "tariffs.import: has no price from 06:00 on; add a last period without from and to",
-        ),
-        (
-            "{currency: EUR}",
-            "tariffs.import: is missing, and so is export: give at least one of them a name and a price",
-        ),
-        (
-            "{currency: EUR, imports: []}",
-            "tariffs.imports: unknown key; did you mean 'import'? known here are currency, import, export",
-        ),
-    ],
-)
-def test_a_bad_tariff_is_named_with_the_fix(problems: Problems, text: str, problem: str) -> None:
-    assert problem in problems(TARIFFS + f"  {text}\n")
-
-
-def test_a_zone_that_does_not_exist_is_named_with_the_nearest(problems: Problems) -> None:
-    (problem,) = problems("timezone: Europe/Berln\n" + TARIFFS.removesuffix("tariffs:\n"))
-    assert problem == (
-        "timezone: no such time zone, got 'Europe/Berln'; did you mean 'Europe/Berlin'? write for example Europe/Berlin"
-    )
-
-
-def test_a_zone_without_a_name_is_that_of_the_machine(tmp_path: Path) -> None:
-    berlin = Path("/usr/share/zoneinfo/Europe/Berlin")
-    if not berlin.exists():
-        pytest.skip("no zone data on this machine")
-    (tmp_path / "localtime").symlink_to(berlin)
-
-    zone = zone_named(None, tmp_path / "localtime")
-
-    assert datetime(2026, 7, 1, tzinfo=zone).utcoffset() == timedelta(hours=2)
-    assert datetime(2026, 1, 1, tzinfo=zone).utcoffset() == timedelta(hours=1)
-    assert zone_named(None, tmp_path / "nothing") is UTC
-
-
 def test_the_state_directory_is_systemds_unless_the_config_names_one(tmp_path: Path) -> None:
     file = tmp_path / "config.yml"
-    file.write_text(TARIFFS.removesuffix("tariffs:\n"))
+    file.write_text(BATTERIES + PUSHGATEWAY)
     assert load_config(file, None, Path("/var/lib/private/x")).state_directory == Path("/var/lib/private/x")
     assert load_config(file, None).state_directory == Path("/var/lib/sonnen-agent")
-    file.write_text(TARIFFS.replace("tariffs:", "state_directory: kept"))
+    file.write_text(BATTERIES + PUSHGATEWAY + "state_directory: kept\n")
     assert load_config(file, None, Path("/var/lib/private/x")).state_directory == tmp_path / "kept"
 
 
