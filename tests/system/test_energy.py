@@ -34,6 +34,9 @@ _SAVE_SECONDS = 60
 _SLACK_WATT_HOURS = 0.005
 """What the few milliseconds between an answer and its time make of a power that jumps at this speed."""
 
+_SLACK_RATIO = 0.003
+"""What they make, on a busy machine, of the ends of a day's eight pieces; a lost beat is four times that."""
+
 _SOURCES = {
     "production": ("Production_W", 1),
     "consumption": ("Consumption_W", 1),
@@ -251,7 +254,7 @@ def test_a_day_with_outages_kills_and_a_lost_card_counts_what_was_delivered(
         expected = truth(day.lives(name))
         assert len(day.lives(name)) == 3
         assert min(expected[total] for total in ("production", "consumption", "grid_export", "battery_discharge")) > 0.5
-        assert counted(held) == pytest.approx(expected, rel=0.001, abs=_SLACK_WATT_HOURS)
+        assert counted(held) == pytest.approx(expected, rel=_SLACK_RATIO, abs=_SLACK_WATT_HOURS)
         assert_flows_are_the_totals(held)
     assert deliveries(barn)[-1]["unix_time"] - deliveries(barn)[0]["unix_time"] > counted(ends["barn"])["observed"] + 60
 
@@ -269,7 +272,7 @@ def test_a_day_with_outages_kills_and_a_lost_card_counts_what_was_delivered(
             ((_, increase),) = prometheus.query(
                 f'increase({metric}{{instance="{name}"}}[{round(1000 * window) + 1}ms] @ {end:.3f})'
             )
-            assert increase == pytest.approx(expected[total], rel=0.001, abs=_SLACK_WATT_HOURS), (name, total)
+            assert increase == pytest.approx(expected[total], rel=_SLACK_RATIO, abs=_SLACK_WATT_HOURS), (name, total)
             assert prometheus.query(f'resets({metric}{{instance="{name}"}}[1h])')[0][1] == 0
 
 
