@@ -4,10 +4,26 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import images
 import pytest
 from programs import MissingProgramError
+from xdist.scheduler import LoadFileScheduling
 
 from golden import Golden, GoldenPrometheus, golden
+
+
+class _Stories(LoadFileScheduling):  # type: ignore[misc] # xdist has no types for its schedulers
+    """Keeps the tests of a file in one process, but for those on two Debians: each of these is a story of its own."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        return next((f"{file} {release}" for release in images.RELEASES if f"[{release}" in test), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Stories:
+    """Say how tests are shared out between several processes."""
+    return _Stories(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """From the golden house to the data directory of a Prometheus, by way of OpenMetrics and promtool."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -34,18 +35,16 @@ _GATEWAY: Final = {"job": "pushgateway", "instance": "localhost:9091"}
 def golden_blocks(house: House) -> Path:
     """Return the folder with the blocks of the golden house, made now if it was not made from these sources before."""
     folder = _CACHE / _fingerprint()
-    if not folder.exists():
-        _CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=_CACHE) as scratch:
-            made = Path(scratch) / "blocks"
-            make_blocks(list(batches(house)), made, Path(scratch))
-            try:
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    # Two test runs at once make them once.
+    with (_CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=_CACHE) as scratch:
+                made = Path(scratch) / "blocks"
+                make_blocks(list(batches(house)), made, Path(scratch))
                 made.rename(folder)
-            except OSError:
-                # Another process was faster.
-                if not folder.exists():
-                    raise
-        _forget_others(folder)
+            _forget_others(folder)
     return folder
 
 

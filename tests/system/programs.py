@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 HOST = "127.0.0.1"
+PATIENCE_SECONDS = 60.0
+"""What takes a moment is given this long: on a busy machine moments are long, and only a failure takes all of it."""
 _UNPACKED = Path(__file__).parents[2] / ".cache/debian/usr/bin"
 
 
@@ -52,7 +54,9 @@ def free_port() -> int:
     raise ServerError("no free port found on the loopback interface")
 
 
-def wait_until(true: Callable[[], bool], what: str, *, seconds: float = 20, pause_seconds: float = 0.1) -> None:
+def wait_until(
+    true: Callable[[], bool], what: str, *, seconds: float = PATIENCE_SECONDS, pause_seconds: float = 0.1
+) -> None:
     """Ask until it is true, or raise ServerError: `what` did not happen."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -64,7 +68,7 @@ def wait_until(true: Callable[[], bool], what: str, *, seconds: float = 20, paus
 class Program:
     """A running program, ended by its process id at the end of the `with` block at the latest."""
 
-    start_seconds = 20.0
+    start_seconds = PATIENCE_SECONDS
     wrapper: ClassVar[list[str]] = []
     """The words before the command, of a program that becomes it with the same process id."""
 
@@ -163,7 +167,7 @@ class Program:
         if self.exit_code is not None:
             raise ServerError(f"{self.name} ended by itself with exit code {self.exit_code}; its log:\n{self.log_tail}")
 
-    def wait_for_log(self, text: str, *, seconds: float = 20) -> None:
+    def wait_for_log(self, text: str, *, seconds: float = PATIENCE_SECONDS) -> None:
         """Return when the log has the text in it."""
         try:
             wait_until(lambda: text in self.log, f"{text!r} in the log of {self.name}", seconds=seconds)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from programs import HOST, Program, ServerError, find_program, free_port, wait_until
+from programs import HOST, PATIENCE_SECONDS, Program, ServerError, find_program, free_port, wait_until
 
 Labels = dict[str, str]
 
@@ -185,7 +185,7 @@ class Prometheus(Server):
             for series in self._vector(selector)
         ]
 
-    def wait_for(self, expression: str, *, seconds: float = 20) -> list[tuple[Labels, float]]:
+    def wait_for(self, expression: str, *, seconds: float = PATIENCE_SECONDS) -> list[tuple[Labels, float]]:
         """Return the first answer to an instant query that is not empty."""
         wait_until(lambda: bool(self.query(expression)), f"an answer to {expression!r}", seconds=seconds)
         return self.query(expression)

@@ -21,7 +21,7 @@ class Manager:
         self.address = address
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(address))
-        self._socket.settimeout(20)
+        self._socket.settimeout(60)
 
     def hear(self, assignment: str) -> dict[str, str]:
         """Return the next message with this in it."""

@@ -144,14 +144,17 @@ def value(gateway: Pushgateway, job: str, name: str, **labels: str) -> float | N
 
 
 def wait_for_beats(gateway: Pushgateway, beats: int) -> None:
-    """Return after so many more readings of the battery, which shows that nothing holds them up."""
+    """Return after so many more readings of the battery, of which hardly any came late: a busy machine may miss one."""
 
     def reads() -> float:
         labels = {"battery": "home", "endpoint": "status", "outcome": "ok"}
         return value(gateway, "sonnen_agent", "sonnen_agent_reads_total", **labels) or 0
 
     before = reads()
-    wait_until(lambda: reads() >= before + beats, f"{beats} beats", seconds=beats + 20)
+    wait_until(lambda: reads() >= before + beats, f"{beats} beats")
+    missed = value(gateway, "sonnen_agent", "sonnen_agent_missed_beats_total", battery="home")
+    assert missed is not None
+    assert reads() > 3 * missed
     assert value(gateway, "sonnen", "sonnen_online") == 1
 
 
@@ -173,7 +176,7 @@ def test_the_health_of_this_machine_is_in_prometheus_under_its_name(
     assert prometheus.wait_for("node_memory_MemTotal_bytes") == [
         ({"__name__": "node_memory_MemTotal_bytes", **own}, memory_bytes())
     ]
-    prometheus.wait_for(f'rate(node_cpu_seconds_total{{mode="idle",job="node",instance="{_HOST_NAME}"}}[10s]) > 0')
+    prometheus.wait_for(f'sum(rate(node_cpu_seconds_total{{job="node",instance="{_HOST_NAME}"}}[10s])) > 0')
     prometheus.wait_for('sonnen_agent_relay_up{relay="node"} == 1')
     prometheus.wait_for("sonnen_online == 1")
     pushed, original = types(pushgateway.metrics()), types(node_exporter.request("/metrics").decode())

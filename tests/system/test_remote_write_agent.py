@@ -110,7 +110,7 @@ def test_nothing_is_spooled_while_the_link_is_up_and_a_stop_ends_the_series(
 
     assert agent.stop() == 0
 
-    wait_until(lambda: not receiver.query('sonnen_production_watts{instance="home"}'), "the series to end", seconds=10)
+    wait_until(lambda: not receiver.query('sonnen_production_watts{instance="home"}'), "the series to end")
     assert not receiver.query('sonnen_build_info{job="sonnen_agent"}')
 
 
@@ -122,7 +122,7 @@ def test_a_silent_battery_ends_its_gauges_and_keeps_its_counters(
 
     simulator.stop()
 
-    wait_until(lambda: not receiver.query('sonnen_production_watts{instance="home"}'), "the gauge to end", seconds=10)
+    wait_until(lambda: not receiver.query('sonnen_production_watts{instance="home"}'), "the gauge to end")
     assert [value for _, value in receiver.query('sonnen_online{instance="home"}')] == [0]
     assert receiver.query('sonnen_production_watt_hours_total{instance="home"}')
 

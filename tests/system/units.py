@@ -1,7 +1,7 @@
 """A unit of systemd on a machine of the tests."""
 
 from machines import Machine
-from programs import ServerError, wait_until
+from programs import PATIENCE_SECONDS, ServerError, wait_until
 
 
 class Unit:
@@ -35,7 +35,7 @@ class Unit:
         since = f"--after-cursor='{after}'" if after else ""
         return self.machine.run(f"journalctl --unit={self.name} --output=cat {since}").stdout.splitlines()
 
-    def wait_for(self, name: str, value: str, *, seconds: float = 30) -> None:
+    def wait_for(self, name: str, value: str, *, seconds: float = PATIENCE_SECONDS) -> None:
         """Return when the property has the value."""
         try:
             wait_until(lambda: self.show(name) == value, f"{name}={value} of {self.name}", seconds=seconds)
@@ -43,16 +43,16 @@ class Unit:
             tail = "\n".join(self.journal()[-30:])
             raise ServerError(f"{error}; it is {self.show(name)!r}, and its journal ends with:\n{tail}") from error
 
-    def wait_for_process(self, *, other_than: int, seconds: float = 30) -> None:
+    def wait_for_process(self, *, other_than: int, seconds: float = PATIENCE_SECONDS) -> None:
         """Return when it has another main process than that."""
         wait_until(lambda: self.main_pid not in {0, other_than}, f"another start of {self.name}", seconds=seconds)
 
-    def wait_for_restart(self, of: int, *, seconds: float = 30) -> None:
+    def wait_for_restart(self, of: int, *, seconds: float = PATIENCE_SECONDS) -> None:
         """Return when another process than that is ready in its place."""
         self.wait_for_process(other_than=of, seconds=seconds)
         self.wait_for("ActiveState", "active", seconds=seconds)
 
-    def wait_for_journal(self, text: str, *, after: str = "", seconds: float = 20) -> None:
+    def wait_for_journal(self, text: str, *, after: str = "", seconds: float = PATIENCE_SECONDS) -> None:
         """Return when the journal has the text in it."""
         what = f"{text!r} in the journal of {self.name}"
         wait_until(lambda: any(text in line for line in self.journal(after=after)), what, seconds=seconds)

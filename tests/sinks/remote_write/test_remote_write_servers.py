@@ -34,6 +34,8 @@ _PAUSE_SECONDS = 30
 class Database(Server):
     """Prometheus or VictoriaMetrics, as far as they are alike."""
 
+    ready_path = "/-/ready"
+
     def query(self, expression: str, result: str = "value") -> dict[str, list[tuple[float, float]]]:
         """Return an answer by `instance`; the times of the samples are in seconds."""
         answer = json.loads(self.request("/api/v1/query", query=expression))["data"]["result"]

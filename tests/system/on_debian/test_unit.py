@@ -222,7 +222,7 @@ def labels_of(service: Service) -> dict[str, str]:
 def check_counters_go_on(service: Service, before: dict[str, float]) -> None:
     """Watch the gateway for some pushes: no counter is ever below what it was."""
     seen = before
-    wait_until(lambda: service.gateway.pushed_at() > time.time() - 2, "a push", seconds=30)
+    wait_until(lambda: service.gateway.pushed_at() > time.time() - 2, "a push")
     for _ in range(10):
         now = service.counters()
         assert [name for name, value in now.items() if value < seen.get(name, 0)] == []
@@ -239,7 +239,7 @@ def test_a_hung_agent_is_ended_by_the_watchdog_and_started_again(service: Servic
     service.wait_for_push()
     before, pid, cursor = service.counters(), unit.main_pid, unit.cursor()
     service.pi.run("systemctl kill --signal=SIGSTOP sonnen-agent")
-    unit.wait_for_restart(pid, seconds=60)
+    unit.wait_for_restart(pid)
     assert any("Watchdog timeout" in line for line in unit.journal(after=cursor))
     check_counters_go_on(service, before)
 
@@ -338,7 +338,7 @@ def test_what_ends_it_before_its_first_line_is_tried_again_but_not_for_ever(
     service.pi.run("systemctl daemon-reload")
     try:
         assert service.pi.run("systemctl start sonnen-agent", check=False).returncode != 0
-        unit.wait_for("ActiveState", "failed", seconds=60)
+        unit.wait_for("ActiveState", "failed")
         assert unit.show("ExecMainStatus") == status
         assert 5 < unit.restarts <= 60
         assert any("repeated too quickly" in line for line in unit.journal())
@@ -414,7 +414,7 @@ timezone: Europe/Berlin
         pid = unit.main_pid
         wait_until(lambda: service.gateway.value("sonnen_agent_spool_samples") > 0, "samples that wait on disk")
         to_prometheus = service.pi.reach("127.0.0.1", prometheus.port, at=to_prometheus.port)
-        prometheus.wait_for("sonnen_online == 1", seconds=60)
+        prometheus.wait_for("sonnen_online == 1")
         page = service.pi.run(
             "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://127.0.0.1:9422/metrics\").read().decode())'"
         ).stdout
