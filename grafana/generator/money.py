@@ -69,10 +69,10 @@ def revenue_of_day() -> str:
     return f"({day('', 'grid')}) * $price_export / 1000"
 
 
-def saved_on_day() -> str:
-    """Return what was saved on that day."""
+def spared_on_day() -> str:
+    """Return what sun, battery and low tariff saved on that day, without what was sold."""
     own = f"({day('solar', 'home')}) + ({day('battery', 'home')}) - ({day('grid', 'battery')})"
-    return f"(({own}) * $price_import + {_less('1d', '-1d')}) / 1000 + {revenue_of_day()}"
+    return f"(({own}) * $price_import + {_less('1d', '-1d')}) / 1000"
 
 
 def _by_tariff() -> Table:
@@ -208,15 +208,11 @@ BOARD = Board(
                 ),
                 _by_tariff(),
                 Bars(
-                    title="Paid, earned and saved by month",
-                    about=(
-                        "Sums of the days of each month. Saved: against a house with neither sun nor battery. "
-                        f"{_ADJUSTABLE} {_COUNTED}"
-                    ),
+                    title="Paid and earned by month",
+                    about=f"Sums of the days of each month. {_ADJUSTABLE} {_COUNTED}",
                     queries=[
                         Query(expr=by_month(cost_of_day()), name="paid", colour=colours.FROM_GRID),
                         Query(expr=by_month(revenue_of_day()), name="earned", colour=colours.TO_GRID),
-                        Query(expr=by_month(saved_on_day()), name="saved", colour=colours.GOOD),
                     ],
                     by="month",
                     stacked=False,
@@ -224,8 +220,28 @@ BOARD = Board(
                     step="1d",
                     points=1000,
                     span="now-1y/M",
-                    transformations=added_up("month", {"A": "paid", "B": "earned", "C": "saved"}),
-                    w=24,
+                    transformations=added_up("month", {"A": "paid", "B": "earned"}),
+                    w=12,
+                    h=9,
+                ),
+                Bars(
+                    title="Saved by month",
+                    about=(
+                        "Against a house with neither sun nor battery, which buys all it uses at the normal price: "
+                        "what it would have bought, or bought dearer, and what feed-in earned. Sums of the days of "
+                        f"each month. {_ADJUSTABLE} {_COUNTED}"
+                    ),
+                    queries=[
+                        Query(expr=by_month(spared_on_day()), name="not bought", colour=colours.GOOD),
+                        Query(expr=by_month(revenue_of_day()), name="earned", colour=colours.TO_GRID),
+                    ],
+                    by="month",
+                    unit=units.MONEY,
+                    step="1d",
+                    points=1000,
+                    span="now-1y/M",
+                    transformations=added_up("month", {"A": "not bought", "B": "earned"}),
+                    w=12,
                     h=9,
                 ),
             ],

@@ -406,6 +406,32 @@ def test_months_and_years_are_the_sums_of_their_days(
         assert years["2024"] == pytest.approx(truth.flow(source, target, START, turn), rel=1e-3)
 
 
+MONTHS_OF_MONEY: Final[dict[Key, Expected]] = {
+    ("sonnen-money", "Paid and earned by month", "A"): Truth.cost,
+    ("sonnen-money", "Paid and earned by month", "B"): Truth.revenue,
+    ("sonnen-money", "Saved by month", "A"): lambda truth, begin, end: (
+        saved(truth, begin, end) - truth.revenue(begin, end)
+    ),
+    ("sonnen-money", "Saved by month", "B"): Truth.revenue,
+}
+
+
+def test_the_money_of_a_month_is_that_of_its_days(golden_house: Golden, golden_prometheus: GoldenPrometheus) -> None:
+    truth = golden_house.truth
+    viewer = Viewer(golden_prometheus.url, NOW, truth)
+    for key, expected in MONTHS_OF_MONEY.items():
+        months = sums_by(viewer, key, "month")
+        assert min(months) == "2024-07"
+        # The last one is not over.
+        for month in sorted(months)[:-1]:
+            days = [truth.day(day) for day in truth.days() if day.isoformat().startswith(month)]
+            whole = expected(truth, days[0][0], days[-1][1])
+            # Of some days only a part was told.
+            untold = sum(expected(truth, *day) for day in days if day[0] < UNTOLD.end and day[1] > UNTOLD.begin)
+            slack = 1e-3 * whole + 0.002
+            assert whole - untold - slack <= months[month] <= whole + slack, (key, month)
+
+
 def test_panels_agree_with_one_another(viewer: Viewer) -> None:
     energy, money = "sonnen-energy", "sonnen-money"
     used, produced, bought, sold = (viewer.value((energy, "Energy in the chosen time", ref)) for ref in "ABCD")
