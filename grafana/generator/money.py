@@ -1,5 +1,7 @@
 """Money: what the grid cost and paid, and what sun and battery saved."""
 
+from dataclasses import replace
+
 from generator import colours, units
 from generator.board import Board, Section, textbox
 from generator.energy import added_up
@@ -119,6 +121,24 @@ def _by_tariff() -> Table:
     )
 
 
+def _months(title: str, about: str, *of_days: Query, stacked: bool = True) -> Bars:
+    """Return the months of what queries tell of days."""
+    return Bars(
+        title=title,
+        about=f"{about}Sums of the days of each month. {_ADJUSTABLE} {_COUNTED}",
+        queries=[replace(query, expr=by_month(query.expr)) for query in of_days],
+        by="month",
+        stacked=stacked,
+        unit=units.MONEY,
+        step="1d",
+        points=1000,
+        span="now-1y/M",
+        transformations=added_up("month", dict(zip("AB", (query.name for query in of_days), strict=True))),
+        w=12,
+        h=9,
+    )
+
+
 BOARD = Board(
     uid="sonnen-money",
     title="Money",
@@ -207,42 +227,19 @@ BOARD = Board(
                     h=8,
                 ),
                 _by_tariff(),
-                Bars(
-                    title="Paid and earned by month",
-                    about=f"Sums of the days of each month. {_ADJUSTABLE} {_COUNTED}",
-                    queries=[
-                        Query(expr=by_month(cost_of_day()), name="paid", colour=colours.FROM_GRID),
-                        Query(expr=by_month(revenue_of_day()), name="earned", colour=colours.TO_GRID),
-                    ],
-                    by="month",
+                _months(
+                    "Paid and earned by month",
+                    "",
+                    Query(expr=cost_of_day(), name="paid", colour=colours.FROM_GRID),
+                    Query(expr=revenue_of_day(), name="earned", colour=colours.TO_GRID),
                     stacked=False,
-                    unit=units.MONEY,
-                    step="1d",
-                    points=1000,
-                    span="now-1y/M",
-                    transformations=added_up("month", {"A": "paid", "B": "earned"}),
-                    w=12,
-                    h=9,
                 ),
-                Bars(
-                    title="Saved by month",
-                    about=(
-                        "Against a house with neither sun nor battery, which buys all it uses at the normal price: "
-                        "what it would have bought, or bought dearer, and what feed-in earned. Sums of the days of "
-                        f"each month. {_ADJUSTABLE} {_COUNTED}"
-                    ),
-                    queries=[
-                        Query(expr=by_month(spared_on_day()), name="not bought", colour=colours.GOOD),
-                        Query(expr=by_month(revenue_of_day()), name="earned", colour=colours.TO_GRID),
-                    ],
-                    by="month",
-                    unit=units.MONEY,
-                    step="1d",
-                    points=1000,
-                    span="now-1y/M",
-                    transformations=added_up("month", {"A": "not bought", "B": "earned"}),
-                    w=12,
-                    h=9,
+                _months(
+                    "Saved by month",
+                    "Against a house with neither sun nor battery, which buys all it uses at the normal price: what "
+                    "it would have bought, or bought dearer, and what feed-in earned. ",
+                    Query(expr=spared_on_day(), name="not bought", colour=colours.GOOD),
+                    Query(expr=revenue_of_day(), name="earned", colour=colours.TO_GRID),
                 ),
             ],
         )

@@ -1,3 +1,5 @@
+"""Tariffs, and the time zone that their times are of."""
+
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -8,11 +10,11 @@ from sonnen_agent.config.model import Config
 from sonnen_agent.config.zone import zone_named
 from sonnen_agent.energy import TariffPeriod, Tariffs
 
-SMALLEST = """\
+UNTIL_TARIFFS = """\
 batteries: [{name: home, url: "http://192.168.1.20"}]
 pushgateway: {url: "http://gateway.example:9091"}
 """
-TARIFFS = SMALLEST + "tariffs:\n"
+TARIFFS = UNTIL_TARIFFS + "tariffs:\n"
 
 Load = Callable[[str], Config]
 Problems = Callable[[str], list[str]]
@@ -76,7 +78,7 @@ def test_a_bad_tariff_is_named_with_the_fix(problems: Problems, text: str, probl
 
 
 def test_a_zone_that_does_not_exist_is_named_with_the_nearest(problems: Problems) -> None:
-    (problem,) = problems("timezone: Europe/Berln\n" + SMALLEST)
+    (problem,) = problems("timezone: Europe/Berln\n" + UNTIL_TARIFFS)
     assert problem == (
         "timezone: no such time zone, got 'Europe/Berln'; did you mean 'Europe/Berlin'? write for example Europe/Berlin"
     )
