@@ -29,8 +29,8 @@ from sonnen_agent.metrics.groups import Grouping
 from sonnen_agent.reading import Configuration, Inverter, Meter, Pack, Reading, System
 from sonnen_agent.simulator.battery import Clock, SimulatedBattery
 from sonnen_agent.simulator.generations import generation_named
-from sonnen_agent.sinks.access import Access
-from sonnen_agent.sinks.remote_write.remote_write import RemoteWrite
+from sonnen_agent.outputs.access import Access
+from sonnen_agent.outputs.remote_write.remote_write import RemoteWrite
 from sonnen_agent.snapshot import AgentReport, Snapshot
 from sonnen_agent.telemetry import Telemetry
 

@@ -1,9 +1,9 @@
-from sonnen_agent.pulse import Pulse
+from sonnen_agent.scheduler import ProgressWatch
 
 
 def test_work_is_timed_from_the_last_rest_or_beat() -> None:
     now = [10.0]
-    pulse = Pulse(lambda: now[0])
+    pulse = ProgressWatch(lambda: now[0])
     now[0] = 13.0
     assert pulse.busy_seconds() == 3.0
 

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from sonnen_agent.pulse import Pulse
+from sonnen_agent.scheduler import ProgressWatch
 from sonnen_agent.scheduler import HUNG_SECONDS, Beat, Threads, next_beat
 
 
@@ -28,7 +28,7 @@ class Hands:
             act()
 
         beat = Beat(start=100.0, interval_seconds=interval_seconds, clock=lambda: self.now, wait=self.wait)
-        beat.run(noted, self.missed.append, Pulse(lambda: self.now))
+        beat.run(noted, self.missed.append, ProgressWatch(lambda: self.now))
 
     def work(self, seconds: float) -> None:
         self.now += seconds
@@ -81,7 +81,7 @@ def test_the_next_beat_is_always_later(now: float) -> None:
 def test_a_crash_is_noted_and_told(caplog: pytest.LogCaptureFixture) -> None:
     threads = Threads()
 
-    def crash(_: Pulse) -> None:
+    def crash(_: ProgressWatch) -> None:
         raise ZeroDivisionError
 
     threads.start("home", crash)
@@ -107,7 +107,7 @@ def test_a_loop_that_stays_at_one_piece_of_work_hangs_until_it_goes_on() -> None
     threads = Threads(clock=lambda: now[0])
     working, goes_on = threading.Event(), threading.Event()
 
-    def work(_: Pulse) -> None:
+    def work(_: ProgressWatch) -> None:
         working.set()
         goes_on.wait(20)
 
@@ -128,7 +128,7 @@ def test_joining_tells_whether_all_have_ended() -> None:
     threads = Threads()
     goes_on = threading.Event()
 
-    def work(_: Pulse) -> None:
+    def work(_: ProgressWatch) -> None:
         goes_on.wait(20)
 
     threads.start("home", lambda _: None)

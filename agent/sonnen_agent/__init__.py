@@ -1,1 +1,3 @@
-"""Reads a Sonnen home battery and pushes what it says to a Prometheus Pushgateway."""
+"""sonnen-agent: pushes a Sonnen home battery's readings to a Prometheus Pushgateway."""
+
+__version__ = "0.1.0"

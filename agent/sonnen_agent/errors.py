@@ -44,6 +44,11 @@ class ExchangeError(AgentError):
         self.status = status
         """The HTTP status, where that is what failed."""
 
+    @property
+    def away(self) -> bool:
+        """Whether the peer is away: nobody answered, or a proxy says so for it."""
+        return self.outcome in ("timeout", "refused", "closed") or self.status in (502, 503, 504)
+
 
 class BatteryError(ExchangeError):
     """A battery's endpoint could not be read."""

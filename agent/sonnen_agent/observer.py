@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 
-from sonnen_agent.account import Account
+from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.errors import BatteryError
 from sonnen_agent.reading import Reading
@@ -23,7 +23,7 @@ class Observer:
         labels: Mapping[str, str],
         *,
         timeout_seconds: float,
-        account: Account | None = None,
+        account: SharedMeter | None = None,
     ) -> None:
         """Take at most `timeout_seconds` per beat for all requests together, and count the energy in `account`."""
         self._name = name

@@ -1,16 +1,15 @@
-"""The beat, and the threads that keep it: aligned, monotonic, never bursting (DESIGN, scheduler).
+"""The beat, and the threads that keep it: aligned, monotonic, never bursting.
 
-Every battery and every sink has a thread of its own, so that a dead one delays nobody else.
+Every battery and every output has a thread of its own, so that a dead one delays nobody else.
 """
 
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-from sonnen_agent.pulse import Pulse
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +24,34 @@ def next_beat(start: float, interval: float, now: float) -> float:
     return due if due > now else due + interval  # rounding may put a beat onto this very moment
 
 
+class ProgressWatch:
+    """Whether a loop makes progress: how long it has been at one piece of work. The loop says when it rests."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._busy_since: float | None = clock()
+
+    def beat(self) -> None:
+        """Say that a piece of work is done and the next begins."""
+        self._busy_since = self._clock()
+
+    @contextmanager
+    def rest(self) -> Iterator[None]:
+        """Say that the loop waits meanwhile, however long: that is no sign of trouble."""
+        self._busy_since = None
+        try:
+            yield
+        finally:
+            self.beat()
+
+    def busy_seconds(self) -> float:
+        """Return how long the present piece of work has been going on, 0 while the loop rests."""
+        since = self._busy_since
+        return 0.0 if since is None else self._clock() - since
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
+class Ticker:
     """One grid of beats. All that share it act at the same moments."""
 
     start: float
@@ -36,10 +61,10 @@ class Beat:
     wait: Callable[[float], bool]
     """Waits so many seconds; true when it is time to stop."""
 
-    def run(self, act: Callable[[], object], missed: Callable[[int], None], pulse: Pulse) -> None:
+    def run(self, act: Callable[[], object], missed: Callable[[int], None], watch: ProgressWatch) -> None:
         """Act at every beat until told to stop; beats that a slow act slept through are missed, not made up for."""
         due = self.start
-        while not self._rest(pulse, due):
+        while not self._rest(watch, due):
             act()
             following = next_beat(self.start, self.interval_seconds, self.clock())
             skipped = round((following - due) / self.interval_seconds) - 1
@@ -47,8 +72,8 @@ class Beat:
                 missed(skipped)
             due = following
 
-    def _rest(self, pulse: Pulse, due: float) -> bool:
-        with pulse.rest():
+    def _rest(self, watch: ProgressWatch, due: float) -> bool:
+        with watch.rest():
             return self.wait(max(due - self.clock(), 0))
 
 
@@ -59,27 +84,27 @@ class Threads:
     clock: Callable[[], float] = time.monotonic
     crashed: bool = field(default=False, init=False)
     """A programmer's error: the process must end with a failure, so that systemd starts it anew."""
-    _threads: list[tuple[threading.Thread, Pulse]] = field(default_factory=list, init=False)
+    _threads: list[tuple[threading.Thread, ProgressWatch]] = field(default_factory=list, init=False)
 
-    def start(self, name: str, body: Callable[[Pulse], None]) -> None:
-        """Run `body` in a thread that does not keep the process alive by itself; its pulse tells if it hangs."""
-        pulse = Pulse(self.clock)
+    def start(self, name: str, body: Callable[[ProgressWatch], None]) -> None:
+        """Run `body` in a thread that does not keep the process alive by itself; its watch tells if it hangs."""
+        watch = ProgressWatch(self.clock)
 
         def guarded() -> None:
             try:
-                body(pulse)
+                body(watch)
             except Exception:  # noqa: BLE001 - whatever it is, the process must end with it
                 self.crashed = True
                 _log.exception("%s crashed: please report this", name)
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
-        self._threads.append((thread, pulse))
+        self._threads.append((thread, watch))
         thread.start()
 
     def hung(self) -> tuple[str, ...]:
         """Return the names of the threads that have been at one piece of work for longer than any takes."""
         return tuple(
-            thread.name for thread, pulse in self._threads if thread.is_alive() and pulse.busy_seconds() > HUNG_SECONDS
+            thread.name for thread, watch in self._threads if thread.is_alive() and watch.busy_seconds() > HUNG_SECONDS
         )
 
     def join(self, timeout_seconds: float) -> bool:

@@ -1,7 +1,7 @@
 """HTTP to one host over one kept-alive connection, where each request has one deadline for everything.
 
 urllib3's time-outs bound a single socket operation: a server that drips a byte now and then holds
-a request for ever, `Timeout(total=...)` included (EDGE 2.1). Here the connection itself knows the
+a request for ever, `Timeout(total=...)` included (docs/facts.md 2.1). Here the connection itself knows the
 deadline: connecting, the TLS handshake, sending, the head and the body all share it. Only the
 resolver's own time-out is out of our hands.
 """
@@ -9,8 +9,7 @@ resolver's own time-out is out of our hands.
 import io
 import socket
 import ssl
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException, HTTPResponse
@@ -20,6 +19,7 @@ import urllib3
 from urllib3 import exceptions
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from sonnen_agent.clock import Deadline
 from sonnen_agent.errors import ExchangeError
 
 _CHUNK_BYTES = 16 * 1024
@@ -46,17 +46,17 @@ class Connection:
 
     def __init__(self, scheme: str, host: str, port: int, *, ca_file: str | None = None) -> None:
         """Connect lazily; `ca_file` replaces the system's certificate authorities."""
-        self._deadline = _Deadline()
+        self._under_way = _UnderWay()
         if scheme == "https":
             self._pool: urllib3.HTTPConnectionPool = _HttpsPool(
                 host,
                 port,
                 ca_certs=ca_file,
                 cert_reqs="CERT_REQUIRED",  # urllib3 1.26 verifies nothing unless told
-                deadline=self._deadline,
+                under_way=self._under_way,
             )
         else:
-            self._pool = _HttpPool(host, port, deadline=self._deadline)
+            self._pool = _HttpPool(host, port, under_way=self._under_way)
 
     def request(  # noqa: PLR0913 - a request has these parts
         self,
@@ -64,7 +64,7 @@ class Connection:
         path: str,
         *,
         headers: Mapping[str, str],
-        timeout_seconds: float,
+        deadline: Deadline,
         body_limit: int,
         body: bytes | None = None,
     ) -> Answer:
@@ -74,12 +74,12 @@ class Connection:
         the same deadline: a server may close a kept-alive connection at the very moment it is
         used. All requests of ours may be repeated without harm.
         """
-        self._deadline.start(timeout_seconds)
+        self._under_way.deadline = deadline
         attempt = partial(self._exchange, method, path, headers, body, body_limit)
         try:
             return attempt()
         except ExchangeError as error:
-            if error.outcome != "closed" or self._deadline.expired:
+            if error.outcome != "closed" or deadline.expired:
                 raise
         return attempt()
 
@@ -90,7 +90,7 @@ class Connection:
     def _exchange(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, body_limit: int
     ) -> Answer:
-        remaining = self._deadline.remaining_or_tiny
+        remaining = self._under_way.remaining_or_tiny
         try:
             response = self._pool.urlopen(
                 method,
@@ -161,42 +161,34 @@ def _reason(error: BaseException) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-class _Deadline:
-    """The moment by which the request under way must be over."""
+class _UnderWay:
+    """The deadline of the request under way, shared by a connection and all that reads from its socket."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._end = clock()
-
-    def start(self, seconds: float) -> None:
-        self._end = self._clock() + seconds
-
-    @property
-    def expired(self) -> bool:
-        return self._clock() >= self._end
+    def __init__(self) -> None:
+        self.deadline = Deadline(0)
 
     @property
     def remaining_or_tiny(self) -> float:
         """Seconds left; never zero, which would mean a non-blocking socket."""
-        return max(self._end - self._clock(), 0.001)
+        return max(self.deadline.remaining, 0.001)
 
 
 class _DeadlineReader(io.RawIOBase):
     """Reads from a socket's file, each time waiting no longer than the request has left."""
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: _Deadline) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, under_way: _UnderWay) -> None:
         super().__init__()
         self._raw = raw
         self._sock = sock
-        self._deadline = deadline
+        self._under_way = under_way
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - as io.RawIOBase types it
-        if self._deadline.expired:
+        if self._under_way.deadline.expired:
             raise TimeoutError("the request's deadline has passed")
-        self._sock.settimeout(self._deadline.remaining_or_tiny)
+        self._sock.settimeout(self._under_way.remaining_or_tiny)
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -206,18 +198,18 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _DeadlineResponse(HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, deadline: _Deadline, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, sock: socket.socket, *args: Any, under_way: _UnderWay, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock, deadline))
+        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock, under_way))
 
 
 class _DeadlineMixin:
     """A urllib3 connection that keeps a deadline; `_new_conn` and `response_class` are the same in 1.26 and 2."""
 
-    def __init__(self, *args: Any, deadline: _Deadline, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, *args: Any, under_way: _UnderWay, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
-        self._deadline = deadline
-        self.response_class = partial(_DeadlineResponse, deadline=deadline)
+        self._under_way = under_way
+        self.response_class = partial(_DeadlineResponse, under_way=under_way)
 
     def _new_conn(self) -> socket.socket:
         """Return a connected socket; the addresses of a name share the deadline instead of having one each."""
@@ -230,7 +222,7 @@ class _DeadlineMixin:
         for family, kind, protocol, _, address in addresses:
             sock = socket.socket(family, kind, protocol)
             try:
-                sock.settimeout(self._deadline.remaining_or_tiny)
+                sock.settimeout(self._under_way.remaining_or_tiny)
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as error:

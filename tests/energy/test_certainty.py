@@ -2,7 +2,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sonnen_agent.account import Account
+from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.energy import (
     FLOWS,
     Energies,
@@ -33,12 +33,12 @@ def kept(watt_hours: float) -> MeterState:
     return MeterState(tally=Tally(energies=energies, tariffs=money))
 
 
-def account(*, after_crash: bool, settled: bool = True) -> Account:
+def account(*, after_crash: bool, settled: bool = True) -> SharedMeter:
     meter = EnergyMeter(zone=BERLIN, tariffs=FLAT, state=kept(5_000))
-    return Account(meter, lambda: NOON, settled=settled, after_crash=after_crash)
+    return SharedMeter(meter, lambda: NOON, settled=settled, after_crash=after_crash)
 
 
-def buy(account: Account, start: int, end: int) -> None:
+def buy(account: SharedMeter, start: int, end: int) -> None:
     for second in range(start, end + 1, 5):
         reading = Reading(status=BUYING, generation="v2", unix_seconds=NOON + second, monotonic_seconds=float(second))
         account.count(reading, second)

@@ -17,8 +17,8 @@ from sonnen_agent.metrics.energy import ENERGY, HeldSample, cumulative_families,
 from sonnen_agent.metrics.exposition import render, render_openmetrics
 from sonnen_agent.metrics.family import build
 from sonnen_agent.metrics.groups import GroupKey
-from sonnen_agent.sinks.access import Access
-from sonnen_agent.sinks.pushgateway import Pushgateway
+from sonnen_agent.outputs.access import Access
+from sonnen_agent.outputs.pushgateway import Pushgateway
 
 CONTRACT = Path(__file__).parents[2].parent / "shared/METRICS.md"
 MIDNIGHT = 1_780_351_200.0

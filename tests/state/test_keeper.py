@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sonnen_agent.account import Account
+from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.energy import EnergyMeter
 from sonnen_agent.errors import StartError
 from sonnen_agent.reading import Reading, Status
@@ -31,13 +31,13 @@ def _noon() -> None:
     Wall.now = NOON
 
 
-def account(kept: Kept | None = None) -> Account:
+def account(kept: Kept | None = None) -> SharedMeter:
     state = kept.meters.get("home") if kept is not None else None
     meter = EnergyMeter(zone=UTC, state=state, same_boot=kept is not None and kept.same_boot)
-    return Account(meter, lambda: Wall.now, settled=True)
+    return SharedMeter(meter, lambda: Wall.now, settled=True)
 
 
-def buy(account: Account, start: float, seconds: int) -> None:
+def buy(account: SharedMeter, start: float, seconds: int) -> None:
     """Count as many watt-hours as seconds."""
     for moment in (start, start + seconds):
         Wall.now = moment
@@ -46,7 +46,7 @@ def buy(account: Account, start: float, seconds: int) -> None:
         )
 
 
-def bought(account: Account) -> float:
+def bought(account: SharedMeter) -> float:
     totals = account.totals()
     assert totals is not None
     return totals.grid_import_watt_hours or 0.0

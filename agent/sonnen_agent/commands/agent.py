@@ -1,6 +1,6 @@
 """A config at work: the threads of `run`, and the order in which they start and stop.
 
-a thread per battery: beat ─▶ Observer (Battery, Account) ─▶ Afterimage ─▶ Snapshot ──┐
+a thread per battery: beat ─▶ Observer (Battery, SharedMeter) ─▶ Afterimage ─▶ Snapshot ──┐
 a thread per relay: its own beat ─▶ Relay ─▶ RelayedPage ─────────────────────────────┤
 a thread for the agent: beat ─▶ AgentReport ──────────────────────────────────────────┴─▶ Outlets ─▶ their own threads
 a thread for the state: every minute Accounts ─▶ Keeper ─▶ disk
@@ -19,7 +19,7 @@ from sonnen_agent.commands.status import status_line
 from sonnen_agent.commands.wiring import Parts
 from sonnen_agent.config.model import Config
 from sonnen_agent.observer import Observer
-from sonnen_agent.pulse import Pulse
+from sonnen_agent.scheduler import ProgressWatch
 from sonnen_agent.relay.relay import Relay
 from sonnen_agent.scheduler import Beat, Threads
 from sonnen_agent.snapshot import Outgoing, Snapshot
@@ -147,7 +147,7 @@ class Agent:
     def _run_beat(
         self, name: str, beat: Beat, act: Callable[[], object], missed: Callable[[int], None] = _ignore
     ) -> None:
-        def body(pulse: Pulse) -> None:
+        def body(pulse: ProgressWatch) -> None:
             beat.run(act, missed, pulse)
 
         self._beats.start(name, body)

@@ -4,17 +4,17 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
-from sonnen_agent.account import Account
+from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.clock import WallClock
 from sonnen_agent.commands.wiring import Parts
 from sonnen_agent.config.model import Config, PullConfig, PushgatewayConfig, ReceiverConfig, RemoteWriteConfig
 from sonnen_agent.metrics.groups import Grouping, GroupKey
 from sonnen_agent.scheduler import Threads
-from sonnen_agent.sinks.access import Access
-from sonnen_agent.sinks.delivery import Delivery
-from sonnen_agent.sinks.mailbox import Mailbox
-from sonnen_agent.sinks.pushgateway import Pushgateway
-from sonnen_agent.sinks.recovery import Recovery
+from sonnen_agent.outputs.access import Access
+from sonnen_agent.outputs.delivery import Delivery
+from sonnen_agent.outputs.mailbox import Mailbox
+from sonnen_agent.outputs.pushgateway import Pushgateway
+from sonnen_agent.outputs.recovery import Recovery
 from sonnen_agent.snapshot import Outgoing, RelayedPage, Snapshot, SpoolState
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Outlet(Protocol):
         """
 
 
-def outlets(parts: Parts, accounts: Mapping[str, Account], *, timeout_seconds: float) -> tuple[Outlet, ...]:
+def outlets(parts: Parts, accounts: Mapping[str, SharedMeter], *, timeout_seconds: float) -> tuple[Outlet, ...]:
     """Return the outlets that the config asks for, or raise StartError."""
     config = parts.config
     found: list[Outlet] = []
@@ -84,7 +84,7 @@ class GatewayOutlet:
         self,
         config: PushgatewayConfig,
         parts: Parts,
-        accounts: Mapping[str, Account],
+        accounts: Mapping[str, SharedMeter],
         *,
         timeout_seconds: float,
     ) -> None:
@@ -135,7 +135,7 @@ class RemoteWriteOutlet:
 
     def __init__(self, config: RemoteWriteConfig, parts: Parts, *, timeout_seconds: float) -> None:
         # Only who writes remotely needs its modules in memory.
-        from sonnen_agent.sinks.remote_write.remote_write import RemoteWrite  # noqa: PLC0415
+        from sonnen_agent.outputs.remote_write.remote_write import RemoteWrite  # noqa: PLC0415
 
         self._remote_write = RemoteWrite(
             _access(config),
@@ -175,7 +175,7 @@ class PullOutlet:
 
     def __init__(self, config: PullConfig, parts: Parts) -> None:
         # Only who serves a page needs the server's modules in memory.
-        from sonnen_agent.sinks.pull import PullPage, PullServer  # noqa: PLC0415
+        from sonnen_agent.outputs.pull import PullPage, PullServer  # noqa: PLC0415
 
         self._page = PullPage(parts.names, parts.report, parts.grouping, parts.config.interval_seconds)
         self._server = PullServer(self._page, config.host, config.port)

@@ -8,7 +8,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from sonnen_agent.account import Account
+from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.clock import WallClock
 from sonnen_agent.config.model import BatteryConfig, Config
@@ -38,14 +38,16 @@ class Parts:
         self.grouping = Grouping(job=config.job, process_families=process.collect)
         self._start_unix_seconds = time.time()
 
-    def accounts(self, kept: Kept | None, images: Mapping[str, MeterState], *, settled: bool) -> Mapping[str, Account]:
+    def accounts(
+        self, kept: Kept | None, images: Mapping[str, MeterState], *, settled: bool
+    ) -> Mapping[str, SharedMeter]:
         """Return an energy account per battery, going on from what was kept; `settled` where nobody has seen more.
 
         Nor has anybody of a battery of which there is an image of its latest beat.
         """
         config = self.config
         clock = WallClock()
-        accounts: dict[str, Account] = {}
+        accounts: dict[str, SharedMeter] = {}
         for name in self.names:
             image = images.get(name)
             exact = image is not None
@@ -58,10 +60,10 @@ class Parts:
                 awaits_copy=not (settled or exact),
             )
             after_crash = kept is not None and not kept.clean and not exact
-            accounts[name] = Account(meter, clock.now, settled=settled or exact, after_crash=after_crash)
+            accounts[name] = SharedMeter(meter, clock.now, settled=settled or exact, after_crash=after_crash)
         return accounts
 
-    def observer(self, battery: BatteryConfig, account: Account, *, timeout_seconds: float) -> Observer:
+    def observer(self, battery: BatteryConfig, account: SharedMeter, *, timeout_seconds: float) -> Observer:
         """Return who reads a battery, and counts its energy."""
         box = Battery(
             battery.name,

@@ -1,55 +1,101 @@
-"""Secrets from files of their own, or from systemd's credentials."""
+"""Secrets from files of their own, or from systemd's credentials, and the destinations that they are for."""
 
 import re
 import shlex
+import ssl
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
-from sonnen_agent.config.model import Secret
 from sonnen_agent.config.section import Section
+from sonnen_agent.destination import Destination, Secret
 
 _COULD_BE_A_SECRET = re.compile(r"[^/]{20,}")
 _FOLDER_CREDENTIAL = "secrets"
 """The unit loads a whole folder under this name; systemd then calls each of its files `secrets_<file>`."""
 
 
-def read_secret(section: Section, key: str, folder: Path, credential: Path | None) -> Secret | None:
-    """Return the secret from the file that `key` names, else from the credential if that is there."""
-    name = section.secret_path(key)
-    if name is None:
-        if section.values.get(key) is None and credential is not None and _is_file(credential):
-            return _read(section, key, credential)
-        return None
-    path = folder / name
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        if _COULD_BE_A_SECRET.fullmatch(name):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """Finds secrets and certificates for a config file."""
+
+    folder: Path
+    """Where relative paths start: that of the config file."""
+    credentials: Path | None = None
+    """Where systemd puts the credentials of a unit."""
+
+    def read(self, section: Section, key: str, credential: str | None) -> Secret | None:
+        """Return the secret from the file that `key` names, else from the credential of that name if it is there."""
+        name = section.secret_path(key)
+        if name is None:
+            found = self._credential(credential) if credential is not None else None
+            if section.values.get(key) is None and found is not None and _is_file(found):
+                return _read(section, key, found)
+            return None
+        path = self.folder / name
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            if _COULD_BE_A_SECRET.fullmatch(name):
+                section.problem(
+                    key,
+                    f"is no file in {str(self.folder)!r} (not shown here, it may be the secret itself); "
+                    "write the path of a file that holds the secret",
+                )
+            else:
+                section.problem(key, f"cannot read {str(path)!r}: {error.strerror}; create it, or mend the path")
+            return None
+        if not stat.S_ISREG(mode):
+            section.problem(key, f"{str(path)!r} is not a file; write the path of a file that holds the secret")
+            return None
+        if mode & stat.S_IROTH:
             section.problem(
-                key,
-                f"is no file in {str(folder)!r} (not shown here, it may be the secret itself); "
-                "write the path of a file that holds the secret",
+                key, f"{str(path)!r} can be read by every user of this machine; run: chmod 600 {shlex.quote(str(path))}"
             )
-        else:
-            section.problem(key, f"cannot read {str(path)!r}: {error.strerror}; create it, or mend the path")
-        return None
-    if not stat.S_ISREG(mode):
-        section.problem(key, f"{str(path)!r} is not a file; write the path of a file that holds the secret")
-        return None
-    if mode & stat.S_IROTH:
-        section.problem(
-            key, f"{str(path)!r} can be read by every user of this machine; run: chmod 600 {shlex.quote(str(path))}"
+        return _read(section, key, path)
+
+    def destination(self, section: Section, example: str, credentials: str) -> Destination:
+        """Return where to send to: `url`, the ways to log in, and `ca_file`.
+
+        `credentials` is what the names of systemd's credentials for it begin with, such as `pushgateway`.
+        """
+        # Of systemd's credentials only that of the way to log in that the config takes: the other may be left over.
+        by_name = section.values.get("username") is not None
+        destination = Destination(
+            url=section.url("url", example),
+            username=section.text("username"),
+            password=self.read(section, "password_file", f"{credentials}-password" if by_name else None),
+            bearer_token=self.read(section, "bearer_token_file", None if by_name else f"{credentials}-bearer-token"),
+            ca_file=self._ca_file(section),
         )
-    return _read(section, key, path)
+        if destination.username is not None and ":" in destination.username:
+            section.problem("username", f"cannot hold a colon, got {destination.username!r}")
+        if destination.username is not None and destination.bearer_token is not None:
+            section.problem("bearer_token_file", "and username exclude each other; keep one way to log in")
+        if (destination.username is None) != (destination.password is None):
+            missing = "username" if destination.username is None else "password_file"
+            if section.values.get(missing) is None:
+                section.problem(missing, "is missing; a user name and a password file go together")
+        return destination
 
+    def _credential(self, name: str) -> Path | None:
+        # A credential's name is a file name; a battery called a/b has to name its file itself.
+        if self.credentials is None or "/" in name:
+            return None
+        of_folder = self.credentials / f"{_FOLDER_CREDENTIAL}_{name}"
+        return of_folder if _is_file(of_folder) else self.credentials / name
 
-def credential(folder: Path | None, name: str) -> Path | None:
-    """Return where systemd puts a credential of this name, None where it cannot."""
-    # A credential's name is a file name; a battery called a/b has to name its file itself.
-    if folder is None or "/" in name:
-        return None
-    of_folder = folder / f"{_FOLDER_CREDENTIAL}_{name}"
-    return of_folder if _is_file(of_folder) else folder / name
+    def _ca_file(self, section: Section) -> Path | None:
+        name = section.text("ca_file")
+        if name is None:
+            return None
+        path = self.folder / name
+        try:
+            ssl.create_default_context(cafile=str(path))
+        except (OSError, ssl.SSLError) as error:
+            reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+            section.problem("ca_file", f"cannot use {str(path)!r}: {reason}; name a file in PEM form")
+        return path
 
 
 def _is_file(path: Path) -> bool:

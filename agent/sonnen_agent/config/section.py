@@ -5,7 +5,8 @@ returned, and reading goes on, so that a person sees all problems at once.
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 _Choice = TypeVar("_Choice", bound=str)
 _Item = TypeVar("_Item")
 
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _SECRET_KEYS = {"token", "auth_token", "api_token", "password", "bearer_token", "secret"}
 
 
@@ -154,6 +156,16 @@ class Section:
             elif (text := section.text(name)) is not None:
                 texts[name] = text
         return texts
+
+    def labels(self, key: str, taken: Collection[str]) -> Mapping[str, str]:
+        """Return a mapping of label names to values; names that the agent sets itself are `taken`."""
+        labels = self.texts(key)
+        for name in labels:
+            if not _LABEL_NAME.fullmatch(name) or name.startswith("__"):
+                self.problem(f"{key}.{name}", "is no label name; use letters, digits and underscores")
+            elif name in taken:
+                self.problem(f"{key}.{name}", "is a label that the agent sets itself; choose another name")
+        return labels
 
     def read(self, key: str, read: Callable[["Section"], _Item]) -> _Item | None:
         """Return what `read` makes of the section below a key, or None where it is absent."""

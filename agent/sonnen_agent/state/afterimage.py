@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from sonnen_agent.energy import MeterState, StateError, state_from_json, state_to_json
-from sonnen_agent.state.boot import boot_id
+from sonnen_agent.clock import boot_id
 from sonnen_agent.state.checkpoint import Checkpoint
 
 _log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sonnen_agent.account import Account
+from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.energy import MeterState, StateError, state_from_json, state_to_json
-from sonnen_agent.state.boot import boot_id
+from sonnen_agent.clock import boot_id
 from sonnen_agent.state.checkpoint import Checkpoint
 from sonnen_agent.state.ledger import Ledger, LedgerDay
 from sonnen_agent.state.lock import FolderLock
@@ -45,7 +45,7 @@ class Keeper:
         self._lock = FolderLock(folder)
         self._checkpoint = Checkpoint(folder, _NAME)
         self._ledger = Ledger(folder)
-        self._accounts: Mapping[str, Account] = {}
+        self._accounts: Mapping[str, SharedMeter] = {}
         self._others: Mapping[str, MeterState] = {}
         self._waiting: tuple[LedgerDay, ...] = ()
         self._failing = False
@@ -54,7 +54,7 @@ class Keeper:
         """Return what was kept, or None where there is nothing usable."""
         return self._checkpoint.load(_kept)
 
-    def keep(self, accounts: Mapping[str, Account], kept: Kept | None) -> None:
+    def keep(self, accounts: Mapping[str, SharedMeter], kept: Kept | None) -> None:
         """Save these from now on; the counters of batteries that left the config are kept for their return."""
         self._accounts = accounts
         if kept is not None:

@@ -1,0 +1,101 @@
+"""Where a peer is, how to be let in, and what the status of its answers means: the same for every peer."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from sonnen_agent import __version__
+from sonnen_agent.errors import ExchangeError, Outcome
+from sonnen_agent.transport import Answer, Connection
+
+_REJECTIONS = (400, 409, 413, 422)
+"""What was sent is at fault: 409 is Thanos's word for it, 413 and 422 are Mimir's and its kin's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A token or password that does not show itself in logs or tracebacks."""
+
+    _value: str = field(repr=False)
+
+    def reveal(self) -> str:
+        """Return the secret itself, for the connection it was made for."""
+        return self._value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """The URL of a peer that the config has found good, with the credentials that travel there and nowhere else."""
+
+    url: str
+    username: str | None = None
+    password: Secret | None = None
+    bearer_token: Secret | None = None
+    ca_file: Path | None = None
+    """A private certificate authority, in place of the system's."""
+
+    @property
+    def parts(self) -> SplitResult:
+        """The parts of the URL."""
+        return urlsplit(self.url)
+
+    @property
+    def path(self) -> str:
+        """The path of the URL without a slash at its end; empty for a host alone."""
+        return self.parts.path.rstrip("/")
+
+    @property
+    def port(self) -> int:
+        """The port of the URL, or the usual one of its scheme."""
+        return self.parts.port or (443 if self.parts.scheme == "https" else 80)
+
+    def connect(self, port: int | None = None) -> Connection:
+        """Return a connection, opened with its first request; to another port of the same host if asked for."""
+        return Connection(
+            self.parts.scheme,
+            self.parts.hostname or "",
+            port or self.port,
+            ca_file=None if self.ca_file is None else str(self.ca_file),
+        )
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that every request carries."""
+        headers = {"User-Agent": f"sonnen-agent/{__version__}"}
+        if self.bearer_token is not None:
+            headers["Authorization"] = f"Bearer {self.bearer_token.reveal()}"
+        elif self.username is not None and self.password is not None:
+            pair = f"{self.username}:{self.password.reveal()}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        return headers
+
+
+def outcome_of(status: int, *, sent: bool = False) -> Outcome:
+    """Return what an HTTP status means; `sent` says that the request carried data, which can be rejected."""
+    if 200 <= status < 300:
+        return "ok"
+    if sent and status in _REJECTIONS:
+        return "rejected"
+    known: Mapping[int, Outcome] = {401: "unauthorized", 403: "unauthorized", 404: "not_found"}
+    return known.get(status, "http_error")
+
+
+def problem_of(answer: Answer, hints: Mapping[Outcome, str], *, sent: bool = False) -> ExchangeError | None:
+    """Return the error that an answer's status is, None where it is a success.
+
+    `hints` say what the operator can do, by outcome. To a request that only asks, a hint stands in place of what the
+    peer says; who refuses data is quoted.
+    """
+    outcome = outcome_of(answer.status, sent=sent)
+    if outcome == "ok":
+        return None
+    hint = hints.get(outcome, "")
+    if 300 <= answer.status < 400:
+        hint = (
+            f"a redirect to {answer.headers.get('Location', 'elsewhere')}, which is not followed; write the final URL"
+        )
+    excerpt = answer.excerpt if sent or not hint else ""
+    said = f"answered {answer.status}" + (f": {excerpt}" if excerpt else "")
+    join = "; " if excerpt else ": "
+    return ExchangeError(outcome, said + (join + hint if hint else ""), status=answer.status)

@@ -1,0 +1,79 @@
+"""A battery's energy account: the meter that its loop feeds, that a sink completes and the keeper saves."""
+
+import threading
+from collections.abc import Callable
+
+from sonnen_agent.energy import EnergyMeter, EnergyTotals, FinishedDay, MeterState, RecoveredCounters, certain
+from sonnen_agent.reading import Reading
+
+
+class SharedMeter:
+    """An EnergyMeter for several threads, shown to nobody before it is settled.
+
+    Settled means that the counters are at least as high as anybody has ever seen them. After a
+    clean stop the checkpoint settles it; otherwise the gateway, which may have seen more.
+    """
+
+    def __init__(
+        self, meter: EnergyMeter, clock: Callable[[], float | None], *, settled: bool, after_crash: bool = False
+    ) -> None:
+        """`clock` tells the Unix time, or None while it is not to be believed.
+
+        `after_crash` says that somebody may have seen higher counters than those that were kept.
+        """
+        self._meter = meter
+        self._after_crash = after_crash
+        self._kept = meter.state.tally
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._settled = settled
+
+    @property
+    def settled(self) -> bool:
+        """Whether the counters may be shown."""
+        return self._settled
+
+    def count(self, reading: Reading | None, monotonic_seconds: float) -> None:
+        """Count up to a reading; without one, let a day end when it is over. `monotonic_seconds` is now."""
+        now = self._clock()
+        with self._lock:
+            if reading is None:
+                self._meter.tell_time(monotonic_seconds=monotonic_seconds, wall_seconds=now)
+                return
+            # The clock may have been set since the reading: its time follows from the present one.
+            age_seconds = monotonic_seconds - reading.monotonic_seconds
+            self._meter.add(
+                reading.status,
+                monotonic_seconds=reading.monotonic_seconds,
+                wall_seconds=None if now is None else now - age_seconds,
+            )
+
+    def totals(self) -> EnergyTotals | None:
+        """Return what is shown now, or None before it is settled."""
+        with self._lock:
+            return self._meter.totals(wall_seconds=self._clock()) if self._settled else None
+
+    def certain_totals(self) -> EnergyTotals | None:
+        """Return what is shown to receivers that cannot be asked what they have seen already."""
+        totals = self.totals()
+        return certain(totals, self._kept) if totals is not None and self._after_crash else totals
+
+    def settle(self, recovered: RecoveredCounters | None) -> None:
+        """Take in what an earlier run was seen to have counted, if that is known anywhere."""
+        with self._lock:
+            if recovered is not None:
+                self._meter.absorb(recovered)
+            else:
+                self._meter.expect_no_copy()
+            self._kept = self._meter.state.tally
+            self._settled = True
+
+    def state(self) -> MeterState:
+        """Return all that has to be kept."""
+        with self._lock:
+            return self._meter.state
+
+    def take_finished_days(self) -> tuple[FinishedDay, ...]:
+        """Return the days that ended since the last call."""
+        with self._lock:
+            return self._meter.take_finished_days()

@@ -1,1 +1,0 @@
-"""Where snapshots go: each sink delivers, or says why not."""

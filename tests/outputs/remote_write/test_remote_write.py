@@ -1,0 +1,607 @@
+import errno
+import logging
+import math
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from decoding import Decoded
+from programs import free_port, wait_until
+from pytest_httpserver import HTTPServer
+from receivers import PATH, FakeReceiver, always
+from werkzeug import Response
+
+from sonnen_agent.metrics.groups import Grouping
+from sonnen_agent.scheduler import ProgressWatch
+from sonnen_agent.reading import Reading, Status
+from sonnen_agent.outputs.access import Access
+from sonnen_agent.outputs.remote_write.remote_write import RemoteWrite
+from sonnen_agent.snapshot import Snapshot, SpoolState
+
+BEAT_SECONDS = 5.0
+
+
+class Site:
+    """A sink that is run by hand: its monotonic clock stands still between the beats."""
+
+    def __init__(self, url: str, directory: Path | None, *, begin_seconds: float = 1000.0) -> None:
+        self.url = url
+        self.directory = directory
+        self.begin_seconds = begin_seconds
+        self.monotonic = begin_seconds
+        self.ahead_seconds: float | None = 0.0
+        """What is wrong with the clock; None while it is not set."""
+        self._began = self.monotonic - time.time()
+        self.outcomes: list[str] = []
+        self.number = 0
+        self.sinks: list[RemoteWrite] = []
+        self.sink = self.start()
+
+    def start(self, *, spool_max_bytes: int = 1 << 20) -> RemoteWrite:
+        self.sink = RemoteWrite(
+            Access(url=self.url),
+            headers={},
+            spool_directory=self.directory,
+            spool_max_bytes=spool_max_bytes,
+            grouping=Grouping(job="sonnen"),
+            external_labels={},
+            interval_seconds=BEAT_SECONDS,
+            timeout_seconds=5,
+            record=lambda _, outcome, *__: self.outcomes.append(outcome),
+            clock=self._unix,
+            monotonic=lambda: self.monotonic,
+        )
+        self.sinks.append(self.sink)
+        return self.sink
+
+    def unix_ms(self, number: int) -> int:
+        """Return when the beat with this number was, in Unix milliseconds."""
+        return round((self.begin_seconds + number * BEAT_SECONDS) * 1000) + round(-self._began * 1000)
+
+    def beat(self, *, online: bool = True) -> None:
+        """Let a beat's time pass, and the sink do what it does in it."""
+        self.monotonic = self.begin_seconds + self.number * BEAT_SECONDS
+        self.number += 1
+        status = Status(production_watts=float(self.number), consumption_watts=2.0, grid_feed_in_watts=3.0)
+        reading = Reading(status=status, unix_seconds=1, monotonic_seconds=1, generation="v2")
+        self.sink.put(
+            Snapshot(battery="home", reading=reading if online else None, taken_monotonic_seconds=self.monotonic)
+        )
+        self.sink.turn(0)
+        self.idle()
+
+    def idle(self) -> None:
+        """Let the sink do what it does between two beats."""
+        for _ in range(40):
+            self.monotonic += 0.1
+            self.sink.turn(0)
+
+    def beats(self, count: int) -> None:
+        for _ in range(count):
+            self.beat()
+
+    def stop(self) -> None:
+        self.sink.close()
+        self.sink.run(ProgressWatch())
+
+    def files(self) -> list[Path]:
+        assert self.directory is not None
+        return list(self.directory.iterdir()) if self.directory.exists() else []
+
+    def _unix(self) -> float | None:
+        return None if self.ahead_seconds is None else self.monotonic - self._began + self.ahead_seconds
+
+
+@pytest.fixture
+def fake(httpserver: HTTPServer) -> FakeReceiver:
+    return FakeReceiver(httpserver)
+
+
+@pytest.fixture
+def site(fake: FakeReceiver, tmp_path: Path) -> Iterator[Site]:
+    site = Site(fake.url, tmp_path / "spool")
+    yield site
+    for sink in site.sinks:
+        sink.close()
+        sink.run(ProgressWatch())
+
+
+def said(caplog: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= level and record.name.startswith("sonnen_agent")
+    ]
+
+
+def watts(fake: FakeReceiver) -> list[float]:
+    """Return the production of all beats in the order of their times; it counts the beats, from 1."""
+    return [value for _, value in sorted(fake.of("sonnen_production_watts").items())]
+
+
+def arrival(fake: FakeReceiver) -> list[int]:
+    """Return the times of the production in the order in which they were stored."""
+    return [unix_ms for unix_ms, labels in fake.order if dict(labels)["__name__"] == "sonnen_production_watts"]
+
+
+def test_every_beat_is_sent_at_once_with_its_own_time(fake: FakeReceiver, site: Site) -> None:
+    site.beats(3)
+    stamps = arrival(fake)
+    assert [stamp - stamps[0] for stamp in stamps] == [0, 5000, 10_000]
+    assert abs(stamps[0] - site.unix_ms(0)) <= 1
+    assert site.outcomes == ["ok"] * 4  # the first one asks for the receiver's time
+
+
+def test_nothing_is_written_to_disk_while_the_receiver_is_fine(site: Site) -> None:
+    site.beats(5)
+    assert site.files() == []
+    assert site.sink.spool_state() == SpoolState()
+
+
+def test_an_outage_leaves_no_gap(fake: FakeReceiver, site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    site.beats(2)
+    fake.reply = always(503)
+    site.beats(10)
+    waiting = site.sink.spool_state()
+    fake.reply = lambda _: None
+    site.beats(2)
+
+    assert waiting.samples > 0
+    assert waiting.bytes > 0
+    assert waiting.oldest_timestamp_seconds == pytest.approx(site.unix_ms(2) / 1000, abs=0.01)
+    assert watts(fake) == [float(number) for number in range(1, 15)]
+    assert site.sink.spool_state() == SpoolState()
+    assert site.files() == []
+    assert said(caplog) == [
+        f"remote write fails, samples wait in {site.directory}: {fake.url}: answered 503",
+        f"remote write works again; {waiting.samples} samples are sent late",
+        f"nothing waits any more: {waiting.samples * 11 // 10} samples were sent late",
+    ]
+
+
+def test_a_short_outage_is_made_up_for_in_order(fake: FakeReceiver, site: Site) -> None:
+    site.beats(2)
+    fake.reply = always(503)
+    site.beats(20)
+    fake.reply = lambda _: None
+    site.beats(2)
+    assert arrival(fake) == sorted(arrival(fake))
+    assert len(arrival(fake)) == 24
+
+
+def test_each_beat_of_an_outage_costs_one_small_request(fake: FakeReceiver, site: Site) -> None:
+    site.beats(1)
+    fake.reply = always(503)
+    before = len(fake.bodies)
+    site.beats(20)
+    outage = fake.bodies[before:]
+    assert len(outage) == 20
+    assert all(len(samples) <= 2 for body in outage for samples in body.values())
+
+
+def long_outage(fake: FakeReceiver, site: Site, monkeypatch: pytest.MonkeyPatch, beats: int = 30) -> None:
+    """Let an outage last longer than what is made up for in order."""
+    monkeypatch.setattr("sonnen_agent.outputs.remote_write.backlog._SHORT_SAMPLES", 40)
+    site.beats(2)
+    fake.reply = always(503)
+    site.beats(beats)
+
+
+def test_after_a_long_outage_the_present_goes_first_and_the_backlog_oldest_first(
+    fake: FakeReceiver, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_outage(fake, site, monkeypatch)
+    fake.reply = lambda _: None
+    site.beats(3)
+
+    order = arrival(fake)
+    late = [stamp for stamp in order if 2 <= round((stamp - order[0]) / 5000) < 32]
+    assert round((order[2] - order[0]) / 5000) == 32  # the first to arrive after the outage
+    assert late == sorted(late)
+    assert len(late) == 30
+    assert watts(fake) == [float(number) for number in range(1, 36)]
+
+
+def test_a_batch_is_bounded(fake: FakeReceiver, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sonnen_agent.outputs.remote_write.backlog._BATCH_SAMPLES", 50)
+    long_outage(fake, site, monkeypatch, beats=60)
+    fake.reply = lambda _: None
+    site.beats(20)
+    assert max(sum(map(len, body.values())) for body in fake.bodies) <= 50
+    assert len(watts(fake)) == 82
+
+
+def test_the_backlog_rests_between_two_requests(
+    fake: FakeReceiver, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sonnen_agent.outputs.remote_write.backlog._BATCH_SAMPLES", 50)
+    monkeypatch.setattr("sonnen_agent.outputs.remote_write.backlog._SAMPLES_PER_SECOND", 50)
+    long_outage(fake, site, monkeypatch, beats=100)
+    fake.reply = lambda _: None
+    before = site.sink.spool_state().samples
+    site.beats(1)  # of which the sink has 4 seconds
+    assert 100 <= before - site.sink.spool_state().samples <= 250
+    requests = len(fake.requests)
+    for _ in range(10):
+        site.sink.turn(0)  # no time passes
+    assert len(fake.requests) <= requests + 1
+
+
+def test_the_present_goes_on_while_the_backlog_is_refused_for_now(
+    fake: FakeReceiver, site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    long_outage(fake, site, monkeypatch)
+    caplog.set_level(logging.INFO)
+    caplog.clear()
+    boundary = site.unix_ms(site.number) - 1000
+    busy = Response(status=503)
+    fake.reply = lambda body: busy if oldest(body) < boundary else None
+    site.beats(10)
+
+    assert len([stamp for stamp in arrival(fake) if stamp > boundary]) == 10
+    assert site.sink.spool_state().samples > 0
+    lines = said(caplog)
+    assert lines[0].startswith("remote write works again")
+    assert "have to wait" in lines[1]
+    assert len(lines) == 2
+    fake.reply = lambda _: None
+    site.beats(30)
+    assert len(watts(fake)) == 72
+
+
+def oldest(body: Decoded) -> float:
+    return min((unix_ms for samples in body.values() for unix_ms, _ in samples), default=float("inf"))
+
+
+def test_a_sample_on_which_the_receiver_fails_for_ever_is_found_and_dropped(
+    fake: FakeReceiver, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_outage(fake, site, monkeypatch)
+    poison = site.unix_ms(7)
+
+    def reply(body: Decoded) -> Response | None:
+        poisoned = any(
+            dict(labels)["__name__"] == "sonnen_production_watts" and abs(unix_ms - poison) < 1000
+            for labels, samples in body.items()
+            for unix_ms, _ in samples
+        )
+        return Response("internal error", status=500) if poisoned else None
+
+    fake.reply = reply
+    site.beats(150)
+
+    assert site.sink.spool_state().samples == 0
+    assert site.sink.spool_state().rejected_samples == 1
+    assert watts(fake) == [float(number) for number in range(1, 183) if number != 8]
+
+
+def test_errors_for_ever_stay_within_the_bound_and_are_told_once(
+    fake: FakeReceiver, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.sink.close()
+    site.sink.run(ProgressWatch())
+    site.start(spool_max_bytes=20_000)
+    fake.reply = always(500, "internal error")
+    site.beats(700)
+    state = site.sink.spool_state()
+    assert sum(path.stat().st_size for path in site.files()) <= 20_000
+    assert state.bytes <= 20_000
+    assert state.dropped_samples > 0
+    assert len(said(caplog, logging.WARNING)) == 2  # away, and full
+
+    fake.reply = lambda _: None
+    site.beats(40)
+    present = [float(number) for number in range(1, 741)]
+    kept = watts(fake)
+    assert kept == present[-len(kept) :]
+
+
+def test_a_bad_sample_is_dropped_alone_and_told_in_the_receivers_words(
+    fake: FakeReceiver, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bad = "sonnen_consumption_watts"
+    refusal = Response("duplicate sample for timestamp", status=400)
+    fake.reply = lambda body: refusal if any(dict(labels)["__name__"] == bad for labels in body) else None
+    site.beats(10)
+
+    assert len(watts(fake)) == 10
+    assert site.sink.spool_state().rejected_samples == 10
+    assert site.sink.spool_state().samples == 0
+    (line,) = said(caplog)
+    assert line == (
+        '1 samples are dropped, the first of them of sonnen_consumption_watts{instance="home",job="sonnen"}: '
+        f"{fake.url}: answered 400: duplicate sample for timestamp"
+    )
+    # Once known, it goes apart: two requests a beat.
+    assert len(fake.bodies) <= 1 + 10 + 2 * 9
+    fake.reply = lambda _: None
+    site.beats(15)
+    assert len(fake.of(bad)) >= 13
+
+
+def test_a_proxy_that_refuses_everything_costs_nothing(
+    fake: FakeReceiver, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.beats(1)
+    long = Response("The plain HTTP request was sent to HTTPS port", status=400)
+    fake.reply = lambda _: long
+    samples = many(site, 60)
+    site.beats(3)
+    assert site.sink.spool_state().samples >= samples
+    assert site.sink.spool_state().rejected_samples < samples
+    assert any("and the same to an empty request" in line for line in said(caplog, logging.WARNING))
+
+
+def many(site: Site, batteries: int) -> int:
+    """Put so many batteries into one beat, and return how many samples at least that is."""
+    for number in range(batteries):
+        site.sink.put(Snapshot(battery=f"battery {number}", reading=None, taken_monotonic_seconds=site.monotonic))
+    site.sink.turn(0)
+    return batteries // 3
+
+
+def test_retry_after_is_kept(fake: FakeReceiver, site: Site) -> None:
+    site.beats(1)
+    fake.reply = always(429, "slow down", Retry_After="60")
+    site.beats(1)
+    before = len(fake.requests)
+    site.beats(10)
+    assert len(fake.requests) == before
+    fake.reply = lambda _: None
+    site.beats(5)
+    assert len(watts(fake)) == 17
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        always(200, "<html>Please log in</html>"),
+        always(301, "", Location="http://127.0.0.1:9/"),
+        always(401),
+        always(404, "remote write receiver needs to be enabled"),
+        always(500, "no"),
+    ],
+)
+def test_what_is_not_about_the_samples_keeps_them(
+    fake: FakeReceiver, site: Site, reply: Callable[[Decoded], Response | None], caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.reply = reply
+    site.beats(5)
+    assert site.sink.spool_state().rejected_samples == 0
+    assert len(said(caplog, logging.WARNING)) == 1
+    fake.reply = lambda _: None
+    site.beats(2)
+    assert len(watts(fake)) == 7
+
+
+def test_rubbish_with_a_200_is_a_yes(fake: FakeReceiver, site: Site) -> None:
+    fake.reply = always(200, "\x00 garbage \x7f")
+    site.beats(5)
+    assert site.sink.spool_state().samples == 0
+
+
+def test_nobody_there_costs_nothing(tmp_path: Path, httpserver: HTTPServer) -> None:
+    port = free_port()
+    site = Site(f"http://127.0.0.1:{port}{PATH}", tmp_path / "spool")
+    site.beats(5)
+    assert set(site.outcomes) == {"refused"}
+    site.stop()
+    assert site.files()
+    fake = FakeReceiver(httpserver)
+    site.url = fake.url
+    site.start()
+    site.beats(2)
+    assert len(watts(fake)) == 7 + 1  # and the end of the first one
+    site.stop()
+
+
+def test_samples_wait_until_the_clock_is_set(fake: FakeReceiver, site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    site.ahead_seconds = None
+    site.beats(4)
+    assert fake.requests == []
+    assert site.sink.spool_state().oldest_timestamp_seconds is None
+    site.ahead_seconds = 0.0
+    site.beats(2)
+    assert [abs(stamp - site.unix_ms(number)) <= 1 for number, stamp in enumerate(arrival(fake))] == [True] * 6
+    assert said(caplog)[0] == "samples wait until the clock is set"
+    assert said(caplog)[1] == "the clock is right now; samples are sent with the times they were taken at"
+
+
+def test_a_clock_two_years_ahead_for_ten_minutes_leaves_no_trace(
+    fake: FakeReceiver, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.ahead_seconds = 2 * 365 * 86_400.0
+    site.beats(120)
+    assert fake.stored == {}
+    site.ahead_seconds = 0.0
+    site.beats(3)
+    assert [abs(stamp - site.unix_ms(number)) <= 1 for number, stamp in enumerate(arrival(fake))] == [True] * 123
+    (line,) = said(caplog, logging.WARNING)
+    assert re.fullmatch(
+        r"samples wait: this machine's clock is 630\d+ s ahead of the receiver's; set the one that is wrong", line
+    )
+
+
+def test_a_clock_that_jumps_two_years_ahead_under_way_changes_nothing(fake: FakeReceiver, site: Site) -> None:
+    site.beats(3)
+    site.ahead_seconds = 2 * 365 * 86_400.0
+    site.beats(120)
+    site.ahead_seconds = 0.0
+    site.beats(3)
+    assert [abs(stamp - site.unix_ms(number)) <= 1 for number, stamp in enumerate(arrival(fake))] == [True] * 126
+
+
+def stale(fake: FakeReceiver, name: str) -> int:
+    return sum(math.isnan(value) for value in fake.of(name).values())
+
+
+def test_a_silent_battery_ends_its_series(fake: FakeReceiver, site: Site) -> None:
+    site.beats(2)
+    site.beat(online=False)
+    site.beat(online=False)
+    assert stale(fake, "sonnen_production_watts") == 1
+    assert list(fake.of("sonnen_online").values()) == [1, 1, 0, 0]
+
+
+def test_a_battery_whose_loop_hangs_ends_its_series(fake: FakeReceiver, site: Site) -> None:
+    site.beats(2)
+    site.monotonic += 16
+    site.sink.turn(0)
+    assert stale(fake, "sonnen_production_watts") == 1
+    assert stale(fake, "sonnen_online") == 1
+
+
+def test_the_end_of_the_agent_ends_all_series(fake: FakeReceiver, site: Site) -> None:
+    site.beats(2)
+    site.stop()
+    assert stale(fake, "sonnen_production_watts") == 1
+    assert stale(fake, "sonnen_online") == 1
+    assert site.files() == []
+
+
+def test_the_end_in_an_outage_is_told_by_the_next_process(fake: FakeReceiver, site: Site) -> None:
+    site.beats(2)
+    fake.reply = always(503)
+    site.beats(2)
+    before = len(fake.requests)
+    site.stop()
+    assert len(fake.requests) == before
+    fake.reply = lambda _: None
+    site.start()
+    site.beats(1)
+    assert stale(fake, "sonnen_production_watts") == 1
+    assert len(fake.of("sonnen_production_watts")) == 6
+
+
+def test_what_came_last_is_sent_before_the_end(fake: FakeReceiver, site: Site) -> None:
+    site.beats(1)
+    site.sink.put(Snapshot(battery="home", reading=None, taken_monotonic_seconds=site.monotonic))
+    site.stop()
+    assert list(fake.of("sonnen_online").values())[:2] == [1, 0]
+    assert stale(fake, "sonnen_online") == 1
+
+
+def test_a_killed_process_loses_nothing_that_waited(fake: FakeReceiver, site: Site, tmp_path: Path) -> None:
+    site.beats(2)
+    fake.reply = always(503)
+    site.beats(8)
+    # The kernel keeps what was written; a copy is what a new process would find.
+    left = tmp_path / "left"
+    left.mkdir()
+    for path in site.files():
+        (left / path.name).write_bytes(path.read_bytes())
+    site.directory = left
+    fake.reply = lambda _: None
+    site.start()
+    site.beats(1)
+    assert watts(fake) == [float(number) for number in range(1, 12)]
+
+
+AGENT = """
+import sys, time
+from pathlib import Path
+sys.path[:0] = {path!r}
+from test_remote_write import Site
+site = Site({url!r}, Path({directory!r}))
+while True:
+    site.beat()
+    print(site.number, flush=True)
+"""
+
+
+def test_a_kill_in_an_outage_loses_one_beat_at_most(fake: FakeReceiver, tmp_path: Path) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}{PATH}"
+    program = AGENT.format(path=sys.path, url=nowhere, directory=str(tmp_path / "spool"))
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) == 30:
+                break
+        process.kill()
+        seen = max([30, *map(int, process.stdout.read().split())])
+
+    site = Site(fake.url, tmp_path / "spool", begin_seconds=20_000)
+    site.beats(1)
+    site.stop()
+
+    kept = [value for value in watts(fake) if not math.isnan(value)][:-1]
+    assert len(kept) >= seen
+    assert sorted(kept) == [float(number) for number in range(1, len(kept) + 1)]
+
+
+def test_without_a_directory_a_little_waits_in_memory(fake: FakeReceiver, caplog: pytest.LogCaptureFixture) -> None:
+    site = Site(fake.url, None)
+    site.beats(1)
+    fake.reply = always(503)
+    site.beats(5)
+    assert site.sink.spool_state().samples > 0
+    fake.reply = lambda _: None
+    site.beats(1)
+    assert len(watts(fake)) == 7
+    assert "samples wait in memory" in said(caplog, logging.WARNING)[0]
+    site.stop()
+
+
+@pytest.mark.parametrize("kind", ["a file", "in use"])
+def test_a_spool_that_cannot_be_used_is_no_reason_to_stop(
+    fake: FakeReceiver, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = None
+    if kind == "a file":
+        (tmp_path / "spool").write_text("not a directory")
+        why = f"cannot be used: {os.strerror(errno.EEXIST)}"
+    else:
+        first = Site(fake.url, tmp_path / "spool")
+        why = "is in use by another process"
+    site = Site(fake.url, tmp_path / "spool")
+    site.beats(2)
+    assert len(watts(fake)) == 2
+    assert said(caplog) == [f"{tmp_path / 'spool'} {why}; in an outage samples wait in memory only"]
+    site.stop()
+    if first is not None:
+        first.stop()
+
+
+def test_beats_that_came_faster_than_they_could_be_handled_are_counted(
+    fake: FakeReceiver, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.beats(1)
+    for number in range(70):
+        site.sink.put(Snapshot(battery="home", reading=None, taken_monotonic_seconds=site.monotonic + number / 100))
+    site.sink.turn(0)
+    assert len(fake.of("sonnen_online")) == 1 + 64
+    assert site.sink.spool_state().dropped_samples >= 6
+    assert said(caplog, logging.WARNING) == ["the card or the receiver was too slow: 6 beats are lost"]
+
+
+def test_the_thread_sends_what_is_put_and_ends_when_closed(fake: FakeReceiver, tmp_path: Path) -> None:
+    sink = RemoteWrite(
+        Access(url=fake.url),
+        headers={},
+        spool_directory=tmp_path / "spool",
+        spool_max_bytes=1 << 20,
+        grouping=Grouping(job="sonnen"),
+        external_labels={},
+        interval_seconds=0.2,
+        timeout_seconds=5,
+        record=lambda *_: None,
+        clock=time.time,
+    )
+    thread = threading.Thread(target=sink.run, args=(ProgressWatch(),))
+    thread.start()
+    for _ in range(3):
+        sink.put(Snapshot(battery="home", reading=None, taken_monotonic_seconds=time.monotonic()))
+    wait_until(lambda: len(fake.of("sonnen_online")) >= 3, "three samples")
+    sink.close()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert stale(fake, "sonnen_online") == 1
