@@ -9,10 +9,9 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from sonnen_agent.config.load import load_config
-from sonnen_agent.config.model import Config
+from sonnen_agent import __version__
+from sonnen_agent.config.load import Config, load_config
 from sonnen_agent.errors import AgentError, ConfigError
-from sonnen_agent.version import agent_version
 
 _EX_CONFIG = 78
 """sysexits.h; systemd does not restart a unit that ends with it."""
@@ -56,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sonnen-agent", description="Pushes a Sonnen home battery's readings to a Prometheus Pushgateway."
     )
-    parser.add_argument("--version", action="version", version=f"sonnen-agent {agent_version()}")
+    parser.add_argument("--version", action="version", version=f"sonnen-agent {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, text in (
         ("run", _run, "read and deliver until stopped"),
@@ -99,7 +98,7 @@ def _folder(variable: str) -> Path | None:
 
 def _run(options: argparse.Namespace) -> int:
     from sonnen_agent.commands import run  # noqa: PLC0415
-    from sonnen_agent.notify import Notifier  # noqa: PLC0415
+    from sonnen_agent.systemd import Notifier  # noqa: PLC0415
 
     notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
     return run.run(partial(_config, options), notifier, _folder("RUNTIME_DIRECTORY"))

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
-from sonnen_agent.config.model import Config
-from sonnen_agent.config.zone import zone_named
+from sonnen_agent.config.load import Config
 from sonnen_agent.energy import QUANTITIES, Calendar, EnergyMeter, MeterState, Tally
 from sonnen_agent.errors import StartError
 from sonnen_agent.metrics.energy import cumulative_families
@@ -109,7 +108,7 @@ def _print_table(rows: Iterable[tuple[str, ...]]) -> None:
 
 def _print_openmetrics(config: Config, entries: list[_Entry]) -> None:
     """Print the counters at the end of each period, for `promtool tsdb create-blocks-from openmetrics`."""
-    zone = zone_named(config.timezone)
+    zone = config.zone
     calendar = Calendar(zone)
     points = []
     running: dict[str, Tally] = {}

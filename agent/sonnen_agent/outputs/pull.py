@@ -4,56 +4,68 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from socketserver import TCPServer, ThreadingMixIn
+from typing import Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from prometheus_client.core import Metric
+
+from sonnen_agent.config.secrets import Secrets
+from sonnen_agent.config.section import Section
 from sonnen_agent.errors import StartError
-from sonnen_agent.metrics.agent import agent_families
-from sonnen_agent.metrics.battery import battery_families
+from sonnen_agent.group import Group, GroupKey
+from sonnen_agent.metrics.battery import offline
 from sonnen_agent.metrics.exposition import CONTENT_TYPE, render
-from sonnen_agent.metrics.groups import Grouping
-from sonnen_agent.snapshot import AgentReport, Snapshot
+from sonnen_agent.outputs import Retain, Surroundings, Waiting
+from sonnen_agent.scheduler import Threads
 
 _log = logging.getLogger(__name__)
 
 
-class PullPage:
-    """Keeps the latest snapshot of each battery and serves them all as one page."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The config's `pull`: where `/metrics` is served."""
 
-    def __init__(
-        self, batteries: tuple[str, ...], report: Callable[[], AgentReport], grouping: Grouping, interval_seconds: float
-    ) -> None:
-        """Serve `batteries` in this order; several are told apart by an `instance` label."""
-        self._report = report
-        self._grouping = grouping
-        self._interval_seconds = interval_seconds
+    host: str
+    port: int
+
+    @classmethod
+    def read(cls, section: Section, _: Secrets) -> Self:
+        """Return what a section says; what is wrong with it is noted there."""
+        listen = section.required_text("listen", "127.0.0.1:9422")
+        host, _colon, port = listen.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if listen and not (host and port.isdecimal() and 0 < int(port) < 65536):
+            section.problem("listen", f"should be an address and a port, such as 127.0.0.1:9422, got {listen!r}")
+            return cls(host="", port=0)
+        return cls(host=host, port=int(port or 0))
+
+    @property
+    def summary(self) -> str:
+        """What it does, in words."""
+        return f"serving /metrics on {self.host} port {self.port}"
+
+    def open(self, surroundings: Surroundings) -> "PullOutput":
+        """Return the output, which listens from now on, or raise StartError."""
+        return PullOutput(self, surroundings)
+
+
+class PullOutput:
+    """Keeps the latest group of each key, and serves them all as one page, in threads of its own."""
+
+    name = "pull"
+    verb = None
+
+    def __init__(self, options: Options, surroundings: Surroundings) -> None:
+        """Listen, so that a port in use is known at once, or raise StartError; port 0 takes a free one."""
+        # In the order of the config; several batteries are told apart by an `instance` label.
+        self._latest: dict[GroupKey, Group | None] = dict.fromkeys(surroundings.meters)
+        self._batteries = frozenset(surroundings.meters)
         self._lock = threading.Lock()
-        self._latest: dict[str, Snapshot | None] = dict.fromkeys(batteries)
-
-    def put(self, snapshot: Snapshot) -> None:
-        """Replace what is shown of a battery."""
-        with self._lock:
-            self._latest[snapshot.battery] = snapshot
-
-    def page(self) -> bytes:
-        """Return the whole page; of a battery whose loop is late, nothing measured."""
-        with self._lock:
-            latest = tuple(snapshot for snapshot in self._latest.values() if snapshot is not None)
-        now = time.monotonic()
-        current = (s if s.is_current(now, self._interval_seconds) else replace(s, reading=None) for s in latest)
-        families = battery_families(current, with_instance=len(self._latest) > 1)
-        return render([*families, *agent_families(self._report(), self._grouping.process_families())])
-
-
-class PullServer:
-    """Serves a page in threads of its own, from construction to `close`."""
-
-    def __init__(self, page: PullPage, host: str, port: int) -> None:
-        """Listen, or raise StartError; port 0 takes a free one."""
-        self._page = page
+        host, port = options.host, options.port
         try:
             self._server: _Server = (_Server6 if ":" in host else _Server)((host, port), _QuietHandler)
         except OSError as error:
@@ -66,10 +78,34 @@ class PullServer:
         threading.Thread(target=self._server.serve_forever, name="pull", daemon=True).start()
         _log.info("serving /metrics on %s port %d", host, self.port)
 
-    def close(self) -> None:
+    def start(self, threads: Threads) -> None:
+        """Do nothing: the server has threads of its own."""
+
+    def put(self, group: Group) -> None:
+        """Replace what is shown of a group; the pages of others go to a gateway alone."""
+        if group.page is None:
+            with self._lock:
+                self._latest[group.key] = group
+
+    def waiting(self) -> Waiting | None:
+        """Return None: a page is always of now."""
+        return None
+
+    def stop(self, retain: Retain) -> None:  # noqa: ARG002 - it leaves nothing with anybody
         """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
+
+    def page(self) -> bytes:
+        """Return the whole page; of a battery whose loop is late, nothing measured."""
+        with self._lock:
+            groups = tuple(group for group in self._latest.values() if group is not None)
+        now = time.monotonic()
+        return render(_merged(self._labelled(group if group.is_current(now) else offline(group)) for group in groups))
+
+    def _labelled(self, group: Group) -> tuple[Group, dict[str, str]]:
+        several = len(self._batteries) > 1 and group.key in self._batteries
+        return group, {"instance": group.key.instance} if several else {}
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
@@ -77,11 +113,22 @@ class PullServer:
             return ()
         status, kind, body = "404 Not Found", "text/plain", b"see /metrics\n"
         if environ["PATH_INFO"] == "/metrics":
-            status, kind, body = "200 OK", CONTENT_TYPE, self._page.page()
+            status, kind, body = "200 OK", CONTENT_TYPE, self.page()
         elif environ["PATH_INFO"] == "/":
             status, kind, body = "200 OK", "text/html", b'<p>sonnen-agent: <a href="metrics">metrics</a></p>\n'
         start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return (body,)
+
+
+def _merged(groups: Iterable[tuple[Group, dict[str, str]]]) -> Iterable[Metric]:
+    """Return one family per name with the samples of all groups, each with the labels of its group."""
+    merged: dict[str, Metric] = {}
+    for group, labels in groups:
+        for family in (*group.families, *group.certain_counters):
+            whole = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            for sample in family.samples:
+                whole.add_sample(sample.name, {**labels, **sample.labels}, sample.value)
+    return merged.values()
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -1,153 +1,237 @@
-"""The Pushgateway: one PUT per group and beat over one kept-alive connection (EDGE 1).
+"""The Pushgateway: one PUT per group and beat, in a thread of its own.
+
+put(group) ─▶ ConflatingQueue ─▶ current? settled? ─▶ Gateway ──PUT──▶
 
 PUT replaces the whole group, so what is not in a page is gone at once. A group is pushed only
-while its values are young: a late delivery would show an old value as a new one.
+while its values are young: a late delivery would show an old value as a new one. A slow gateway
+never falls behind: of each group only the latest waits.
 """
 
-import base64
-import gzip
 import logging
-import re
+import threading
 import time
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal, Self
 
-from sonnen_agent.errors import ExchangeError, Outcome, PushError
-from sonnen_agent.metrics.exposition import CONTENT_TYPE
-from sonnen_agent.metrics.groups import GroupKey
-from sonnen_agent.outputs.access import Access, Record
-from sonnen_agent.outputs.held import HeldGroup, held_group
-from sonnen_agent.transport import Answer, Connection
+from sonnen_agent.changes import ChangeLog
+from sonnen_agent.clock import Deadline
+from sonnen_agent.config.secrets import Secrets
+from sonnen_agent.config.section import Section
+from sonnen_agent.destination import Destination
+from sonnen_agent.errors import ExchangeError
+from sonnen_agent.group import Group, GroupKey
+from sonnen_agent.metrics.battery import offline
+from sonnen_agent.metrics.energy import recovered_counters
+from sonnen_agent.metrics.exposition import render
+from sonnen_agent.outputs import Retain, Surroundings, Waiting
+from sonnen_agent.outputs.gateway import NAME, Gateway
+from sonnen_agent.scheduler import ProgressWatch, Threads
 
-SINK = "pushgateway"
-_ANSWER_LIMIT_BYTES = 64 * 1024
-_ALL_GROUPS_LIMIT_BYTES = 64 * 1024 * 1024
-"""A gateway tells of all its groups or of none; a thousand of them are some 30 MB, once at a start."""
+DEFAULT_JOB = "sonnen"
+_ABOUT_THE_PAGE = ("rejected", "closed")
+"""Pushgateway 1.11.0 hangs up on what it rejects."""
 _ALL_GROUPS_SECONDS = 15
 """More than a push gets: without this answer there is none. Less than an agent gets to stop."""
-_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
-"""What a path can hold as it is; a gateway cleans away dots, slashes and nothings (EDGE 1.1)."""
+_REFUSALS = 3
+"""Of the question for our own group, after which it goes without an answer."""
 
 _log = logging.getLogger(__name__)
 
 
-class Pushgateway:
-    """One gateway. Not for use by two threads at once."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The config's `pushgateway`."""
 
-    def __init__(self, access: Access, *, timeout_seconds: float, record: Record, compress: bool = True) -> None:
-        parts = urlsplit(access.url)
-        self._access = access
-        self._compress = compress
-        self._prefix = parts.path.rstrip("/")
-        self._timeout_seconds = timeout_seconds
-        self._record = record
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._connection = Connection(parts.scheme, parts.hostname or "", port, ca_file=access.ca_file)
+    destination: Destination
+    job: str = DEFAULT_JOB
+    """Of the battery groups; the agent's has `_agent` behind it."""
+    on_stop: Literal["delete", "keep"] = "delete"
+    compression: Literal["gzip", "none"] = "gzip"
 
-    def push(self, key: GroupKey, page: bytes) -> None:
-        """Replace a group by a page in text format, or raise PushError with the gateway's own words."""
-        headers = {"Content-Type": CONTENT_TYPE}
-        if self._compress:
-            page = gzip.compress(page, compresslevel=6, mtime=0)
-            headers["Content-Encoding"] = "gzip"
-        begin = time.monotonic()
-        outcome: Outcome = "ok"
-        try:
-            self._request("PUT", group_path(key), headers, page)
-        except PushError as error:
-            outcome = error.outcome
-            raise
-        finally:
-            self._record(SINK, outcome, time.monotonic() - begin, len(page))
-
-    def delete(self, key: GroupKey) -> None:
-        """Remove a group, or raise PushError; one that is not there is fine."""
-        self._request("DELETE", group_path(key), {}, None)
-
-    def fetch(self, key: GroupKey) -> HeldGroup | None:
-        """Return what the gateway holds of a group, None when it holds nothing; PushError when it cannot tell."""
-        answer = self._request(
-            "GET",
-            "/api/v1/metrics",
-            {},
-            None,
-            body_limit=_ALL_GROUPS_LIMIT_BYTES,
-            timeout_seconds=max(self._timeout_seconds, _ALL_GROUPS_SECONDS),
+    @classmethod
+    def read(cls, section: Section, secrets: Secrets) -> Self:
+        """Return what a section says; what is wrong with it is noted there."""
+        return cls(
+            destination=secrets.destination(section, "http://gateway.example:9091", "pushgateway"),
+            job=section.text("job") or DEFAULT_JOB,
+            on_stop=section.choice("on_stop", ("delete", "keep"), "delete"),
+            compression=section.choice("compression", ("gzip", "none"), "gzip"),
         )
-        try:
-            return held_group(answer.body, key)
-        except ValueError as error:
-            raise PushError("invalid", f"{self._access.url}: /api/v1/metrics is no Pushgateway's: {error}") from error
+
+    @property
+    def summary(self) -> str:
+        """What it does, in words."""
+        return f"pushing to {self.destination.url}"
+
+    def open(self, surroundings: Surroundings) -> "PushgatewayOutput":
+        """Return the output."""
+        return PushgatewayOutput(self, surroundings)
+
+
+class ConflatingQueue:
+    """Holds at most one group per key, the latest; the key that waits longest is served first."""
+
+    def __init__(self) -> None:
+        self._groups: dict[GroupKey, Group] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, group: Group) -> None:
+        """Leave a group in the place of an older one; never waits."""
+        with self._changed:
+            self._groups[group.key] = group
+            self._changed.notify()
+
+    def take(self) -> Group | None:
+        """Wait for a group and return it, or None once the queue is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._groups or self._closed)
+            if self._closed:
+                return None
+            return self._groups.pop(next(iter(self._groups)))
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Let `take` return None from now on; what was not taken is out of date."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
-    def _request(  # noqa: PLR0913 - a request has these parts
-        self,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes | None,
-        *,
-        body_limit: int = _ANSWER_LIMIT_BYTES,
-        timeout_seconds: float | None = None,
-    ) -> Answer:
+
+class PushgatewayOutput:
+    """From `put` to a gateway, until `stop`."""
+
+    name = NAME
+    verb = "pushed"
+
+    def __init__(self, options: Options, surroundings: Surroundings) -> None:
+        self._interval_seconds = surroundings.interval_seconds
+        self._meters = surroundings.meters
+        self._delete_on_stop = options.on_stop == "delete"
+        self._gateway = Gateway(
+            options.destination, compress=options.compression == "gzip", record=surroundings.record
+        )
+        self._queue = ConflatingQueue()
+        self._retain = Retain()
+        self._seen: dict[GroupKey, None] = dict.fromkeys(surroundings.meters)
+        """The groups to delete at the end: those of the batteries, also of one that was never read, and all others."""
+        self._latest: dict[GroupKey, Group] = {}
+        """What was pushed last of each battery."""
+        self._refusals = dict.fromkeys(surroundings.meters, 0)
+        """How often the gateway answered, but not the question for a group."""
+        self._changes = ChangeLog(_log)
+        self._lost = 0
+        """Pushes lost since all groups were well."""
+
+    def start(self, threads: Threads) -> None:
+        """Start the thread."""
+        threads.start(self.name, self.run)
+
+    def put(self, group: Group) -> None:
+        """Leave it in the queue, in the place of an older one."""
+        self._seen[group.key] = None
+        self._queue.put(group)
+
+    def waiting(self) -> Waiting | None:
+        """Return None: a gateway takes no timestamps, so what is late is worth nothing there."""
+        return None
+
+    def stop(self, retain: Retain) -> None:
+        """Let the thread end, and remove the groups that shall not outlive the agent."""
+        self._retain = retain
+        self._queue.close()
+
+    def run(self, watch: ProgressWatch) -> None:
+        """Deliver until `stop`; the body of the thread."""
+        while True:
+            with watch.rest():
+                group = self._queue.take()
+            if group is None:
+                break
+            self._deliver(group)
+        if self._delete_on_stop:
+            self._clean_up()
+        self._gateway.close()
+
+    def _deliver(self, group: Group) -> None:
+        if not group.is_current(time.monotonic()):
+            return  # it waited for a gateway that was away, and its next beat is long in coming
         try:
-            answer = self._connection.request(
-                method,
-                self._prefix + path,
-                headers={**self._access.headers(), **headers},
-                body=body,
-                timeout_seconds=timeout_seconds or self._timeout_seconds,
-                body_limit=body_limit,
-            )
-            _check(answer)
+            self._recover(group.key)
+            if group.counters is None:
+                # Without its counters they would be lost there, for the next start and for Prometheus. The next has them.
+                return
+            self._push(group)
         except ExchangeError as error:
-            hint = (
-                "; the gateway may be rejecting this push (Pushgateway 1.11.0 does so without a reply), "
-                "see push_failure_time_seconds on its page"
-                if error.outcome == "closed"
-                else ""
-            )
-            raise PushError(error.outcome, f"{self._access.url}: {error}{hint}", status=error.status) from error
-        return answer
-
-
-def group_path(key: GroupKey) -> str:
-    """Return the path of a group; values that a path cannot hold travel as base64."""
-    return "/metrics" + "".join(_step(name, value) for name, value in (("job", key.job), ("instance", key.instance)))
-
-
-def _step(name: str, value: str) -> str:
-    if _PLAIN.fullmatch(value):
-        return f"/{name}/{value}"
-    encoded = base64.urlsafe_b64encode(value.encode()).decode()
-    return f"/{name}@base64/{encoded or '='}"
-
-
-def _check(answer: Answer) -> None:
-    """Raise PushError unless the gateway took it: 200, or 202 where it does not check."""
-    said = f"answered {answer.status}" + (f": {answer.excerpt}" if answer.excerpt else "")
-    if answer.status in (200, 202):
-        return
-    if answer.status == 400:
-        raise PushError("rejected", said)
-    if answer.status in (401, 403):
-        raise PushError("unauthorized", f"{said}: the user name, password or token is wrong; mend the config")
-    if answer.status == 404:
-        raise PushError("not_found", f"{said}: no Pushgateway here; mend the URL's path")
-    if 300 <= answer.status < 400:
-        to = answer.headers.get("Location", "elsewhere")
-        raise PushError("http_error", f"{said}: a redirect to {to}, which is not followed; write the final URL")
-    raise PushError("http_error", said, status=answer.status)
-
-
-def delete_groups(gateway: Pushgateway, keys: Iterable[GroupKey]) -> None:
-    """Remove the groups of an agent that stops; the first failure ends it, the rest would fail alike."""
-    for key in keys:
-        try:
-            gateway.delete(key)
-        except PushError as error:
-            _log.warning("the groups stay on the gateway: %s", error)
+            if group.page is not None and error.outcome in _ABOUT_THE_PAGE:
+                self._remove_older(group.key)
+            self._tell_failure(group.key, error)
             return
+        if group.key in self._meters:
+            self._latest[group.key] = group
+        if self._changes.over(group.key) and not self._changes.kinds():
+            _log.info("pushing works again; %d pushes were lost", self._lost)
+            self._lost = 0
+
+    def _push(self, group: Group) -> None:
+        page = group.page if group.page is not None else render((*group.families, *(group.counters or ())))
+        self._gateway.push(group.key, page, Deadline.of_beat(self._interval_seconds))
+
+    def _recover(self, key: GroupKey) -> None:
+        """Bring the counters home from the gateway, before the first push would replace them there.
+
+        A new SD card, a lost file or a kill leaves the newest counters with the gateway: our own group as we pushed it
+        last. Raises ExchangeError when the gateway cannot be asked.
+        """
+        meter = self._meters.get(key)
+        if meter is None or meter.settled:
+            return
+        try:
+            held = self._gateway.held(key, Deadline(_ALL_GROUPS_SECONDS))
+        except ExchangeError as error:
+            self._refusals[key] += not error.away
+            if error.away or self._refusals[key] < _REFUSALS:
+                raise
+            # A proxy may let only pushes through, and some receivers of pushes know no questions.
+            words = "%s: counting goes on from this machine's copy, the gateway does not tell: %s"
+            _log.warning(words, key.instance, error)
+            held = None
+        recovered = recovered_counters(held.samples, held.pushed_unix_seconds) if held is not None else None
+        meter.recover(recovered)
+        if recovered is not None:
+            _log.info("%s: counting goes on from the counters on the gateway", key.instance)
+
+    def _clean_up(self) -> None:
+        """Remove our groups, but for those that another process goes on with, and counters that nobody else has."""
+        left = self._latest if self._retain.counters else {}
+        only_copies = (key for key, meter in self._meters.items() if not meter.settled)
+        stay = {*self._retain.groups, *left, *only_copies}
+        self._delete(key for key in tuple(self._seen) if key not in stay)
+        for group in left.values():
+            with suppress(ExchangeError):
+                self._push(offline(group))
+
+    def _delete(self, keys: Iterable[GroupKey]) -> None:
+        for key in keys:
+            try:
+                self._gateway.delete(key, Deadline.of_beat(self._interval_seconds))
+            except ExchangeError as error:
+                # The rest would fail alike.
+                _log.warning("the groups stay on the gateway: %s", error)
+                return
+
+    def _remove_older(self, key: GroupKey) -> None:
+        """Delete the page that the gateway took before, once: what it rejects later leaves no values behind."""
+        if self._changes.kind(key) not in _ABOUT_THE_PAGE:
+            with suppress(ExchangeError):
+                self._gateway.delete(key, Deadline.of_beat(self._interval_seconds))
+
+    def _tell_failure(self, key: GroupKey, error: ExchangeError) -> None:
+        # A page may be wrong for one group; everything else is about the gateway, and said once for all.
+        about_the_page = error.outcome in _ABOUT_THE_PAGE
+        kind = "away" if error.away and not about_the_page else error.outcome
+        known = None if about_the_page else kind in self._changes.kinds()
+        self._changes.trouble(key, kind, "push of %s failed: %s", key, error, known=known)
+        self._lost += 1
+

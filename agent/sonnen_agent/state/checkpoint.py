@@ -20,7 +20,7 @@ _MAGIC = "sonnen-agent-state"
 _VERSION = "1"
 _LARGEST_BYTES = 16 * 1024 * 1024
 
-_Understood = TypeVar("_Understood")
+_State = TypeVar("_State")
 
 
 class CheckpointError(AgentError):
@@ -29,7 +29,7 @@ class CheckpointError(AgentError):
 
 def encode(document: Mapping[str, object]) -> bytes:
     """Return the file for a document."""
-    body = json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
     return f"{_MAGIC} {_VERSION} {hashlib.sha256(body).hexdigest()}\n".encode() + body
 
 
@@ -51,6 +51,12 @@ def decode(content: bytes) -> dict[str, object]:
     return document
 
 
+def read(file: Path, parse: Callable[[Mapping[str, object]], _State]) -> _State:
+    """Return what `parse` makes of a file's document; raise OSError, or AgentError where it is not usable."""
+    with file.open("rb") as stream:
+        return parse(decode(stream.read(_LARGEST_BYTES)))
+
+
 class Checkpoint:
     """The newest document of a folder, and the one before."""
 
@@ -59,29 +65,23 @@ class Checkpoint:
         self._previous = folder / f"{name}.previous.json"
         self._writing = folder / f"{name}.writing"
 
-    def load(self, understand: Callable[[Mapping[str, object]], _Understood]) -> _Understood | None:
-        """Return what `understand` makes of the newest good document; None when there is none.
+    def load(
+        self, parse: Callable[[Mapping[str, object]], _State], *, set_aside: bool = True
+    ) -> _State | None:
+        """Return what `parse` makes of the newest good document; None when there is none.
 
-        What cannot be used is set aside with one line in the log; `understand` says so by raising AgentError.
+        What cannot be used is set aside with one line in the log, or else left where it is, without a word.
         """
         for file in (self._newest, self._previous):
             try:
-                return understand(decode(_read(file)))
+                return read(file, parse)
             except FileNotFoundError:
                 continue
             except (OSError, AgentError) as error:
                 # A card that is dying gives errors instead of bytes, and a file may be another user's.
                 reason = error.strerror if isinstance(error, OSError) else error
-                _log.error("%s cannot be used: %s; it is kept as %s", file, reason, _set_aside(file))
-        return None
-
-    def peek(self, understand: Callable[[Mapping[str, object]], _Understood]) -> _Understood | None:
-        """Return the same, but leave every file where it is."""
-        for file in (self._newest, self._previous):
-            try:
-                return understand(decode(_read(file)))
-            except (OSError, AgentError) as error:
-                _log.debug("%s: %s", file, error)
+                if set_aside:
+                    _log.error("%s cannot be used: %s; it is kept as %s", file, reason, _set_aside(file))
         return None
 
     def save(self, document: Mapping[str, object]) -> None:
@@ -93,20 +93,11 @@ class Checkpoint:
         if self._newest.exists():
             self._newest.replace(self._previous)
         self._writing.replace(self._newest)
-        _sync_folder(self._newest.parent)
-
-    def remove(self) -> None:
-        """Take all of it away, as far as the disk lets us."""
-        for file in (self._writing, self._previous, self._newest):
-            try:
-                file.unlink(missing_ok=True)
-            except OSError as error:
-                _log.debug("%s stays: %s", file, error)
-
-
-def _read(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return stream.read(_LARGEST_BYTES)
+        folder = os.open(self._newest.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _set_aside(file: Path) -> Path:
@@ -119,11 +110,3 @@ def _set_aside(file: Path) -> Path:
     except OSError:
         return file
     return aside
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

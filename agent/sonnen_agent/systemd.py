@@ -1,4 +1,4 @@
-"""Tells systemd how the agent is: sd_notify(3), in one datagram per message.
+"""Tells systemd how the agent is: sd_notify(3), in one datagram per message, and the words of its status line.
 
 Nothing here raises: an agent that cannot tell how it is goes on with its work.
 """
@@ -6,6 +6,9 @@ Nothing here raises: an agent that cannot tell how it is goes on with its work.
 import logging
 import socket
 import time
+from collections.abc import Mapping
+
+from sonnen_agent.reading import Reading
 
 _log = logging.getLogger(__name__)
 
@@ -27,12 +30,8 @@ class Notifier:
         self._send("WATCHDOG=1", _status(status))
 
     def status(self, status: str) -> None:
-        """Show a line in `systemctl status`, and nothing else: the watchdog goes hungry."""
+        """Show a line in `systemctl status`, and nothing else: the watchdog is not fed."""
         self._send(_status(status))
-
-    def wait_for(self, status: str, seconds: float) -> None:
-        """Say that the start takes so much longer."""
-        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}", _status(status))
 
     def reloading(self) -> None:
         """Say that another config is being taken over; `ready` ends it."""
@@ -56,3 +55,42 @@ class Notifier:
 def _status(text: str) -> str:
     """Return the assignment of one line, whatever a battery is called."""
     return "STATUS=" + " ".join(text.split())
+
+
+def status_line(
+    batteries: Mapping[str, str], sent_seconds_ago: Mapping[str, float | None], *, clock_is_set: bool = True
+) -> str:
+    """Return one line for a person: `home: 3 214 W solar, 41 %; pushed 2 s ago`.
+
+    `batteries` are the words for each, `sent_seconds_ago` is by what was done (`pushed`), None where it never was.
+    """
+    outputs = (
+        f"{verb} {_duration(seconds)} ago" if seconds is not None else f"nothing {verb} yet"
+        for verb, seconds in sent_seconds_ago.items()
+    )
+    clock = () if clock_is_set else ("the clock is not set yet",)
+    return "; ".join([*(f"{battery}: {words}" for battery, words in batteries.items()), *outputs, *clock])
+
+
+def reading_words(reading: Reading | None, *, asked: bool) -> str:
+    """Return how a battery is, in a few words."""
+    if not asked:
+        return "not read yet"
+    if reading is None:
+        return "not readable"
+    status = reading.status
+    words = []
+    if status.production_watts is not None:
+        words.append(f"{status.production_watts:,.0f} W solar".replace(",", " "))
+    # As the owner sees it, where the battery says so.
+    for percent in (status.usable_state_of_charge_percent, status.state_of_charge_percent):
+        if percent is not None:
+            words.append(f"{percent:.0f} %")
+            break
+    return ", ".join(words) or "readable"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -12,7 +12,7 @@ _NAMES_THE_VALUE = re.compile("found undefined|found duplicate anchor|could not 
 """Messages of YAML with a piece of a value that stands there without quotes, such as a password."""
 
 
-def read_document(file: Path, *, smallest: str) -> Mapping[object, object]:
+def read_yaml(file: Path, *, smallest: str) -> Mapping[object, object]:
     """Return the keys of a YAML file, or raise ConfigError; `smallest` is the config to begin with."""
     try:
         text = file.read_text(encoding="utf-8")

@@ -1,0 +1,191 @@
+"""A running agent: its threads, and the order in which they start and stop.
+
+a thread per battery: beat ─▶ Poller (Battery, SharedMeter) ─▶ RuntimeCheckpoint ─▶ Group ─┐
+a thread per relay: its own beat ─▶ Relay ─▶ Group ────────────────────────────────────────┤
+a thread for the agent: every 15 s ─▶ report ─▶ Group ─────────────────────────────────────┴─▶ outputs ─▶ own threads
+a thread for the state: every minute SharedMeters ─▶ StateStore ─▶ disk
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from sonnen_agent import __version__
+from sonnen_agent.clock import LONGEST_BEAT_SECONDS, Deadline
+from sonnen_agent.components import Components
+from sonnen_agent.config.load import Config
+from sonnen_agent.group import Group
+from sonnen_agent.outputs import Output, Retain, Surroundings
+from sonnen_agent.poller import Poller
+from sonnen_agent.relay import Relay
+from sonnen_agent.scheduler import ProgressWatch, Threads, Ticker
+from sonnen_agent.state.runtime_checkpoint import RuntimeCheckpoint
+from sonnen_agent.state.store import SAVE_SECONDS, StateStore
+from sonnen_agent.systemd import reading_words, status_line
+
+_log = logging.getLogger(__name__)
+
+_STOP_SECONDS = 2 * LONGEST_BEAT_SECONDS + 1
+
+
+def _ignore(_: int) -> None:
+    pass
+
+
+class Agent:
+    """Reads and delivers as a config says, from `start` to `stop`."""
+
+    def __init__(self, config: Config, runtime_directory: Path | None = None) -> None:
+        """Prepare all, or raise StartError; `runtime_directory` is memory that outlives the process."""
+        self._config = config
+        self._components = components = Components(config)
+        self._store = _store(config)
+        stored = self._store.load() if self._store is not None else None
+        self._runtime = RuntimeCheckpoint(runtime_directory) if runtime_directory is not None else None
+        images = self._runtime.load(components.names) if self._runtime is not None else {}
+        # After a kill the gateway has seen more than the disk; without a gateway, the disk has to do.
+        settled = "pushgateway" not in config.outputs or (stored is not None and stored.clean)
+        self._meters = components.meters(stored, images, settled=settled)
+        try:
+            if self._store is not None:
+                self._store.keep(self._meters, stored)
+            surroundings = Surroundings(
+                interval_seconds=config.interval_seconds,
+                state_directory=config.state_directory,
+                meters={config.battery_key(name): meter for name, meter in self._meters.items()},
+                record=components.telemetry.record_send,
+                clock=components.clock.now,
+            )
+            self._outputs: dict[str, Output] = {
+                name: options.open(surroundings) for name, options in config.outputs.items()
+            }
+        except BaseException:
+            self._release()
+            raise
+        self._pollers = components.pollers(self._meters)
+        self._stop = threading.Event()
+        self._readers, self._senders = Threads(), Threads()
+
+    @property
+    def crashed(self) -> bool:
+        """Whether a thread ended by an error in the program."""
+        return self._readers.crashed or self._senders.crashed
+
+    @property
+    def has_read(self) -> bool:
+        """Whether every battery has been asked once, whatever it said."""
+        return all(poller.asked for poller in self._pollers)
+
+    def hung(self) -> tuple[str, ...]:
+        """Return the names of the loops that make no progress."""
+        return self._readers.hung() + self._senders.hung()
+
+    def status(self) -> str:
+        """Return how all is, in one line for a person."""
+        components = self._components
+        return status_line(
+            {poller.name: reading_words(poller.reading, asked=poller.asked) for poller in self._pollers},
+            {
+                output.verb: components.telemetry.seconds_since_sent(name)
+                for name, output in self._outputs.items()
+                if output.verb is not None
+            },
+            clock_is_set=components.clock.now() is not None,
+        )
+
+    def start(self) -> None:
+        """Start the threads."""
+        config, components = self._config, self._components
+        names = ", ".join(components.names)
+        ways = " and ".join(options.summary for options in config.outputs.values())
+        _log.info("sonnen-agent %s: every %g s from %s, %s", __version__, config.interval_seconds, names, ways)
+        for output in self._outputs.values():
+            output.start(self._senders)
+        ticker = self._ticker(config.interval_seconds)
+        for poller in self._pollers:
+            missed = partial(components.telemetry.record_missed_beats, poller.name)
+            self._run(poller.name, ticker, partial(self._poll, poller), missed)
+        for relay in components.relays():
+            self._run(f"relay {relay.job}", self._ticker(relay.interval_seconds), partial(self._relay, relay))
+        self._run("agent", self._ticker(components.report_seconds), self._report)
+        if self._store is not None:
+            self._run("state", self._ticker(SAVE_SECONDS), self._store.save)
+
+    def stop(self, successor: Config | None = None) -> None:
+        """Stop in the order of the data: no more readings, then the counters on disk, then the outputs.
+
+        What a process with the successor's config will go on with at once stays with the receivers as it is.
+        """
+        self._stop.set()
+        self._readers.join(_STOP_SECONDS)
+        saved = self._store is not None and self._store.save(clean=not self.crashed)
+        if saved and not self.crashed and self._runtime is not None:
+            self._runtime.remove(self._components.names)
+        for name, output in self._outputs.items():
+            same = successor is not None and _summary(successor, name) == _summary(self._config, name)
+            groups = successor.keys(self._components.host) if successor is not None and same else frozenset()
+            output.stop(Retain(groups=groups, counters=not saved))
+        self._senders.join(_STOP_SECONDS)
+        for poller in self._pollers:
+            poller.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def _ticker(self, interval_seconds: float) -> Ticker:
+        return Ticker(
+            start=time.monotonic(),
+            interval_seconds=interval_seconds,
+            clock=time.monotonic,
+            wait=self._stop.wait,
+        )
+
+    def _run(
+        self, name: str, ticker: Ticker, act: Callable[[], object], missed: Callable[[int], None] = _ignore
+    ) -> None:
+        def body(watch: ProgressWatch) -> None:
+            ticker.run(act, missed, watch)
+
+        self._readers.start(name, body)
+
+    def _poll(self, poller: Poller) -> None:
+        group = poller.poll(Deadline.of_beat(self._config.interval_seconds))
+        meter = self._meters[poller.name]
+        if self._runtime is not None and meter.settled:
+            self._runtime.save(poller.name, meter.state())
+        self._hand_out(group)
+
+    def _relay(self, relay: Relay) -> None:
+        self._hand_out(relay.read())
+
+    def _report(self) -> None:
+        waiting = {name: waits for name, output in self._outputs.items() if (waits := output.waiting()) is not None}
+        self._hand_out(self._components.report(waiting))
+
+    def _hand_out(self, group: Group) -> None:
+        for output in self._outputs.values():
+            output.put(group)
+
+
+def _summary(config: Config, name: str) -> str | None:
+    options = config.outputs.get(name)
+    return options.summary if options is not None else None
+
+
+def _store(config: Config) -> StateStore | None:
+    """Return who keeps the counters; where the directory cannot be written, nobody does, and the agent goes on."""
+    try:
+        return StateStore(config.state_directory)
+    except OSError as error:
+        _log.warning(
+            "the counters will not survive a restart by themselves: %s: %s; "
+            "make that directory writable for this user, or set state_directory to another",
+            config.state_directory,
+            error.strerror,
+        )
+        return None

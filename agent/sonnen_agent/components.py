@@ -1,0 +1,116 @@
+"""What `run` and `once` build alike from a config: the parts that know nothing of threads or outputs."""
+
+import json
+import platform
+import socket
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from sonnen_agent import __version__
+from sonnen_agent.battery import Battery
+from sonnen_agent.clock import WallClock
+from sonnen_agent.config.load import Config
+from sonnen_agent.energy import DEFAULT_MAX_GAP_SECONDS, EnergyMeter, MeterState
+from sonnen_agent.group import SHOWN_BEATS, Group
+from sonnen_agent.metrics.agent import agent_families
+from sonnen_agent.poller import Poller
+from sonnen_agent.relay import Relay
+from sonnen_agent.shared_meter import SharedMeter
+from sonnen_agent.state.store import StoredState
+from sonnen_agent.telemetry import AgentInfo, Telemetry, Waiting
+
+REPORT_SECONDS = 15.0
+"""Nobody needs to know more often how the agent is; it is a fifth of the bytes."""
+
+
+class Components:
+    """The parts of an agent with a config."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.host = socket.gethostname()
+        self.names = tuple(battery.name for battery in config.batteries)
+        self.telemetry = Telemetry(self.names)
+        self.clock = WallClock()
+        self.report_seconds = max(REPORT_SECONDS, config.interval_seconds)
+        self._process = ProcessCollector(registry=CollectorRegistry())
+        self._about = AgentInfo(
+            version=__version__,
+            revision=_revision(),
+            python_version=platform.python_version(),
+            start_unix_seconds=time.time(),
+        )
+
+    def meters(
+        self, stored: StoredState | None, images: Mapping[str, MeterState], *, settled: bool
+    ) -> Mapping[str, SharedMeter]:
+        """Return an energy meter per battery, going on from what was stored.
+
+        `settled` says that nobody has seen higher counters than those. Of a battery with an image of its latest beat
+        that is certain in any case.
+        """
+        config = self.config
+        meters: dict[str, SharedMeter] = {}
+        for name in self.names:
+            image = images.get(name)
+            exact = image is not None
+            meter = EnergyMeter(
+                zone=config.zone,
+                tariffs=config.tariffs,
+                max_gap_seconds=max(DEFAULT_MAX_GAP_SECONDS, SHOWN_BEATS * config.interval_seconds),
+                state=image or (stored.meters.get(name) if stored is not None else None),
+                same_boot=exact or (stored is not None and stored.same_boot),
+                awaits_copy=not (settled or exact),
+            )
+            after_crash = stored is not None and not stored.clean and not exact
+            meters[name] = SharedMeter(meter, self.clock.now, settled=settled or exact, after_crash=after_crash)
+        return meters
+
+    def pollers(self, meters: Mapping[str, SharedMeter]) -> tuple[Poller, ...]:
+        """Return who reads each battery, and counts its energy in the meter of its name."""
+        config = self.config
+        return tuple(
+            Poller(
+                Battery(
+                    options,
+                    interval_seconds=config.interval_seconds,
+                    record=partial(self.telemetry.record_read, options.name),
+                ),
+                meters[options.name],
+                config.battery_key(options.name),
+                interval_seconds=config.interval_seconds,
+            )
+            for options in config.batteries
+        )
+
+    def relays(self) -> tuple[Relay, ...]:
+        """Return who reads the other exporters."""
+        return tuple(
+            Relay(options, host=self.host, record=partial(self.telemetry.record_relay, options.job))
+            for options in self.config.relays
+        )
+
+    def report(self, waiting: Mapping[str, Waiting] | None = None) -> Group:
+        """Return the agent's own group of now; `waiting` is by output."""
+        return Group(
+            key=self.config.agent_key(self.host),
+            families=agent_families(self._about, self.telemetry.counts(), waiting or {}, self._process.collect()),
+            taken_monotonic_seconds=time.monotonic(),
+            shown_seconds=SHOWN_BEATS * self.report_seconds,
+        )
+
+
+def _revision() -> str:
+    """Return the git revision that was installed: from the version's local part, or from pip's record of a git URL."""
+    _, _, local = __version__.partition("+")
+    if local:
+        return local.removeprefix("g")
+    # What importlib.metadata would find, without its memory.
+    for record in Path(__file__).parents[1].glob("sonnen_agent-*.dist-info/direct_url.json"):
+        origin = json.loads(record.read_text(encoding="utf-8"))
+        return str(origin.get("vcs_info", {}).get("commit_id", "unknown"))
+    return "unknown"

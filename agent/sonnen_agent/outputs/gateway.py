@@ -1,0 +1,162 @@
+"""A Pushgateway as its clients see it (docs/facts.md 1): groups are replaced, deleted and looked at over one connection."""
+
+import base64
+import gzip
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sonnen_agent.clock import Deadline
+from sonnen_agent.destination import Destination, problem_of
+from sonnen_agent.errors import ExchangeError, Outcome
+from sonnen_agent.group import GroupKey
+from sonnen_agent.metrics.energy import HeldSample
+from sonnen_agent.metrics.exposition import CONTENT_TYPE
+from sonnen_agent.outputs import RecordSend
+from sonnen_agent.transport import Answer
+
+NAME = "pushgateway"
+_ANSWER_LIMIT_BYTES = 64 * 1024
+_ALL_GROUPS_LIMIT_BYTES = 64 * 1024 * 1024
+"""A gateway tells of all its groups or of none; a thousand of them are some 30 MB, once at a start."""
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+"""What a path can hold as it is; a gateway cleans away dots, slashes and nothings (docs/facts.md 1.1)."""
+_LATEST_UNIX_SECONDS = 1e11
+"""The year 5138; a calendar has no days for what is later, nor for NaN."""
+
+_HINTS: Mapping[Outcome, str] = {
+    "unauthorized": "the user name, password or token is wrong; mend the config",
+    "not_found": "no Pushgateway here; mend the URL's path",
+}
+_CLOSED_HINT = (
+    "; the gateway may be rejecting this push (Pushgateway 1.11.0 does so without a reply), "
+    "see push_failure_time_seconds on its page"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldGroup:
+    """One group as the gateway holds it."""
+
+    samples: tuple[HeldSample, ...]
+    pushed_unix_seconds: float | None
+    """When it was pushed last, by the gateway's clock."""
+
+
+class Gateway:
+    """One gateway. Not for use by two threads at once. Its errors have the gateway's own words."""
+
+    def __init__(self, destination: Destination, *, compress: bool, record: RecordSend) -> None:
+        self._destination = destination
+        self._compress = compress
+        self._record = record
+        self._headers = destination.headers()
+        self._connection = destination.connect()
+
+    def push(self, key: GroupKey, page: bytes, deadline: Deadline) -> None:
+        """Replace a group by a page in text format, or raise ExchangeError."""
+        headers = {"Content-Type": CONTENT_TYPE}
+        if self._compress:
+            page = gzip.compress(page, compresslevel=6, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        begin = time.monotonic()
+        outcome: Outcome = "ok"
+        try:
+            self._request("PUT", group_path(key), deadline, headers=headers, body=page)
+        except ExchangeError as error:
+            outcome = error.outcome
+            raise
+        finally:
+            self._record(NAME, outcome, time.monotonic() - begin, len(page))
+
+    def delete(self, key: GroupKey, deadline: Deadline) -> None:
+        """Remove a group, or raise ExchangeError; one that is not there is fine."""
+        self._request("DELETE", group_path(key), deadline)
+
+    def held(self, key: GroupKey, deadline: Deadline) -> HeldGroup | None:
+        """Return what the gateway holds of a group, None when it holds nothing; ExchangeError when it cannot tell."""
+        answer = self._request("GET", "/api/v1/metrics", deadline, body_limit=_ALL_GROUPS_LIMIT_BYTES)
+        try:
+            return held_group(answer.body, key)
+        except ValueError as error:
+            words = f"{self._destination.url}: /api/v1/metrics is no Pushgateway's: {error}"
+            raise ExchangeError("invalid", words) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _request(  # noqa: PLR0913 - a request has these parts
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        body_limit: int = _ANSWER_LIMIT_BYTES,
+    ) -> Answer:
+        try:
+            answer = self._connection.request(
+                method,
+                self._destination.path + path,
+                headers={**self._headers, **(headers or {})},
+                body=body,
+                deadline=deadline,
+                body_limit=body_limit,
+            )
+            if (problem := problem_of(answer, _HINTS, sent=True)) is not None:
+                raise problem
+        except ExchangeError as error:
+            hint = _CLOSED_HINT if error.outcome == "closed" else ""
+            words = f"{self._destination.url}: {error}{hint}"
+            raise ExchangeError(error.outcome, words, status=error.status) from error
+        return answer
+
+
+def group_path(key: GroupKey) -> str:
+    """Return the path of a group; values that a path cannot hold travel as base64."""
+    return "/metrics" + "".join(_step(name, value) for name, value in (("job", key.job), ("instance", key.instance)))
+
+
+def _step(name: str, value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return f"/{name}/{value}"
+    encoded = base64.urlsafe_b64encode(value.encode()).decode()
+    return f"/{name}@base64/{encoded or '='}"
+
+
+def held_group(body: bytes, key: GroupKey) -> HeldGroup | None:
+    """Return a group from the gateway's list of all, None when it is not there; ValueError when it is no such list."""
+    try:
+        document = json.loads(body)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    groups = _mapping(document).get("data")
+    if not isinstance(groups, list):
+        raise ValueError("it holds no list of groups")  # noqa: TRY004 - about the document, not about our types
+    for group in map(_mapping, groups):
+        if _mapping(group.get("labels")) == {"job": key.job, "instance": key.instance}:
+            samples = tuple(sample for name, family in group.items() for sample in _samples(name, _mapping(family)))
+            pushed = (
+                sample.value
+                for sample in samples
+                if sample.name == "push_time_seconds" and 0 <= sample.value < _LATEST_UNIX_SECONDS
+            )
+            return HeldGroup(samples=samples, pushed_unix_seconds=next(pushed, None))
+    return None
+
+
+def _samples(name: str, family: Mapping[str, object]) -> Iterator[HeldSample]:
+    metrics = family.get("metrics")
+    for metric in map(_mapping, metrics if isinstance(metrics, list) else ()):
+        labels = {key: value for key, value in _mapping(metric.get("labels")).items() if isinstance(value, str)}
+        value = metric.get("value")
+        if isinstance(value, str):  # histograms and summaries, which are not ours, have none
+            yield HeldSample(name=name, labels=labels, value=float(value))
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,91 @@
+"""One battery's way from a beat to a group, and the words for it in the log: changes, not states."""
+
+import logging
+import time
+
+from prometheus_client.core import Metric
+
+from sonnen_agent.battery import Battery
+from sonnen_agent.changes import ChangeLog
+from sonnen_agent.clock import Deadline
+from sonnen_agent.errors import BatteryError
+from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
+from sonnen_agent.metrics.battery import battery_families, energy_families
+from sonnen_agent.reading import Reading
+from sonnen_agent.shared_meter import SharedMeter
+
+_log = logging.getLogger(__name__)
+
+
+class Poller:
+    """Reads a battery at each beat and counts its energy. Not for use by two threads at once."""
+
+    def __init__(self, battery: Battery, meter: SharedMeter, key: GroupKey, *, interval_seconds: float) -> None:
+        self.key = key
+        self.reading: Reading | None = None
+        """The latest; None while the battery cannot be read."""
+        self.asked = False
+        """Whether the battery was asked at all, whatever it said."""
+        self._battery = battery
+        self._meter = meter
+        self._shown_seconds = SHOWN_BEATS * interval_seconds
+        self._last_reading_unix_seconds: float | None = None
+        self._changes = ChangeLog(_log)
+        self._refusal_told = False
+
+    @property
+    def name(self) -> str:
+        """The battery's name."""
+        return self._battery.options.name
+
+    def poll(self, deadline: Deadline) -> Group:
+        """Return the battery's group of now, that of an offline battery when it could not be read."""
+        self.reading = self._read(deadline)
+        self.asked = True
+        self._meter.count(self.reading, time.monotonic())
+        counters, certain_counters = self._counters()
+        return Group(
+            key=self.key,
+            families=battery_families(
+                reading=self.reading,
+                states=self._battery.states,
+                endpoints=self._battery.endpoints(),
+                last_reading_unix_seconds=self._last_reading_unix_seconds,
+                labels=self._battery.options.labels,
+            ),
+            counters=counters,
+            certain_counters=certain_counters,
+            taken_monotonic_seconds=time.monotonic(),
+            shown_seconds=self._shown_seconds,
+        )
+
+    def close(self) -> None:
+        """Close the connections to the battery."""
+        self._battery.close()
+
+    def _counters(self) -> tuple[tuple[Metric, ...] | None, tuple[Metric, ...]]:
+        """Return the energy to show, and what of it to receivers that cannot be asked what they have seen."""
+        shown = self._meter.totals()
+        if shown is None:
+            return None, ()
+        totals, certain_totals = shown
+        counters = energy_families(totals, self._battery.options.labels)
+        if certain_totals is totals:
+            return counters, counters
+        return counters, energy_families(certain_totals, self._battery.options.labels)
+
+    def _read(self, deadline: Deadline) -> Reading | None:
+        try:
+            reading = self._battery.read(deadline)
+        except BatteryError as error:
+            refused = error.outcome == "unauthorized"
+            # A refusal needs a person, whatever was wrong before; every other trouble is told once.
+            news = self._changes.kind(self.name) is None or (refused and not self._refusal_told)
+            self._refusal_told = self._refusal_told or refused
+            words = ("%s: not readable (%s): %s", self.name, error.outcome, error)
+            self._changes.trouble(self.name, "not readable", *words, known=not news)
+            return None
+        self._changes.over(self.name, "%s: readable again", self.name)
+        self._refusal_told = False
+        self._last_reading_unix_seconds = reading.unix_seconds
+        return reading

@@ -1,0 +1,75 @@
+"""The counters of the latest beat, in memory that outlives the process but not the machine's uptime.
+
+systemd's RuntimeDirectory= is such memory. A card wears with every write, this does not: so each
+battery's counters are written down here at every beat *before* anybody is shown them. After a
+crash nobody has seen higher ones. Memory needs no sync: a file is written beside and put in place.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from sonnen_agent.changes import ChangeLog
+from sonnen_agent.clock import boot_id
+from sonnen_agent.energy import MeterState, StateError, state_from_json, state_to_json
+from sonnen_agent.errors import AgentError
+from sonnen_agent.state.checkpoint import encode, read
+
+_log = logging.getLogger(__name__)
+
+
+class RuntimeCheckpoint:
+    """A folder with a document per battery. Several threads may write, each its own battery."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._boot_id = boot_id()
+        self._changes = ChangeLog(_log)
+
+    def load(self, batteries: Iterable[str]) -> Mapping[str, MeterState]:
+        """Return the counters that a crash has left; nothing of a battery without any that are usable."""
+        found: dict[str, MeterState] = {}
+        for battery in batteries:
+            try:
+                found[battery] = read(self._file(battery), partial(self._state, battery))
+            except FileNotFoundError:
+                continue
+            except (OSError, AgentError) as error:
+                _log.warning("%s cannot be used: %s", self._file(battery), error)
+        return found
+
+    def save(self, battery: str, state: MeterState) -> None:
+        """Write down what is about to be shown; an older image that cannot be replaced is taken away."""
+        document = {"battery": battery, "boot_id": self._boot_id, "meter": state_to_json(state)}
+        file = self._file(battery)
+        writing = file.with_suffix(".writing")
+        try:
+            writing.write_bytes(encode(document))
+            writing.replace(file)
+        except OSError as error:
+            words = "%s cannot be written: %s; after a crash the gateway is asked"
+            self._changes.trouble(self._folder, "unwritable", words, self._folder, error)
+            self.remove([battery])
+        else:
+            self._changes.over(self._folder)
+
+    def remove(self, batteries: Iterable[str]) -> None:
+        """Take the images away: after a clean stop the checkpoint on disk is the newest."""
+        for battery in batteries:
+            file = self._file(battery)
+            # Also what an earlier release has left beside it.
+            for name in (file, file.with_suffix(".writing"), file.with_suffix(".previous.json")):
+                with suppress(OSError):
+                    name.unlink(missing_ok=True)
+
+    def _file(self, battery: str) -> Path:
+        # Not every battery's name is a file's.
+        return self._folder / f"beat-{hashlib.sha256(battery.encode()).hexdigest()[:16]}.json"
+
+    def _state(self, battery: str, document: Mapping[str, object]) -> MeterState:
+        if document.get("battery") != battery or document.get("boot_id") != self._boot_id:
+            raise StateError("it is of another battery or boot")
+        return state_from_json(document.get("meter"))

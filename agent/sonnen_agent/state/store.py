@@ -1,0 +1,140 @@
+"""The state directory: loads the counters at the start, saves them every minute and at the stop, writes the ledger.
+
+A disk that is full or read-only stops nothing: it is told once, tried again every minute, and told
+again when it works.
+"""
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sonnen_agent.changes import ChangeLog
+from sonnen_agent.clock import boot_id
+from sonnen_agent.energy import MeterState, StateError, state_from_json, state_to_json
+from sonnen_agent.errors import StartError
+from sonnen_agent.shared_meter import SharedMeter
+from sonnen_agent.state.checkpoint import Checkpoint
+from sonnen_agent.state.ledger import Ledger, LedgerDay
+
+_log = logging.getLogger(__name__)
+
+SAVE_SECONDS = 60.0
+"""An SD card wears with every write (docs/facts.md 5): a small one a minute."""
+_NAME = "counters"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredState:
+    """What a checkpoint holds."""
+
+    meters: Mapping[str, MeterState]
+    """By battery."""
+    clean: bool
+    """Whether it was written at a clean stop: then nobody has seen higher counters."""
+    same_boot: bool
+    """Whether its monotonic times are of the clock that runs now."""
+
+
+class StateStore:
+    """The state directory of a running agent."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the directory, or raise StartError when another agent has it; OSError when it cannot be written."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = LockFile(folder)
+        self._checkpoint = Checkpoint(folder, _NAME)
+        self._ledger = Ledger(folder)
+        self._meters: Mapping[str, SharedMeter] = {}
+        self._others: Mapping[str, MeterState] = {}
+        self._waiting: tuple[LedgerDay, ...] = ()
+        self._changes = ChangeLog(_log)
+
+    def load(self) -> StoredState | None:
+        """Return what was kept, or None where there is nothing usable."""
+        return self._checkpoint.load(_stored)
+
+    def keep(self, meters: Mapping[str, SharedMeter], stored: StoredState | None) -> None:
+        """Save these from now on; those of batteries that left the config are kept for their return."""
+        self._meters = meters
+        if stored is not None:
+            self._others = {name: state for name, state in stored.meters.items() if name not in meters}
+        self.save()
+
+    def save(self, *, clean: bool = False) -> bool:
+        """Write ledger and checkpoint, and return whether they are on disk."""
+        finished = tuple(
+            LedgerDay(battery=name, finished=day)
+            for name, meter in self._meters.items()
+            for day in meter.take_finished_days()
+        )
+        self._waiting += finished
+        try:
+            self._ledger.append(self._waiting)
+            self._waiting = ()
+            self._checkpoint.save(self._document(clean=clean))
+        except OSError as error:
+            words = "the counters cannot be saved: %s; trying again every minute"
+            self._changes.trouble("disk", "unwritable", words, error, level=logging.ERROR)
+            return False
+        self._changes.over("disk", "the counters are saved again")
+        return True
+
+    def close(self) -> None:
+        """Let another agent have the directory."""
+        self._lock.release()
+
+    def _document(self, *, clean: bool) -> dict[str, object]:
+        states = {**self._others, **{name: meter.state() for name, meter in self._meters.items()}}
+        return {
+            "saved_unix_seconds": time.time(),
+            "boot_id": boot_id(),
+            # What is not settled yet may have been seen higher: the next start has to ask, too.
+            "clean": clean and all(meter.settled for meter in self._meters.values()),
+            "meters": {name: state_to_json(state) for name, state in states.items()},
+        }
+
+
+def peek(folder: Path) -> StoredState | None:
+    """Return what is kept without touching anything, also while an agent runs; None where nothing can be read."""
+    return Checkpoint(folder, _NAME).load(_stored, set_aside=False)
+
+
+def _stored(document: Mapping[str, object]) -> StoredState:
+    meters = document.get("meters")
+    if not isinstance(meters, dict):
+        raise StateError("it holds no meters")
+    return StoredState(
+        meters={str(name): state_from_json(meter) for name, meter in meters.items()},
+        clean=document.get("clean") is True,
+        same_boot=document.get("boot_id") == boot_id() is not None,
+    )
+
+
+class LockFile:
+    """One agent per state directory: held from construction until the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the lock, or raise StartError when another process has it; OSError when the folder is not writable."""
+        file = folder / "lock"
+        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise StartError(
+                f"{folder} is in use by another sonnen-agent (process {owner}); "
+                "stop that one, or give this one a state_directory of its own"
+            ) from error
+        with suppress(OSError):  # on a full disk the lock holds all the same, it only does not say whose it is
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let others have it."""
+        os.close(self._descriptor)
