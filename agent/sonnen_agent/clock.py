@@ -1,4 +1,4 @@
-"""The wall clock, and whether it can be believed: a Pi has none of its own (EDGE 8).
+"""The wall clock, and whether it can be believed: a Pi has none of its own (docs/facts.md 8).
 
 After power-up it shows the time at which it was switched off, or 1970, until the network tells it
 better; then it jumps.

@@ -1,4 +1,4 @@
-"""The beat, and the threads that keep it: aligned, monotonic, never bursting (DESIGN, scheduler).
+"""The beat, and the threads that keep it: aligned, monotonic, never bursting.
 
 Every battery and every sink has a thread of its own, so that a dead one delays nobody else.
 """

@@ -1,7 +1,7 @@
 """HTTP to one host over one kept-alive connection, where each request has one deadline for everything.
 
 urllib3's time-outs bound a single socket operation: a server that drips a byte now and then holds
-a request for ever, `Timeout(total=...)` included (EDGE 2.1). Here the connection itself knows the
+a request for ever, `Timeout(total=...)` included (docs/facts.md 2.1). Here the connection itself knows the
 deadline: connecting, the TLS handshake, sending, the head and the body all share it. Only the
 resolver's own time-out is out of our hands.
 """

@@ -20,7 +20,7 @@ from sonnen_agent.state.lock import FolderLock
 _log = logging.getLogger(__name__)
 
 SAVE_SECONDS = 60.0
-"""An SD card wears with every write (EDGE 5): a small one a minute."""
+"""An SD card wears with every write (docs/facts.md 5): a small one a minute."""
 _NAME = "counters"
 
 
