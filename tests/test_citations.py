@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[1]
 MADE_BY_TOOLS = re.compile(r"\.(?!ci$).*|venv|build|dist|node_modules|__pycache__|.*\.egg-info")
 
 CITATION = re.compile(
-    r"(?<![\w/.-])(?P<path>(?:docs|ansible|grafana|prometheus|systemd)/(?:[\w-]+/)*[\w-]+\.md)"
+    r"(?<![\w/.-])(?<!\]\()(?P<path>(?:docs|ansible|grafana|prometheus|systemd)/(?:[\w-]+/)*[\w-]+\.md)"
     r"(?:#(?P<anchor>[\w-]+))?"
     # A line of a comment may end between the name and the number.
     r"(?P<numbers>\s+(?:# )?\d+(?:\.\d+)*(?:(?:, | and )\d+(?:\.\d+)*)*)?"
