@@ -18,7 +18,7 @@ _EX_CONFIG = 78
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code (CLI.md)."""
+    """Run one command and return its exit code."""
     try:
         try:
             return _run_command(arguments)

@@ -1,8 +1,8 @@
 """What one battery told us, in our words and units. The API's own names stop at the parsers.
 
 Every field is None (or empty) where the battery did not report a believable value: no reading
-is never the same as zero. The comments name no API field; `battery/` maps them, and METRICS.md's
-last column is the reference.
+is never the same as zero. The comments name no API field; `battery/` maps them, and the
+last column of docs/metrics.md is the reference.
 """
 
 from collections.abc import Mapping
@@ -140,7 +140,7 @@ class System:
 
     @property
     def booting(self) -> bool:
-        """Whether the battery says itself that its values are not ready (SONNEN_API 9, rule 5)."""
+        """Whether the battery says itself that its values are not ready (docs/battery-api.md 9, rule 5)."""
         return self.states.get("bms") == "not ready" or self.states.get("core") == "config"
 
 
@@ -162,7 +162,7 @@ class Reading:
     monotonic_seconds: float
     """The same by the monotonic clock."""
     generation: str
-    """How it answers: `v2`, `v1` or `eco6` (SONNEN_API 1)."""
+    """How it answers: `v2`, `v1` or `eco6` (docs/battery-api.md 1)."""
     meters: tuple[Meter, ...] = ()
     inverter: Inverter = field(default_factory=Inverter)
     pack: Pack = field(default_factory=Pack)

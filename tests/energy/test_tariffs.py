@@ -86,7 +86,7 @@ def test_a_grid_that_was_not_measured_costs_nothing() -> None:
             ),
         ),
     ],
-    ids=["as in CLI.md", "one price", "export only", "hours that cover the day", "one name twice a day"],
+    ids=["day and night", "one price", "export only", "hours that cover the day", "one name twice a day"],
 )
 def test_good_tariffs_have_no_problems(tariffs: Tariffs) -> None:
     assert tariffs.problems() == ()

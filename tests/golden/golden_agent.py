@@ -1,6 +1,6 @@
 """What a right agent makes of the golden house: a reading every 5 seconds, and counters of what it saw.
 
-Only the rule of METRICS.md is used, not the code that is under test: between two good readings at most
+Only the rule of docs/metrics.md is used, not the code that is under test: between two good readings at most
 60 s apart the trapezoid of a power's positive part. The restart is bridged, as it is by the agent.
 """
 

@@ -37,7 +37,7 @@ COUNTERS: Final = {
     key("sonnen_grid_cost_total", currency="EUR"): "cost",
     key("sonnen_grid_revenue_total", currency="EUR"): "revenue",
 }
-"""The counters of METRICS.md, and what they are called in golden_agent."""
+"""The counters of docs/metrics.md, and what they are called in golden_agent."""
 _PRICES: Final = {
     ("night", "import"): NIGHT_PRICE,
     ("day", "import"): DAY_PRICE,

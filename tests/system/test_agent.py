@@ -37,7 +37,7 @@ def key(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 def of_status(body: Mapping[str, Any]) -> Series:
-    """What METRICS.md says of a v2 status, worked out here without the agent's code."""
+    """What docs/metrics.md says of a v2 status, worked out here without the agent's code."""
     series = {
         key("sonnen_production_watts"): body["Production_W"],
         key("sonnen_consumption_watts"): body["Consumption_W"],

@@ -53,7 +53,7 @@ _ENDS = {
     "battery_charge": (None, "battery"),
     "battery_discharge": ("battery", None),
 }
-"""From where and to where the flows go whose sum is a total (METRICS)."""
+"""From where and to where the flows go whose sum is a total (docs/metrics.md)."""
 
 Counters = dict[tuple[str, ...], float]
 """By metric name and the values of its labels, in the order of their names."""

@@ -1,4 +1,4 @@
-"""The energies of the interval between two samples: the trapezoid of each quantity's part above zero (METRICS)."""
+"""The energies of the interval between two samples: the trapezoid of each quantity's part above zero."""
 
 from sonnen_agent.energy.amounts import Energies, Quantity
 from sonnen_agent.energy.flows import FLOWS, Powers, flow_watts

@@ -21,7 +21,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyTotals:
-    """Everything of METRICS.md's section on energy; None where nothing was counted so far."""
+    """All that docs/metrics.md says of energy; None where nothing was counted so far."""
 
     production_watt_hours: float | None
     consumption_watt_hours: float | None
