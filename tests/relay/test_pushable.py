@@ -1,6 +1,7 @@
 import pytest
 
-from sonnen_agent.relay.page import pushable
+from sonnen_agent.errors import ExchangeError
+from sonnen_agent.relay import pushable
 
 NODE = b"""\
 # HELP go_gc_duration_seconds A summary of the pause duration of garbage collection cycles.
@@ -75,14 +76,15 @@ def test_a_page_without_samples_is_a_page(page: bytes) -> None:
     ],
 )
 def test_what_is_no_page_is_refused_with_the_line(page: bytes, problem: str) -> None:
-    with pytest.raises(ValueError, match=r"^line \d+ is not in") as caught:
+    with pytest.raises(ExchangeError, match=r"^line \d+ is not in") as caught:
         pushable(page)
+    assert caught.value.outcome == "invalid"
     assert str(caught.value) == f"{problem}; the URL of an exporter's page most often ends in /metrics"
 
 
 def test_a_page_with_a_name_of_our_own_is_refused_with_it() -> None:
     # Pushed before the battery's, it could keep the gateway from ever taking that.
-    with pytest.raises(ValueError, match="is a name of") as caught:
+    with pytest.raises(ExchangeError, match="is a name of") as caught:
         pushable(b'# TYPE sonnen_online counter\nup 1\nsonnen_online{a="b"} 1\n')
     assert str(caught.value) == "line 3: sonnen_online is a name of the agent's own, and not pushed along"
     assert pushable(b"sonnenschein 1\n") == b"sonnenschein 1\n"
@@ -91,5 +93,5 @@ def test_a_page_with_a_name_of_our_own_is_refused_with_it() -> None:
 def test_a_line_made_to_take_long_takes_no_longer_than_its_length() -> None:
     # A pattern that tries every way to read this would never come to an end.
     for line in (b"a{" + b'"",' * 100_000, b'a{b="' + b"\\\\" * 100_000, b"a " + b"1" * 200_000 + b"x", b"a{" * 50_000):
-        with pytest.raises(ValueError, match="is not in Prometheus's text format"):
+        with pytest.raises(ExchangeError, match="is not in Prometheus's text format"):
             pushable(line)

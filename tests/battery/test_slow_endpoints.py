@@ -1,16 +1,18 @@
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from sonnen_agent.battery.client import Address, Client
-from sonnen_agent.battery.details import Details
-from sonnen_agent.battery.faces import SLOW, Face, Generation
+from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.battery.client import Client
+from sonnen_agent.battery.slow_endpoints import SlowEndpoints
+from sonnen_agent.battery.variants import SLOW_ENDPOINTS, ApiVariant, Generation
+from sonnen_agent.clock import Deadline
+from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import Outcome
 from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, System
 
@@ -80,36 +82,37 @@ def records() -> Records:
     return []
 
 
-def open_details(box: Box, records: Records, token: str | None) -> Iterator[Details]:
-    address = Address.from_url(f"http://127.0.0.1:{box.port}")
-    client = Client("home", address, token, lambda endpoint, outcome, _: records.append((endpoint, outcome)))
-    yield Details(client, interval_seconds=5)
+def open_slow(box: Box, records: Records, token: str | None) -> Iterator[SlowEndpoints]:
+    destination = Destination(url=f"http://127.0.0.1:{box.port}")
+    options = BatteryOptions(name="home", destination=destination, token=Secret(token) if token else None)
+    client = Client(options, lambda endpoint, outcome, _: records.append((endpoint, outcome)))
+    yield SlowEndpoints(client, interval_seconds=5)
     client.close()
 
 
 @pytest.fixture
-def details(box: Box, records: Records) -> Iterator[Details]:
-    yield from open_details(box, records, TOKEN)
+def slow(box: Box, records: Records) -> Iterator[SlowEndpoints]:
+    yield from open_slow(box, records, TOKEN)
 
 
 @pytest.fixture
-def details_without_token(box: Box, records: Records) -> Iterator[Details]:
-    yield from open_details(box, records, None)
+def slow_without_token(box: Box, records: Records) -> Iterator[SlowEndpoints]:
+    yield from open_slow(box, records, None)
 
 
-def read(details: Details, box: Box, generation: Generation = "v2", *, seconds: float = 10) -> None:
-    details.read_due(Face(generation=generation, port=box.port), time.monotonic() + seconds)
+def read(slow: SlowEndpoints, box: Box, generation: Generation = "v2", *, seconds: float = 10) -> None:
+    slow.read_due(ApiVariant(generation=generation, port=box.port), Deadline(seconds))
 
 
-def test_with_a_token_every_endpoint_is_asked_with_it(box: Box, details: Details, records: Records) -> None:
+def test_with_a_token_every_endpoint_is_asked_with_it(box: Box, slow: SlowEndpoints, records: Records) -> None:
     box.answers |= V2
 
-    read(details, box)
+    read(slow, box)
 
     assert box.asked() == [(path, TOKEN) for path in V2]
-    assert records == [(endpoint, "ok") for endpoint in SLOW]
-    assert details.endpoints() == dict.fromkeys(SLOW, True)
-    assert details.fresh() == (
+    assert records == [(endpoint, "ok") for endpoint in SLOW_ENDPOINTS]
+    assert slow.up() == dict.fromkeys(SLOW_ENDPOINTS, True)
+    assert slow.fresh() == (
         (Meter(direction="production", name="4_1", error=0, total_watts=800),),
         System(states={"bms": "ready"}),
         Pack(cycles=260),
@@ -118,51 +121,51 @@ def test_with_a_token_every_endpoint_is_asked_with_it(box: Box, details: Details
     )
 
 
-def test_nothing_is_asked_again_at_the_next_beat(box: Box, details: Details) -> None:
+def test_nothing_is_asked_again_at_the_next_beat(box: Box, slow: SlowEndpoints) -> None:
     box.answers |= {**V2, "/api/v2/battery": 500, "/api/v2/configurations": 401}
-    read(details, box)
+    read(slow, box)
     box.asked()
-    before = details.fresh()
+    before = slow.fresh()
 
-    read(details, box)
+    read(slow, box)
 
     assert box.asked() == []
-    assert details.fresh() == before
+    assert slow.fresh() == before
 
 
-def test_before_anything_was_asked_nothing_is_known(details: Details) -> None:
-    assert details.endpoints() == {}
-    assert details.fresh() == ()
+def test_before_anything_was_asked_nothing_is_known(slow: SlowEndpoints) -> None:
+    assert slow.up() == {}
+    assert slow.fresh() == ()
 
 
 @pytest.mark.parametrize("answer", [404, 401, 403])
 def test_what_v2_lacks_or_refuses_is_asked_of_the_legacy_api_without_the_token(
-    box: Box, details: Details, records: Records, answer: int
+    box: Box, slow: SlowEndpoints, records: Records, answer: int
 ) -> None:
     box.answers |= {**V2, "/api/v2/powermeter": answer, "/api/powermeter": {"4_1": METERS[0]}}
 
-    read(details, box)
+    read(slow, box)
 
     assert box.asked()[:2] == [("/api/v2/powermeter", TOKEN), ("/api/powermeter", None)]
     assert records[:2] == [("powermeter", "not_found" if answer == 404 else "unauthorized"), ("powermeter", "ok")]
-    assert details.endpoints()["powermeter"]
-    assert len(details.fresh()) == 5
+    assert slow.up()["powermeter"]
+    assert len(slow.fresh()) == 5
 
 
 @pytest.mark.parametrize("answer", [500, "<html>", []])
-def test_what_v2_fails_to_answer_is_not_asked_elsewhere(box: Box, details: Details, answer: object) -> None:
+def test_what_v2_fails_to_answer_is_not_asked_elsewhere(box: Box, slow: SlowEndpoints, answer: object) -> None:
     box.answers |= {**V2, "/api/v2/inverter": answer, "/api/inverter": {"status": {"fac": "50"}}}
 
-    read(details, box)
+    read(slow, box)
 
     assert "/api/inverter" not in dict(box.asked())
-    assert not details.endpoints()["inverter"]
+    assert not slow.up()["inverter"]
 
 
-def test_an_endpoint_that_fails_is_its_own_affair(box: Box, details: Details, records: Records) -> None:
+def test_an_endpoint_that_fails_is_its_own_affair(box: Box, slow: SlowEndpoints, records: Records) -> None:
     box.answers |= {**V2, "/api/v2/powermeter": 500, "/api/v2/battery": 404, "/api/v2/inverter": "<html>"}
 
-    read(details, box)
+    read(slow, box)
 
     assert records == [
         ("powermeter", "http_error"),
@@ -171,45 +174,45 @@ def test_an_endpoint_that_fails_is_its_own_affair(box: Box, details: Details, re
         ("inverter", "invalid"),
         ("configurations", "ok"),
     ]
-    assert details.endpoints() == {
+    assert slow.up() == {
         "powermeter": False,
         "latestdata": True,
         "battery": False,
         "inverter": False,
         "configurations": True,
     }
-    assert details.fresh() == (System(states={"bms": "ready"}), Configuration(firmware="1.14.5"))
+    assert slow.fresh() == (System(states={"bms": "ready"}), Configuration(firmware="1.14.5"))
 
 
 @pytest.mark.parametrize("generation", ["v2", "v1"])
 def test_without_a_token_only_the_legacy_api_is_asked(
-    box: Box, details_without_token: Details, generation: Generation
+    box: Box, slow_without_token: SlowEndpoints, generation: Generation
 ) -> None:
     box.answers |= {"/api/powermeter": {"4_1": METERS[0]}, "/api/inverter": {"status": {"fac": "50"}}}
 
-    read(details_without_token, box, generation)
+    read(slow_without_token, box, generation)
 
     assert box.asked() == [("/api/powermeter", None), ("/api/inverter", None)]
-    assert details_without_token.endpoints() == {"powermeter": True, "inverter": True}
+    assert slow_without_token.up() == {"powermeter": True, "inverter": True}
 
 
-def test_an_eco6_has_no_slow_endpoints(box: Box, details: Details) -> None:
-    read(details, box, "eco6")
+def test_an_eco6_has_no_slow_endpoints(box: Box, slow: SlowEndpoints) -> None:
+    read(slow, box, "eco6")
 
     assert box.asked() == []
-    assert details.endpoints() == {}
+    assert slow.up() == {}
 
 
 def test_a_refused_token_is_told_once_with_what_to_do(
-    box: Box, details: Details, caplog: pytest.LogCaptureFixture
+    box: Box, slow: SlowEndpoints, caplog: pytest.LogCaptureFixture
 ) -> None:
     box.answers |= dict.fromkeys(V2, 401)
 
     with caplog.at_level("INFO", logger="sonnen_agent"):
-        read(details, box)
-        for endpoint in SLOW:
-            details.expect_change(endpoint)
-        read(details, box)
+        read(slow, box)
+        for endpoint in SLOW_ENDPOINTS:
+            slow.expect_change(endpoint)
+        read(slow, box)
 
     [(level, message)] = said(caplog)
     assert level == "WARNING"
@@ -222,12 +225,12 @@ def test_a_refused_token_is_told_once_with_what_to_do(
 
 
 def test_a_missing_token_is_told_once_with_what_to_do(
-    box: Box, details_without_token: Details, caplog: pytest.LogCaptureFixture
+    box: Box, slow_without_token: SlowEndpoints, caplog: pytest.LogCaptureFixture
 ) -> None:
     box.answers |= {"/api/powermeter": 401, "/api/inverter": 401}
 
     with caplog.at_level("INFO", logger="sonnen_agent"):
-        read(details_without_token, box)
+        read(slow_without_token, box)
 
     [(level, message)] = said(caplog)
     assert level == "WARNING"
@@ -235,95 +238,109 @@ def test_a_missing_token_is_told_once_with_what_to_do(
     assert "it needs an API token; switch the read API on in the battery's web page" in message
 
 
-def test_a_token_refused_anew_is_told_anew(box: Box, details: Details, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_token_refused_anew_is_told_anew(box: Box, slow: SlowEndpoints, caplog: pytest.LogCaptureFixture) -> None:
     for answers in (dict.fromkeys(V2, 401), V2, dict.fromkeys(V2, 401)):
         box.answers |= answers
-        read(details, box)
-        for endpoint in SLOW:
-            details.expect_change(endpoint)
+        read(slow, box)
+        for endpoint in SLOW_ENDPOINTS:
+            slow.expect_change(endpoint)
 
     assert [level for level, _ in said(caplog)].count("WARNING") == 2
 
 
-def test_a_missing_endpoint_is_told_once(box: Box, details: Details, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_endpoint_is_told_once(box: Box, slow: SlowEndpoints, caplog: pytest.LogCaptureFixture) -> None:
     box.answers |= V2
     del box.answers["/api/v2/battery"]
 
     with caplog.at_level("INFO", logger="sonnen_agent"):
-        read(details, box)
-        details.expect_change("battery")
-        read(details, box)
+        read(slow, box)
+        slow.expect_change("battery")
+        read(slow, box)
 
     url = f"http://127.0.0.1:{box.port}/api/v2/battery"
     assert said(caplog) == [("INFO", f"home: no battery: {url}: answered 404: this firmware does not have it")]
 
 
-def test_an_endpoint_that_is_back_is_told(box: Box, details: Details, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_endpoint_that_is_back_is_told(box: Box, slow: SlowEndpoints, caplog: pytest.LogCaptureFixture) -> None:
     box.answers |= {**V2, "/api/v2/latestdata": 500}
-    read(details, box)
+    read(slow, box)
     box.answers |= V2
 
     with caplog.at_level("INFO", logger="sonnen_agent"):
-        details.expect_change("latestdata")
-        read(details, box)
+        slow.expect_change("latestdata")
+        read(slow, box)
 
     assert said(caplog) == [("INFO", "home: latestdata answers again")]
-    assert details.endpoints()["latestdata"]
+    assert slow.up()["latestdata"]
 
 
-def test_a_value_outlives_a_failure(box: Box, details: Details) -> None:
+def test_a_value_outlives_a_failure(box: Box, slow: SlowEndpoints) -> None:
     box.answers |= V2
-    read(details, box)
+    read(slow, box)
     box.answers["/api/v2/battery"] = 500
 
-    details.expect_change("battery")
-    read(details, box)
+    slow.expect_change("battery")
+    read(slow, box)
 
-    assert not details.endpoints()["battery"]
-    assert Pack(cycles=260) in details.fresh()
+    assert not slow.up()["battery"]
+    assert Pack(cycles=260) in slow.fresh()
 
 
-def test_an_endpoint_expected_to_change_is_asked_at_the_next_beat(box: Box, details: Details) -> None:
+def test_an_endpoint_expected_to_change_is_asked_at_the_next_beat(box: Box, slow: SlowEndpoints) -> None:
     box.answers |= V2
-    read(details, box)
+    read(slow, box)
     box.asked()
 
-    details.expect_change("latestdata")
-    read(details, box)
-    read(details, box)
+    slow.expect_change("latestdata")
+    read(slow, box)
+    read(slow, box)
 
     assert box.asked() == [("/api/v2/latestdata", TOKEN)]
 
 
-def test_another_face_is_another_battery(box: Box, details: Details) -> None:
+def test_another_variant_is_another_battery(box: Box, slow: SlowEndpoints) -> None:
     box.answers |= {**V2, "/api/powermeter": {"4_1": METERS[0]}}
-    read(details, box)
+    read(slow, box)
     box.asked()
 
-    read(details, box, "v1")
+    read(slow, box, "v1")
 
     assert box.asked() == [("/api/powermeter", None), ("/api/inverter", None)]
-    assert details.endpoints() == {"powermeter": True, "inverter": False}
-    assert len(details.fresh()) == 1
+    assert slow.up() == {"powermeter": True, "inverter": False}
+    assert len(slow.fresh()) == 1
 
 
-def test_without_time_left_nothing_is_asked(box: Box, details: Details) -> None:
+def test_what_another_variant_does_not_have_is_no_trouble_any_more(
+    box: Box, slow: SlowEndpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    box.answers |= {**V2, "/api/v2/battery": 401}
+    read(slow, box)
+    read(slow, box, "v1")
+    read(slow, box)
+
+    assert [message.partition(":")[2][:12] for level, message in said(caplog) if level == "WARNING"] == [
+        " no battery:",
+        " no battery:",
+    ]
+
+
+def test_without_time_left_nothing_is_asked(box: Box, slow: SlowEndpoints) -> None:
     box.answers |= V2
 
-    read(details, box, seconds=0.1)
+    read(slow, box, seconds=0.1)
     assert box.asked() == []
-    assert details.endpoints() == {}
+    assert slow.up() == {}
 
-    read(details, box)
+    read(slow, box)
     assert len(box.asked()) == 5
 
 
-def test_an_endpoint_that_hangs_takes_its_beat_and_no_more(box: Box, details: Details, records: Records) -> None:
+def test_an_endpoint_that_hangs_takes_its_beat_and_no_more(box: Box, slow: SlowEndpoints, records: Records) -> None:
     box.answers |= {**V2, "/api/v2/powermeter": HANG}
 
-    read(details, box, seconds=0.4)
+    read(slow, box, seconds=0.4)
     assert records == [("powermeter", "timeout")]
-    assert details.endpoints() == {"powermeter": False}
+    assert slow.up() == {"powermeter": False}
 
-    read(details, box)
-    assert details.endpoints() == dict.fromkeys(SLOW, True) | {"powermeter": False}
+    read(slow, box)
+    assert slow.up() == dict.fromkeys(SLOW_ENDPOINTS, True) | {"powermeter": False}

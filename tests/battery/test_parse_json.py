@@ -1,12 +1,12 @@
 import pytest
 
-from sonnen_agent.battery.document import DEPTH_LIMIT, parse_document
+from sonnen_agent.battery.client import DEPTH_LIMIT, parse_json
 from sonnen_agent.errors import BatteryError
 
 
 def complaint(body: bytes) -> str:
     with pytest.raises(BatteryError) as caught:
-        parse_document(body)
+        parse_json(body)
     assert caught.value.outcome == "invalid"
     return str(caught.value)
 
@@ -23,7 +23,7 @@ def complaint(body: bytes) -> str:
     ],
 )
 def test_any_json_value_is_a_document(body: bytes, document: object) -> None:
-    assert parse_document(body) == document
+    assert parse_json(body) == document
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>Page not found", b'\n <?xml version="1.0"?>'])
@@ -48,7 +48,7 @@ def test_what_is_not_json_is_an_error_with_the_place(body: bytes) -> None:
 
 
 def test_the_deepest_document_allowed_is_read() -> None:
-    document = parse_document(b"[" * DEPTH_LIMIT + b"]" * DEPTH_LIMIT)
+    document = parse_json(b"[" * DEPTH_LIMIT + b"]" * DEPTH_LIMIT)
 
     for _ in range(DEPTH_LIMIT - 1):
         assert isinstance(document, list)
@@ -71,14 +71,14 @@ def test_a_document_nested_too_deep_is_an_error(body: bytes) -> None:
 
 def test_brackets_in_texts_are_no_depth() -> None:
     brackets = "[{" * 100
-    assert parse_document(f'{{"a": "{brackets}", "b\\"{brackets}": "\\\\"}}'.encode()) == {
+    assert parse_json(f'{{"a": "{brackets}", "b\\"{brackets}": "\\\\"}}'.encode()) == {
         "a": brackets,
         f'b"{brackets}': "\\",
     }
 
 
 def test_many_neighbours_are_no_depth() -> None:
-    assert parse_document(b"[" + b"[],{}," * 1000 + b"[]]") == [*[[], {}] * 1000, []]
+    assert parse_json(b"[" + b"[],{}," * 1000 + b"[]]") == [*[[], {}] * 1000, []]
 
 
 def test_another_encoding_cannot_hide_depth_in_what_looks_like_a_text() -> None:
