@@ -14,7 +14,7 @@ Outcome = Literal[
     "rejected",
     "closed",
 ]
-"""How an exchange over the network ended; the values of the `outcome` label (METRICS, agent group)."""
+"""How an exchange over the network ended; the values of the `outcome` label (docs/metrics.md)."""
 
 
 class AgentError(Exception):

@@ -3,7 +3,14 @@
 import threading
 from collections.abc import Callable
 
-from sonnen_agent.energy import EnergyMeter, EnergyTotals, FinishedDay, MeterState, RecoveredCounters, certain
+from sonnen_agent.energy import (
+    EnergyMeter,
+    EnergyTotals,
+    FinishedDay,
+    MeterState,
+    RecoveredCounters,
+    without_possible_resets,
+)
 from sonnen_agent.reading import Reading
 
 
@@ -56,7 +63,7 @@ class SharedMeter:
     def certain_totals(self) -> EnergyTotals | None:
         """Return what is shown to receivers that cannot be asked what they have seen already."""
         totals = self.totals()
-        return certain(totals, self._kept) if totals is not None and self._after_crash else totals
+        return without_possible_resets(totals, self._kept) if totals is not None and self._after_crash else totals
 
     def settle(self, recovered: RecoveredCounters | None) -> None:
         """Take in what an earlier run was seen to have counted, if that is known anywhere."""

@@ -27,7 +27,7 @@ FLOWS: Final[tuple[Flow, ...]] = (
 )
 
 Powers = tuple[float, float, float]
-"""Production, grid feed-in and discharge in watts, with the signs of METRICS.md."""
+"""Production, grid feed-in and discharge in watts, with the signs of docs/metrics.md."""
 
 
 def flow_watts(powers: Powers) -> tuple[float, ...]:
