@@ -19,11 +19,10 @@ SUMMARIES = tuple((field, row) for field, row in rows_of(Counts) if row.kind == 
 WAITING_LABELS = ("sink",)
 """The labels of the series of what waits."""
 
-AGENT_LABELS = (
-    frozenset(label for _, row in (*INFO, *COUNTS, *SUMMARIES) for label in row.labels)
-    .union(WAITING_LABELS)
-    .difference(BATTERY_LABELS)
-)
+AGENT = (*INFO, *COUNTS, *WAITING, *SUMMARIES)
+"""Everything but the process, in the order of the page."""
+
+AGENT_LABELS = frozenset(WAITING_LABELS).union(*(row.labels for _, row in AGENT)) - BATTERY_LABELS
 """The label names of the agent's series that no series of a battery has."""
 
 

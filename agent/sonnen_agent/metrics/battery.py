@@ -36,22 +36,22 @@ class Health:
 
 
 HEALTH = rows_of(Health)
+STATUS, METER, INVERTER, PACK, CONFIGURATION = map(rows_of, (Status, Meter, Inverter, Pack, Configuration))
 # What a battery says of itself is true while it is starting, too; its numbers are not.
 STATES = tuple((field, row) for field, row in rows_of(System) if row.labels)
-STATUS, METER, INVERTER, PACK, CONFIGURATION = map(rows_of, (Status, Meter, Inverter, Pack, Configuration))
 SYSTEM = tuple((field, row) for field, row in rows_of(System) if not row.labels)
-READING = rows_of(Reading)
-CAPACITY, REST = READING[:1], READING[1:]
-"""The rows in the order of the page; a battery's capacities stand side by side there."""
+# A page has the capacities of a battery side by side.
+CAPACITY, REST = rows_of(Reading)[:1], rows_of(Reading)[1:]
 ENERGY = rows_of(EnergyTotals)
 
 METER_LABELS = ("direction", "meter")
 """The labels of a meter's series beside those of its rows."""
 
-BATTERY_LABELS = frozenset(
-    ("job", "instance", *METER_LABELS),
-).union(
-    *({*row.labels, *row.at} for _, row in (*HEALTH, *STATES, *STATUS, *METER, *INVERTER, *PACK, *READING, *ENERGY)),
+BATTERY = (*HEALTH, *STATES, *STATUS, *METER, *INVERTER, *PACK, *CAPACITY, *CONFIGURATION, *SYSTEM, *REST)
+"""Everything but the energy, in the order of the page."""
+
+BATTERY_LABELS = frozenset(("job", "instance", *METER_LABELS)).union(
+    *((*row.labels, *row.at) for _, row in (*BATTERY, *ENERGY))
 )
 """All label names of a battery's series."""
 
