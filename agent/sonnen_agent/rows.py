@@ -13,13 +13,13 @@ follows from the row's labels:
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal, TypeAlias, cast
 
 Kind = Literal["gauge", "counter", "summary"]
 Number = float | bool | None
 
-_PHASES = ("1", "2", "3")
+_PHASES = tuple({"phase": phase} for phase in "123")
 _NO_LABELS: Mapping[str, str] = {}
 
 
@@ -40,25 +40,25 @@ class Row:
         self.family = name.removesuffix("_total") if self.kind == "counter" else name
         """The name, as prometheus_client wants it."""
 
-    def numbers(self, value: object) -> Iterator[tuple[Mapping[str, str], float]]:
-        """Yield what a field shows, with the row's own labels; what is no finite number is left out, it is never 0."""
-        if value is None:
-            return
+    def numbers(self, value: object) -> Sequence[tuple[Mapping[str, str], float]]:
+        """Return what a field shows, with the row's own labels; what is no finite number is left out, it is never 0."""
         if self.key:
             value = cast("Mapping[str, Number]", value).get(self.key)
+        if value is None:
+            return ()
         if not self.labels:
-            only = cast("Number", value)
-            if only is not None and math.isfinite(only):
-                yield self.at, float(only)
-            return
+            number = cast("float", value)
+            return ((self.at, float(number)),) if math.isfinite(number) else ()
+        labelled: Iterable[tuple[Mapping[str, str], Number]]
         if self.labels == ("phase",):
-            value = dict(zip(_PHASES, cast("tuple[Number, ...]", value), strict=True))
-        names = self.labels
-        single = names[0] if len(names) == 1 else None
-        for own, number in cast("Mapping[str | tuple[str, ...], Number]", value).items():
-            if number is not None and math.isfinite(number):
-                labels = {single: cast("str", own)} if single else dict(zip(names, own, strict=True))
-                yield labels, float(number)
+            labelled = zip(_PHASES, cast("tuple[Number, ...]", value), strict=True)
+        elif len(self.labels) == 1:
+            (label,) = self.labels
+            labelled = [({label: own}, number) for own, number in cast("Mapping[str, Number]", value).items()]
+        else:
+            several = cast("Mapping[tuple[str, ...], Number]", value)
+            labelled = [(dict(zip(self.labels, own, strict=True)), number) for own, number in several.items()]
+        return [(labels, float(number)) for labels, number in labelled if number is not None and math.isfinite(number)]
 
 
 class Gauge(Row):
