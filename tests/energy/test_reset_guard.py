@@ -2,7 +2,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.energy import (
     FLOWS,
     Energies,
@@ -15,6 +14,7 @@ from sonnen_agent.energy import (
     Tariffs,
 )
 from sonnen_agent.reading import Reading, Status
+from sonnen_agent.shared_meter import SharedMeter
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOON = 1_780_308_000.0
@@ -48,7 +48,7 @@ def test_after_a_clean_stop_everything_is_shown_at_once() -> None:
     totals = account(after_crash=False).certain_totals()
 
     assert totals is not None
-    assert totals.grid_import_watt_hours == 5_000
+    assert totals.watt_hours["grid_import"] == 5_000
     assert totals.cost == {"EUR": 2.0}
 
 
@@ -60,24 +60,24 @@ def test_after_a_crash_a_counter_comes_back_when_it_has_passed_what_can_have_bee
     late = crashed.certain_totals()
 
     assert early is not None
-    assert (early.grid_import_watt_hours, early.production_watt_hours, early.observed_seconds) == (None, None, None)
+    assert (early.watt_hours, early.observed_seconds) == ({}, None)
     assert early.flows_watt_hours == {}
     assert (early.tariff_import_watt_hours, early.cost) == ({}, {})
     assert late is not None
-    assert late.grid_import_watt_hours == pytest.approx(6_250)
+    assert late.watt_hours["grid_import"] == pytest.approx(6_250)
     assert late.flows_watt_hours == {("grid", "home"): pytest.approx(6_250)}
     assert late.tariff_import_watt_hours == {"flat": pytest.approx(6_250)}
     assert late.cost == {"EUR": pytest.approx(2.5)}
     assert late.observed_seconds == 10_125
     # Nothing was produced since: it may have been a little more before the crash.
-    assert late.production_watt_hours is None
+    assert late.watt_hours.get("production") is None
 
 
 def test_who_can_be_asked_is_shown_everything_also_after_a_crash() -> None:
     totals = account(after_crash=True).totals()
 
     assert totals is not None
-    assert totals.grid_import_watt_hours == 5_000
+    assert totals.watt_hours["grid_import"] == 5_000
 
 
 def test_what_the_gateway_has_seen_others_may_have_seen_too() -> None:
@@ -92,6 +92,6 @@ def test_what_the_gateway_has_seen_others_may_have_seen_too() -> None:
 
     assert early is not None
     # 6300 would have been enough before the gateway told of 5600.
-    assert early.grid_import_watt_hours is None
+    assert early.watt_hours.get("grid_import") is None
     assert late is not None
-    assert late.grid_import_watt_hours == pytest.approx(6_400)
+    assert late.watt_hours["grid_import"] == pytest.approx(6_400)
