@@ -1,4 +1,4 @@
-"""What all firmware has in common: what it knows, how it writes times and numbers, and its pages for a lost browser."""
+"""What all firmware has in common: what it knows, how it writes times and numbers, and what it shows to browsers."""
 
 import struct
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ _CORE_LAG = timedelta(seconds=1)
 _FILTER_VOLTAMPERES = 97.0
 """What the inverter's filter draws at rest."""
 
+# The pages that are no readings (docs/battery-api.md 3).
 NOT_FOUND_HTML = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>sonnenBatterie</title></head>
