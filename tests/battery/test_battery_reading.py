@@ -4,6 +4,8 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 import pytest
+from faulty_simulator import FaultySimulator as Simulator
+from simulator_faults import FAULT_NAMES, FaultName
 
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.battery import Battery
@@ -11,9 +13,7 @@ from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.reading import Endpoint, Inverter, Pack, Reading
-from sonnen_agent.simulator.faults import FAULT_NAMES, FaultName
 from sonnen_agent.simulator.generations import GenerationName
-from sonnen_agent.simulator.server import Simulator
 
 TOKEN = "the-token"
 START = datetime(2024, 6, 20, 10, 0, tzinfo=UTC)

@@ -1,24 +1,78 @@
-"""What the family uses: a function of the seed and the time, and of nothing else."""
+"""What the sun gives and what the family uses: functions of the seed and the time, and of nothing else."""
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
-from sonnen_agent.simulator.parameters import HouseParameters
-from sonnen_agent.simulator.weather import SECONDS_PER_DAY
+from sonnen_agent.simulator.parameters import STEP_SECONDS, HouseParameters, battery_zone
 
-STEP_SECONDS = 5
-"""The grid of simulated time; within a step every power stands still."""
+_SECONDS_PER_DAY = 86_400
+_SLOW_SECONDS = 900
+_FAST_SECONDS = 60
+_SKIES = ((0.97, 0.06), (0.96, 0.75), (0.45, 0.33))
+"""Clear, mixed, overcast: the brightest the sky gets, and how much of that a cloud can take."""
+_SMALLEST_WATTS = 8.0
+"""Below this, a PV inverter does not start."""
 _FRIDGE_WATTS = 95.0
 _FRIDGE_PERIOD_SECONDS = 2700
 _FRIDGE_ON_SECONDS = 960
 
 
-def battery_zone() -> ZoneInfo:
-    """Return the time zone in which the house lives and its battery shows the time."""
-    return ZoneInfo("Europe/Berlin")
+class Weather:
+    """The sky above one house."""
+
+    def __init__(self, parameters: HouseParameters, seed: int) -> None:
+        self._parameters = parameters
+        self._seed = seed
+        latitude = math.radians(parameters.latitude_degrees)
+        panel = latitude - math.radians(parameters.roof_tilt_degrees)
+        self._latitude = (math.sin(latitude), math.cos(latitude))
+        self._panel = (math.sin(panel), math.cos(panel))
+        self._enter(0)
+
+    def production_watts(self, time: int) -> float:
+        """Return what the roof produces at a Unix time; exactly 0 in the dark."""
+        day, second = divmod(time, _SECONDS_PER_DAY)
+        if day != self._day:
+            self._enter(day)
+        hour = math.cos(math.tau * (second / _SECONDS_PER_DAY + self._parameters.longitude_degrees / 360.0 - 0.5))
+        height = self._latitude[0] * self._sine + self._latitude[1] * self._cosine * hour
+        if height <= 0.0:
+            return 0.0
+        facing = max(0.0, self._panel[0] * self._sine + self._panel[1] * self._cosine * hour)
+        # Meinel's rule for the light that is left after its way through the air.
+        direct = 1.353 * 0.7 ** ((1.0 / (height + 0.02)) ** 0.678)
+        brightness = direct * facing + 0.09 * height
+        watts = self._parameters.pv_peak_watts * 0.92 * brightness * self._clearness(second)
+        return min(watts, self._parameters.pv_peak_watts) if watts >= _SMALLEST_WATTS else 0.0
+
+    def cellar_celsius(self, time: int) -> float:
+        """Return the temperature where the battery stands."""
+        return 16.0 - 4.0 * math.cos(math.tau * (time / _SECONDS_PER_DAY - 30.0) / 365.25)
+
+    def _enter(self, day: int) -> None:
+        """Draw the clouds of one UTC day; UTC midnight is dark where the house stands."""
+        draw = random.Random(f"{self._seed}/sky/{day}")
+        self._day = day
+        self._brightest, self._depth = draw.choices(_SKIES, (3, 4, 2))[0]
+        self._slow = [draw.random() for _ in range(_SECONDS_PER_DAY // _SLOW_SECONDS + 1)]
+        self._fast = [draw.random() for _ in range(_SECONDS_PER_DAY // _FAST_SECONDS + 1)]
+        declination = math.radians(-23.44) * math.cos(math.tau * (day + 10.0) / 365.25)
+        self._sine, self._cosine = math.sin(declination), math.cos(declination)
+
+    def _clearness(self, second: int) -> float:
+        """Return how much of the clear-sky light comes through, 0 to 1."""
+        cover = 0.7 * _between(self._slow, second / _SLOW_SECONDS) + 0.3 * _between(self._fast, second / _FAST_SECONDS)
+        return self._brightest - self._depth * min(1.0, cover * cover * 1.6)
+
+
+def _between(points: list[float], position: float) -> float:
+    """Return the value at a position between two neighbouring points."""
+    index = int(position)
+    share = position - index
+    return points[index] * (1.0 - share) + points[index + 1] * share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +119,10 @@ class Loads:
 
     def _noise_watts(self, time: int) -> float:
         """Return the restlessness of many small devices."""
-        day, second = divmod(time, SECONDS_PER_DAY)
+        day, second = divmod(time, _SECONDS_PER_DAY)
         if day != self._noise_day:
             draw = random.Random(f"{self._seed}/noise/{day}")
-            self._noise = [max(-40.0, min(40.0, draw.gauss(0.0, 7.0))) for _ in range(SECONDS_PER_DAY // STEP_SECONDS)]
+            self._noise = [max(-40.0, min(40.0, draw.gauss(0.0, 7.0))) for _ in range(_SECONDS_PER_DAY // STEP_SECONDS)]
             self._noise_day = day
         return self._noise[second // STEP_SECONDS]
 

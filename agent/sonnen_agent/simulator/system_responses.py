@@ -1,9 +1,10 @@
-"""The latestdata answers of v2 (SONNEN_API 5.2)."""
+"""The latestdata and configurations answers of v2 (docs/battery-api.md 5.2 and 5.6)."""
 
+import json
 from datetime import timedelta
 from math import floor
 
-from sonnen_agent.simulator.faces.view import View
+from sonnen_agent.simulator.firmware import FirmwareState
 
 _SHUTDOWN_REASONS = (
     "Critical BMS Alarm",
@@ -76,40 +77,37 @@ _EVO_LEDS = (
     "Solid blue",
     "Solid sonnenGradient",
 )
-_CORE_LAG = timedelta(seconds=1)
-"""The core controller's clock is read a little before the rest."""
 
 
-def sb10_latestdata(view: View) -> dict[str, object]:
+def sb10_latestdata(firmware: FirmwareState) -> dict[str, object]:
     """Return what software of spring 2022 says: five LEDs, whole Wh, and a grid power that is always 0."""
-    capacity = round(view.house.capacity_watt_hours)
-    return _latestdata(view, leds=_flags(_SB10_LEDS, "Pulsing White")) | {
+    capacity = round(firmware.house.capacity_watt_hours)
+    return _latestdata(firmware, leds=_flags(_SB10_LEDS, "Pulsing White")) | {
         "FullChargeCapacity": capacity,
         "GridFeedIn_W": 0,
     }
 
 
-def evo_latestdata(view: View) -> dict[str, object]:
+def evo_latestdata(firmware: FirmwareState) -> dict[str, object]:
     """Return what the newest firmware says: a number and a text among the LEDs, and fractions of a Wh."""
     leds = _flags(_EVO_LEDS, "Pulsing White") | {"Brightness": 100, "Eclipse Status": "0x01 - ONGRID_READY"}
-    return _latestdata(view, leds=leds) | {
-        "FullChargeCapacity": round(view.house.capacity_watt_hours, 3),
-        "GridFeedIn_W": round(view.state.grid_feed_in_watts),
+    return _latestdata(firmware, leds=leds) | {
+        "FullChargeCapacity": round(firmware.house.capacity_watt_hours, 3),
+        "GridFeedIn_W": round(firmware.state.grid_feed_in_watts),
     }
 
 
-def _latestdata(view: View, *, leds: dict[str, object]) -> dict[str, object]:
-    state = view.state
-    offset = view.clock.utcoffset() or timedelta()
-    empty = state.stored_watt_hours <= view.house.stored_minimum_watt_hours
-    core = View(house=view.house, state=state, clock=view.clock - _CORE_LAG)
+def _latestdata(firmware: FirmwareState, *, leds: dict[str, object]) -> dict[str, object]:
+    state = firmware.state
+    offset = firmware.clock.utcoffset() or timedelta()
+    empty = state.stored_watt_hours <= firmware.house.stored_minimum_watt_hours
     return {
         "Consumption_W": round(state.consumption_watts),
         "Pac_total_W": round(state.discharge_watts),
         "Production_W": round(state.production_watts),
         "RSOC": floor(state.state_of_charge_percent),
         "SetPoint_W": round(state.consumption_watts - state.production_watts),
-        "Timestamp": view.timestamp,
+        "Timestamp": firmware.timestamp,
         "USOC": floor(state.usable_state_of_charge_percent),
         "UTC_Offet": round(offset / timedelta(hours=1)),
         "ic_status": {
@@ -120,15 +118,54 @@ def _latestdata(view: View, *, leds: dict[str, object]) -> dict[str, object]:
             "Microgrid Status": _flags(_MICROGRID, "Protect is activated"),
             "Setpoint Priority": _flags(_PRIORITIES, "Energy Manager"),
             "System Validation": _flags(_VALIDATIONS),
-            "nrbatterymodules": view.house.modules,
+            "nrbatterymodules": firmware.house.modules,
             "secondssincefullcharge": state.seconds_since_full_charge,
             "statebms": "ready",
             "statecorecontrolmodule": "ongrid",
             "stateinverter": "running",
-            "timestamp": core.core_timestamp,
+            "timestamp": firmware.core_timestamp,
         },
     }
 
 
 def _flags(names: tuple[str, ...], *true: str) -> dict[str, object]:
     return {name: name in true for name in names}
+
+
+def sb10_configurations(firmware: FirmwareState) -> dict[str, object]:
+    """Return the settings under software 1.8.7."""
+    return _configurations(firmware) | {"DE_Software": "1.8.7", "EM_RE_ENABLE_MICROGRID": "0"}
+
+
+def evo_configurations(firmware: FirmwareState) -> dict[str, object]:
+    """Return the settings under software 1.18.2, which has a bool among the texts."""
+    return _configurations(firmware) | {"DE_Software": "1.18.2", "EM_RE_ENABLE_MICROGRID": True}
+
+
+def _configurations(firmware: FirmwareState) -> dict[str, object]:
+    house = firmware.house
+    schedule = [{"start": "12:00", "stop": "14:00", "threshold_p_max": 2000}]
+    return {
+        "CM_MarketingModuleCapacity": f"{house.marketing_capacity_watt_hours}",
+        "CN_CascadingRole": "none",
+        "DE_Software": "",
+        "EM_CHP_Max_SOC": "95",
+        "EM_CHP_Min_SOC": None,
+        "EM_OperatingMode": "2",
+        "EM_Prognosis_Charging": "0",
+        "EM_RE_ENABLE_MICROGRID": "0",
+        "EM_ToU_Schedule": json.dumps(schedule, separators=(",", ":")),
+        "EM_USER_INPUT_TIME_ONE": "00:00",
+        "EM_USER_INPUT_TIME_TWO": "00:00",
+        "EM_USOC": f"{house.backup_buffer_percent}",
+        "EM_US_GENRATOR_TYPE": "automatic",
+        "EM_US_GEN_POWER_SET_POINT": "0",
+        "IC_BatteryModules": f"{house.modules}",
+        "IC_InverterMaxPower_w": f"{house.max_discharge_watts:.0f}",
+        "NVM_PfcFixedCosPhi": "1",
+        "NVM_PfcIsFixedCosPhiActive": "0",
+        "NVM_PfcIsFixedCosPhiLagging": "1",
+        "SH_HeaterOperatingMode": "0",
+        "SH_HeaterTemperatureMax": "65",
+        "SH_HeaterTemperatureMin": "42",
+    }

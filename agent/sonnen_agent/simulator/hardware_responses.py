@@ -1,24 +1,85 @@
-"""Battery stack and inverter: the answers of v2 and of the legacy API (SONNEN_API 5.1, 5.4 and 6)."""
+"""Power meters, battery stack and inverter: the answers of v2 and of the legacy API.
 
-from math import hypot
+docs/battery-api.md 5.1, 5.3, 5.4 and 6.
+"""
 
-from sonnen_agent.simulator.faces.view import View
+from math import hypot, sqrt
 
+from sonnen_agent.simulator.firmware import FirmwareState, plain, single
+
+_DEVICE = 4
+_LOAD_VOLTAMPERES = 64.0
+"""What a phase with a load draws beside its power."""
 _NOT_MEASURED_CELSIUS = -273.15
 _CURRENT_LIMIT_AMPERES = 39.97
 _FULL_PERCENT = 99.5
-_REACTIVE_VOLTAMPERES = 97.0
 _MODULES_IN_SERIES = 2
 
 
-def sb10_battery(view: View) -> dict[str, object]:
+def powermeter_list(firmware: FirmwareState) -> list[dict[str, object]]:
+    """Return the v2 list; consumption comes first, because the order is not fixed."""
+    return [_consumption(firmware), _production(firmware)]
+
+
+def legacy_powermeter(firmware: FirmwareState) -> dict[str, dict[str, object]]:
+    """Return the legacy object keyed `DEVICEID_CHANNEL`, its numbers quoted."""
+    meters = (_production(firmware), _consumption(firmware))
+    return {
+        f"{meter['deviceid']}_{meter['channel']}": {
+            name: value if isinstance(value, str) else f"{value}" for name, value in meter.items()
+        }
+        for meter in meters
+    }
+
+
+def _production(firmware: FirmwareState) -> dict[str, object]:
+    meter = _meter(firmware, firmware.phase_production_watts, firmware.production_kilowatt_hours)
+    return meter | {"channel": 1, "direction": "production"}
+
+
+def _consumption(firmware: FirmwareState) -> dict[str, object]:
+    meter = _meter(firmware, firmware.phase_consumption_watts, firmware.consumption_kilowatt_hours)
+    return meter | {"channel": 2, "direction": "consumption"}
+
+
+def _meter(firmware: FirmwareState, watts: tuple[float, float, float], kilowatt_hours: float) -> dict[str, object]:
+    """Return one meter; the phases a house does not have read exactly 0 (docs/battery-api.md 5.3)."""
+    connected = [phase < firmware.house.phases for phase in range(3)]
+    volts = [
+        round(street, 1) if there else 0.0 for street, there in zip(firmware.state.phase_volts, connected, strict=True)
+    ]
+    apparent = [hypot(w, _LOAD_VOLTAMPERES) if w else 0.0 for w in watts]
+    meter: dict[str, object] = {
+        "deviceid": _DEVICE,
+        "error": 0,
+        "kwh_exported": 0,
+        "kwh_imported": single(kilowatt_hours),
+        "va_total": single(round(sum(apparent), 1)),
+        "var_total": single(round(-_LOAD_VOLTAMPERES * sum(1 for w in watts if w), 1)),
+        "w_total": single(round(sum(watts), 1)),
+    }
+    for phase in range(3):
+        following = (phase + 1) % 3
+        between = (
+            (volts[phase] + volts[following]) / 2.0 * sqrt(3.0) if connected[phase] and connected[following] else 0
+        )
+        current = apparent[phase] / volts[phase] if volts[phase] else 0.0
+        meter[f"a_l{phase + 1}"] = single(round(current, 3))
+        meter[f"v_l{phase + 1}_n"] = single(volts[phase])
+        # A house with one phase has no voltage between phases.
+        meter[f"v_l{phase + 1}_l{following + 1}"] = single(round(between, 1))
+        meter[f"w_l{phase + 1}"] = single(round(watts[phase], 1))
+    return meter
+
+
+def sb10_battery(firmware: FirmwareState) -> dict[str, object]:
     """Return the older field set, integers and floats mixed."""
-    return {name: _plain(value) for name, value in _battery(view).items()}
+    return {name: plain(value) for name, value in _battery(firmware).items()}
 
 
-def evo_battery(view: View) -> dict[str, object]:
+def evo_battery(firmware: FirmwareState) -> dict[str, object]:
     """Return the newer field set, every number a float: 30.0 cycles."""
-    house, state = view.house, view.state
+    house, state = firmware.house, firmware.state
     full = house.capacity_watt_hours / house.nominal_volts
     remaining = full * state.state_of_charge_percent / 100.0
     usable = max(0.0, remaining - full * house.deep_discharge_reserve_percent / 100.0)
@@ -29,24 +90,24 @@ def evo_battery(view: View) -> dict[str, object]:
         "systemtime": 0.0,
         "usableremainingcapacity": round(usable, 3),
     }
-    return {**_battery(view), **newer}
+    return {**_battery(firmware), **newer}
 
 
-def sb10_inverter(view: View) -> dict[str, object]:
+def sb10_inverter(firmware: FirmwareState) -> dict[str, object]:
     """Return the AC-coupled inverter: nothing on its PV side; whole numbers have no fraction."""
-    return {name: _plain(value) for name, value in _inverter(view).items()}
+    return {name: plain(value) for name, value in _inverter(firmware).items()}
 
 
-def evo_inverter(view: View) -> dict[str, object]:
-    """Return the EVO's inverter, whose frequency and apparent power read 0.0 (SONNEN_API 5.4)."""
-    return {**_inverter(view), "fac": 0.0, "sac_total": 0.0}
+def evo_inverter(firmware: FirmwareState) -> dict[str, object]:
+    """Return the EVO's inverter, whose frequency and apparent power read 0.0 (docs/battery-api.md 5.4)."""
+    return {**_inverter(firmware), "fac": 0.0, "sac_total": 0.0}
 
 
-def legacy_inverter(view: View) -> dict[str, object]:
+def legacy_inverter(firmware: FirmwareState) -> dict[str, object]:
     """Return the eco 8's inverter: everything in one `status` object, every number a text."""
-    state = view.state
+    state = firmware.state
     pac = state.discharge_watts / 3.0
-    sac = hypot(state.discharge_watts, _REACTIVE_VOLTAMPERES) / 3.0
+    sac = firmware.inverter_voltamperes / 3.0
     numbers: dict[str, float] = {
         "fac": state.grid_hertz,
         "ibat": -state.stack_amperes,
@@ -72,8 +133,8 @@ def legacy_inverter(view: View) -> dict[str, object]:
     return {"status": {"IOStates": states, **texts, "mode": "connected", "status": faults}}
 
 
-def _battery(view: View) -> dict[str, float]:
-    house, state = view.house, view.state
+def _battery(firmware: FirmwareState) -> dict[str, float]:
+    house, state = firmware.house, firmware.state
     full = house.capacity_watt_hours / house.nominal_volts
     full_now = state.state_of_charge_percent >= _FULL_PERCENT
     module_volts = round(state.stack_volts / _MODULES_IN_SERIES, 3)
@@ -106,9 +167,9 @@ def _battery(view: View) -> dict[str, float]:
     }
 
 
-def _inverter(view: View) -> dict[str, float]:
-    state = view.state
-    apparent = hypot(state.discharge_watts, _REACTIVE_VOLTAMPERES)
+def _inverter(firmware: FirmwareState) -> dict[str, float]:
+    state = firmware.state
+    apparent = firmware.inverter_voltamperes
     return {
         "fac": round(state.grid_hertz, 3),
         "iac_total": round(apparent / state.phase_volts[0], 2),
@@ -125,8 +186,3 @@ def _inverter(view: View) -> dict[str, float]:
         "ubat": round(state.stack_volts, 1),
         "upv": 0.0,
     }
-
-
-def _plain(value: float) -> float | int:
-    """Return a whole number without its fraction, as firmware before the EVO writes it."""
-    return int(value) if value.is_integer() else value

@@ -1,9 +1,26 @@
-"""The faults a simulated battery can be switched to, and what the quiet ones do to a body."""
+"""The faults a simulated battery can be switched to, and what they make of an answer."""
 
+import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Literal, get_args
 
-from sonnen_agent.simulator.generations import ENDPOINTS, Endpoint
+from sonnen_agent.simulator.firmware import START_HTML
+from sonnen_agent.simulator.routes import (
+    CONFIGURATIONS,
+    Answer,
+    Generation,
+    configuration_key,
+    error_answer,
+    json_answer,
+    page_answer,
+)
+
+Endpoint = Literal["status", "powermeter", "inverter", "battery", "latestdata", "configurations"]
+ENDPOINTS: tuple[Endpoint, ...] = get_args(Endpoint)
+"""The kinds of answers, whatever the path and the generation."""
 
 FaultName = Literal[
     "timeout",
@@ -24,6 +41,9 @@ FaultName = Literal[
 ]
 FAULT_NAMES: tuple[FaultName, ...] = get_args(FaultName)
 
+_ELSEWHERE = "http://127.0.0.1:9/"
+"""Where the redirect fault points to: a port on which nothing answers."""
+_DEPTH = 20_000
 _NEVER_ZEROED = frozenset({"channel", "deviceid", "UTC_Offet", "IsSystemInstalled", "S15", "S65"})
 """What a booting battery knows already."""
 
@@ -62,6 +82,48 @@ class FaultSwitches:
         }
 
 
+def endpoint_of(generation: Generation, path: str) -> Endpoint | None:
+    """Return which endpoint a path belongs to, or None."""
+    if configuration_key(generation, path) is not None:
+        path = CONFIGURATIONS
+    if path not in generation.routes:
+        return None
+    if path.startswith("/rest/"):
+        return "status"
+    return known_endpoint(path.rpartition("/")[2])
+
+
+def body_of(answer: Answer) -> object:
+    """Return the JSON value, or the text, that an answer holds."""
+    text = answer.payload.decode()
+    return text if answer.content_type == "text/plain" else json.loads(text)
+
+
+def broken_answer(generation: Generation, faults: AbstractSet[FaultName]) -> Answer | None:
+    """Return the answer of a fault that leaves nothing of the usual one, or None."""
+    if "unauthorized" in faults:
+        return error_answer(HTTPStatus.UNAUTHORIZED, generation.unauthorized_error)
+    if "error" in faults:
+        return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal server error")
+    if "redirect" in faults:
+        return page_answer(HTTPStatus.MOVED_PERMANENTLY, START_HTML, location=_ELSEWHERE)
+    if "html" in faults:
+        return page_answer(HTTPStatus.OK, START_HTML)
+    if "deep" in faults:
+        return replace(json_answer(None), payload=b"[" * _DEPTH + b"]" * _DEPTH)
+    return None
+
+
+def altered_reading(endpoint: Endpoint, reading: Answer, faults: AbstractSet[FaultName]) -> Answer:
+    """Return a reading after the faults that leave it its form."""
+    body = body_of(reading)
+    if "boot" in faults:
+        body = booting(endpoint, body)
+    if "nulls" in faults:
+        body = all_null(body)
+    return replace(reading, payload=body.encode()) if isinstance(body, str) else json_answer(body)
+
+
 def all_null(body: object) -> object:
     """Return a body of the same shape with every value null."""
     if isinstance(body, dict):
@@ -72,7 +134,7 @@ def all_null(body: object) -> object:
 
 
 def booting(endpoint: Endpoint, body: object) -> object:
-    """Return what the same endpoint says while the battery boots (SONNEN_API 5.2 and 5.3)."""
+    """Return what the same endpoint says while the battery boots (docs/battery-api.md 5.2 and 5.3)."""
     if isinstance(body, str):
         return "0\n"
     if endpoint == "configurations" or not isinstance(body, dict | list):

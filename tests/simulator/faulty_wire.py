@@ -1,4 +1,4 @@
-"""How an answer goes over the network, and every way in which that can go wrong."""
+"""Every way in which an answer can go wrong on its way over the network."""
 
 import os
 import select
@@ -7,10 +7,8 @@ import struct
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from email.utils import formatdate
 
-from sonnen_agent.simulator.answers import Answer
-from sonnen_agent.simulator.faults import FaultName
+from simulator_faults import FaultName
 
 _WIRE_FAULTS: tuple[FaultName, ...] = ("timeout", "reset", "garbage", "huge", "truncated", "drip")
 _DRIP_MILLISECONDS = 300
@@ -28,19 +26,6 @@ class Line:
     connection: socket.socket
     is_on: Callable[[FaultName], bool]
     """Whether a fault is still switched on."""
-
-
-def rendered(answer: Answer, *, close: bool) -> bytes:
-    """Return a whole HTTP answer."""
-    lines = [
-        f"HTTP/1.1 {answer.status.value} {answer.status.phrase}",
-        f"Date: {formatdate(usegmt=True)}",
-        f"Content-Type: {answer.content_type}",
-        f"Content-Length: {len(answer.payload)}",
-        *([f"Location: {answer.location}"] if answer.location else []),
-        *(["Connection: close"] if close else []),
-    ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + answer.payload
 
 
 def send_faulty(line: Line, fault: FaultName, whole: bytes, delivering: Callable[[], None]) -> None:
