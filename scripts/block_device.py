@@ -1,0 +1,66 @@
+"""A disk of its own, to count what reaches the card: ext4 on a loop device, as on a Raspberry Pi's, in a file.
+
+What a process writes and what the card gets are different things: a few hundred bytes that are synced are a block of
+data and several of the journal, and later those of the inode and of the directory.
+"""
+
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_SECTOR_BYTES = 512
+"""Of /sys/block/*/stat, whatever the device's own are (kernel.org, Documentation/block/stat.rst)."""
+
+
+class BlockDeviceError(Exception):
+    """No such device can be made here; the text says why."""
+
+
+class BlockDevice:
+    """A mounted file system in a file, from the `with` to its end. Only root can make one."""
+
+    def __init__(self, folder: Path, *, mebibytes: int = 512) -> None:
+        """Prepare one whose file lies in a folder; the file takes only what is written to it."""
+        self._image = folder / "card.img"
+        self._mebibytes = mebibytes
+        self._device = ""
+        self.path = folder / "card"
+
+    def __enter__(self) -> Self:
+        with self._image.open("wb") as image:
+            image.truncate(self._mebibytes << 20)
+        self._device = _run("losetup", "--find", "--show", str(self._image))
+        try:
+            # Else the kernel fills tables in the background, for minutes, which would be counted.
+            now = "lazy_itable_init=0,lazy_journal_init=0"
+            _run("mkfs.ext4", "-q", "-E", now, self._device)
+            self.path.mkdir()
+            _run("mount", "-o", "noatime", self._device, str(self.path))
+        except BlockDeviceError:
+            _run("losetup", "--detach", self._device)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _run("umount", str(self.path))
+        _run("losetup", "--detach", self._device)
+        self._image.unlink()
+
+    def written_bytes(self) -> int:
+        """Return how much has been written to the device, with what was still waiting for that."""
+        _run("sync", "--file-system", str(self.path))
+        fields = Path("/sys/block", Path(self._device).name, "stat").read_text().split()
+        return int(fields[6]) * _SECTOR_BYTES
+
+
+def _run(*command: str) -> str:
+    try:
+        done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - our own words
+    except FileNotFoundError as error:
+        raise BlockDeviceError(f"{command[0]} is not on this machine") from error
+    except subprocess.CalledProcessError as error:
+        raise BlockDeviceError(f"{command[0]}: {error.stderr.strip()}") from error
+    return done.stdout.strip()
