@@ -14,12 +14,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from block_device import BlockDevice, BlockDeviceError
+from block_device import card
 from programs import HOST, Program
 from servers import Agent, Pushgateway, Simulator
 
@@ -114,22 +114,6 @@ def config_of(folder: Path, simulator: Simulator, gateway_port: int, interval_se
         f"pushgateway: {{url: 'http://{HOST}:{gateway_port}'}}\n"
     )
     return file
-
-
-@contextmanager
-def card(folder: Path) -> Iterator[tuple[Path, Callable[[int], int], str]]:
-    """Give a directory for the state, how to ask what was written to it (by the agent's pid), and where that counts."""
-    try:
-        with BlockDevice(folder) as device:
-            yield device.path, lambda _: device.written_bytes(), "at the block device, ext4"
-    except BlockDeviceError as error:
-        print(f"No block device of its own ({error}): what is written is what the kernel's /proc/PID/io says.")
-        yield folder, kernel_written_bytes, "without the file system's own"
-
-
-def kernel_written_bytes(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes:"))
 
 
 def side_by_side(folder: Path, seconds: int, interval_seconds: int) -> Iterator[Figure]:

@@ -5,6 +5,8 @@ data and several of the journal, and later those of the inode and of the directo
 """
 
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,11 +51,35 @@ class BlockDevice:
         _run("losetup", "--detach", self._device)
         self._image.unlink()
 
+    def settle(self) -> None:
+        """Write all that waits: as the kernel does within half a minute, which a fast simulation has not."""
+        _run("sync", "--file-system", str(self.path))
+
     def written_bytes(self) -> int:
         """Return how much has been written to the device, with what was still waiting for that."""
-        _run("sync", "--file-system", str(self.path))
+        self.settle()
         fields = Path("/sys/block", Path(self._device).name, "stat").read_text().split()
         return int(fields[6]) * _SECTOR_BYTES
+
+
+@contextmanager
+def card(folder: Path) -> Iterator[tuple[Path, Callable[[int], int], str]]:
+    """Give a directory, how to ask for the bytes that a process has written there, and where these are counted."""
+    with ExitStack() as stack:
+        try:
+            device = stack.enter_context(BlockDevice(folder))
+        except BlockDeviceError as error:
+            print(f"No block device of its own ({error}): what is written is what the kernel's /proc/PID/io says.")
+            device = None
+        if device is None:
+            yield folder, _written_by, "without what the file system adds"
+        else:
+            yield device.path, lambda _: device.written_bytes(), "at the block device, ext4"
+
+
+def _written_by(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes:"))
 
 
 def _run(*command: str) -> str:
