@@ -26,8 +26,8 @@ from servers import Agent, Pushgateway, Simulator
 SCRIPTS = Path(__file__).parent
 PACKAGE = SCRIPTS.parent / "agent/sonnen_agent"
 LIBRARIES = "import prometheus_client, urllib3, yaml"
-WARM_SECONDS = 20
-"""The connections are made, the slowest endpoint has been asked, the gateway has told what it holds."""
+WARM_SECONDS = 40
+"""All endpoints have been asked, the gateway has told what it holds, and the disk has what the start has written."""
 STARTS = 5
 SMALL_LINES = 60
 DAY_SECONDS = 86_400
@@ -206,7 +206,12 @@ def sizes() -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench peers", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=180, help="how long; the state is saved every 60 (default: 180)")
+    parser.add_argument(
+        "--seconds",
+        type=int,
+        default=180,
+        help="how long, in whole minutes: the state is saved once in each (default: 180)",
+    )
     parser.add_argument("--interval", type=int, default=5, help="the beat in seconds (default: 5, as delivered)")
     options = parser.parse_args()
     print(f"Python {platform.python_version()}, a beat every {options.interval} s, {options.seconds} s after a warm-up")
