@@ -50,7 +50,7 @@ def render(families: Iterable[Metric]) -> bytes:
         for name, labels, value, *_ in family.samples:
             series = _series(name, *labels.items()) if labels else name
             # In this range Go's notation of a number is Python's.
-            number = repr(float(value)) if -1e6 < value < 1e6 else floatToGoString(value)
+            number = repr(float(value)) if -1e6 < value < 1e6 else str(floatToGoString(value))  # type: ignore[no-untyped-call]
             lines.append(f"{series} {number}\n")
     return "".join(lines).encode()
 
