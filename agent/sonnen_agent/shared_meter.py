@@ -1,4 +1,4 @@
-"""A battery's energy account: the meter that its loop feeds, that a sink completes and the keeper saves."""
+"""A battery's energy meter for several threads: a poller feeds it, an output recovers it, the state store saves it."""
 
 import threading
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from sonnen_agent.reading import Reading
 
 
 class SharedMeter:
-    """An EnergyMeter for several threads, shown to nobody before it is settled.
+    """An EnergyMeter that is shown to nobody before it is settled.
 
     Settled means that the counters are at least as high as anybody has ever seen them. After a
     clean stop the checkpoint settles it; otherwise the gateway, which may have seen more.
@@ -55,18 +55,19 @@ class SharedMeter:
                 wall_seconds=None if now is None else now - age_seconds,
             )
 
-    def totals(self) -> EnergyTotals | None:
-        """Return what is shown now, or None before it is settled."""
+    def totals(self) -> tuple[EnergyTotals, EnergyTotals] | None:
+        """Return what is shown now, and what of it to receivers that cannot be asked what they have seen already.
+
+        None before it is settled. Both are one and the same unless something has to be held back.
+        """
         with self._lock:
-            return self._meter.totals(wall_seconds=self._clock()) if self._settled else None
+            if not self._settled:
+                return None
+            totals = self._meter.totals(wall_seconds=self._clock())
+            return totals, without_possible_resets(totals, self._kept) if self._after_crash else totals
 
-    def certain_totals(self) -> EnergyTotals | None:
-        """Return what is shown to receivers that cannot be asked what they have seen already."""
-        totals = self.totals()
-        return without_possible_resets(totals, self._kept) if totals is not None and self._after_crash else totals
-
-    def settle(self, recovered: RecoveredCounters | None) -> None:
-        """Take in what an earlier run was seen to have counted, if that is known anywhere."""
+    def recover(self, recovered: RecoveredCounters | None) -> None:
+        """Take in what an earlier run was seen to have counted, if that is known anywhere, and be settled."""
         with self._lock:
             if recovered is not None:
                 self._meter.absorb(recovered)

@@ -150,6 +150,8 @@ COUNTS = Counts(
     send_durations={"pushgateway": Tally(count=1494, seconds=7.25)},
     sent_bytes={"pushgateway": 2_000_001},
     missed_beats={"home": 0, 'Kü"che': 5},
+    relays_up={"node": True, "smart": False},
+    relay_reads={("node", "ok"): 700, ("smart", "timeout"): 3},
 )
 WAITING = {
     "remote_write": Waiting(
