@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from sonnen_agent.energy import FLOWS, Energies, EnergyTotals, Tally, TariffCounts
+from sonnen_agent.energy import FLOWS, Energies, EnergyTotals, Quantity, Tally, TariffCounts
 from sonnen_agent.metrics.battery import ENERGY, energy_families
 from sonnen_agent.metrics.energy import HeldSample, cumulative_families, recovered_counters
 from sonnen_agent.metrics.exposition import render, render_openmetrics
@@ -112,7 +112,8 @@ def test_zeros_that_were_counted_are_counters() -> None:
 
 
 def test_what_was_never_counted_does_not_come_back_as_zero() -> None:
-    counted = {quantity: number for quantity, number in ALL.watt_hours.items() if quantity != "battery_charge"}
+    counted: dict[Quantity, float] = dict(ALL.watt_hours)
+    del counted["battery_charge"]
     recovered = recovered_counters(held(replace(ALL, watt_hours=counted)), None)
 
     assert recovered is not None

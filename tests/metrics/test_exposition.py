@@ -269,6 +269,13 @@ def test_no_series_stands_on_a_page_twice() -> None:
     assert len(shown) == len(set(shown))
 
 
+def test_no_series_holds_the_labels_of_its_group() -> None:
+    # A gateway refuses a page whose own labels contradict the group's.
+    assert [
+        sample for family in families() for sample in family.samples if {"job", "instance"} & {*sample.labels}
+    ] == []
+
+
 def test_every_help_text_is_a_sentence_of_its_own() -> None:
     texts = [family.documentation for family in families()]
     assert [text for text in texts if not text.endswith(".")] == []
