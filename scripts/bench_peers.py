@@ -2,10 +2,11 @@
 
 The agent and scripts/naive.py read one simulated battery, with all endpoints, and push to one Pushgateway, at the same
 time and equally often. Then some starts, side by side with importing the libraries.
-usage: scripts/bench peers [--seconds N] [--interval N]
+usage: scripts/bench peers [--seconds N] [--interval N] [--blocks N]
 """
 
 import argparse
+import compileall
 import platform
 import socket
 import statistics
@@ -116,14 +117,14 @@ def config_of(folder: Path, simulator: Simulator, gateway_port: int, interval_se
     return file
 
 
-def side_by_side(folder: Path, seconds: int, interval_seconds: int) -> Iterator[Figure]:
+def side_by_side(folder: Path, seconds: int, interval_seconds: int, block_bytes: int) -> Iterator[Figure]:
     """Yield what the agent and the naive script take over the same stretch, and the libraries alone."""
     with ExitStack() as stack:
         # Memory, as the runtime directory of systemd is; the temporary folder may be on a disk.
         runtime = stack.enter_context(tempfile.TemporaryDirectory(prefix="sonnen-bench-", dir="/dev/shm"))
         simulator = stack.enter_context(Simulator(folder, options=["--generation=sb10"]))
         gateway = stack.enter_context(Pushgateway(folder))
-        state, written_bytes, where = stack.enter_context(card(folder))
+        state, written_bytes, where = stack.enter_context(card(folder, block_bytes=block_bytes))
         agents, naives = Forwarder(gateway.port), Forwarder(gateway.port)
         agent = stack.enter_context(
             Agent(
@@ -213,11 +214,14 @@ def main() -> None:
         help="how long, in whole minutes: the state is saved once in each (default: 180)",
     )
     parser.add_argument("--interval", type=int, default=5, help="the beat in seconds (default: 5, as delivered)")
+    parser.add_argument("--blocks", type=int, default=4096, help="of the card, in bytes (default: 4096)")
     options = parser.parse_args()
+    # As pip does; an agent that has to compile itself at each start is another agent.
+    compileall.compile_dir(PACKAGE, quiet=1)
     print(f"Python {platform.python_version()}, a beat every {options.interval} s, {options.seconds} s after a warm-up")
     print(f"{'':<66}{'agent':>10}{'peer':>10}{'ratio':>8}{'at most':>9}")
     with tempfile.TemporaryDirectory(prefix="sonnen-bench-") as temporary:
-        for figure in side_by_side(Path(temporary), options.seconds, options.interval):
+        for figure in side_by_side(Path(temporary), options.seconds, options.interval, options.blocks):
             print(figure)
         print(starts(Path(temporary)))
     for line in sizes():
