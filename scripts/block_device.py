@@ -16,8 +16,8 @@ CARD_BLOCK_BYTES = 4096
 """What mkfs.ext4 makes of a small disk by itself has 1024, and seems to cost a third."""
 _SECTOR_BYTES = 512
 """Of /sys/block/*/stat, whatever the device's own are (kernel.org, Documentation/block/stat.rst)."""
-_COMMIT_SECONDS = 5
-"""What has changed is in the journal by then: ext4's commit=."""
+_COMMIT_SECONDS = 6
+"""What has changed is in the journal by then: ext4's commit= is 5, and jbd2 rounds its timer up to a whole second."""
 _WRITE_BACK_SECONDS = 30
 """What has changed is in its place by then: vm.dirty_expire_centisecs."""
 
