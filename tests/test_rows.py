@@ -5,7 +5,7 @@ from typing import Annotated
 
 import pytest
 
-from sonnen_agent.rows import Counter, Gauge, rows_of
+from sonnen_agent.rows import Counter, Gauge, counter, gauge, rows_of
 
 DAY = Gauge("sun_by_day", "Sun.", key="day")
 NIGHT = Gauge("sun_by_night", "Stars.", key="night")
@@ -16,9 +16,18 @@ class Sky:
     clouds: Annotated[float | None, Gauge("clouds", "Clouds.")] = None
     note: str = ""
     light: Annotated[Mapping[str, float], (DAY, NIGHT)] = field(default_factory=dict)
+    wind: float | None = gauge("wind", "Wind.")
+    gusts: tuple[float | None, ...] = gauge("gusts", "Gusts.", "phase")
+    birds: Mapping[str, int] = counter("birds_total", "Birds.", "kind")
+    planes: int = counter("planes_total", "Planes.", default=0)
 
     @property
     def rain(self) -> Annotated[float, Counter("rain_total", "Rain.")]:
+        return 1.0
+
+    @property
+    @Gauge("moons", "Moons.")
+    def moons(self) -> float:
         return 1.0
 
     @property
@@ -32,7 +41,22 @@ def test_a_part_has_the_rows_of_its_fields_and_then_those_of_its_properties() ->
         ("clouds", "clouds", "gauge"),
         ("light", "sun_by_day", "gauge"),
         ("light", "sun_by_night", "gauge"),
+        ("wind", "wind", "gauge"),
+        ("gusts", "gusts", "gauge"),
+        ("birds", "birds_total", "counter"),
+        ("planes", "planes_total", "counter"),
         ("rain", "rain_total", "counter"),
+        ("moons", "moons", "gauge"),
+    ]
+
+
+def test_a_field_that_a_row_makes_shows_nothing_until_it_is_given_a_value() -> None:
+    sky = Sky()
+    assert (sky.wind, sky.gusts, sky.birds, sky.planes) == (None, (None, None, None), {}, 0)
+    assert [number for name, row in rows_of(Sky) for number in row.numbers(getattr(sky, name))] == [
+        ({}, 0.0),
+        ({}, 1.0),
+        ({}, 1.0),
     ]
 
 

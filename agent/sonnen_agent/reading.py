@@ -7,9 +7,9 @@ is never the same as zero. `battery/` maps the API's fields to these.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Literal, TypeAlias
 
-from sonnen_agent.rows import Counter, Gauge
+from sonnen_agent.rows import Gauge, counter, gauge
 
 Endpoint = Literal["status", "powermeter", "inverter", "battery", "latestdata", "configurations"]
 """The kinds of answers a battery gives; the values of the `endpoint` label."""
@@ -17,106 +17,69 @@ Endpoint = Literal["status", "powermeter", "inverter", "battery", "latestdata", 
 Place = Literal["solar", "battery", "grid", "home"]
 """Where energy comes from or goes to."""
 
-Phases = tuple[float | None, float | None, float | None]
+Number: TypeAlias = float | None
+"""A quantity that may not be known."""
+
+Phases: TypeAlias = tuple[Number, Number, Number]
 """A quantity of L1, L2 and L3."""
 
-NO_PHASES: Phases = (None, None, None)
-
-_CELL_CELSIUS = (
-    "sonnen_cell_temperature_celsius",
-    "Temperature of the coldest and the warmest cell in degrees Celsius.",
-)
-_CELL_VOLTS = ("sonnen_cell_volts", "Voltage of the weakest and the strongest cell in volts.")
+_CELL_CELSIUS = "sonnen_cell_temperature_celsius", "Temperature of the coldest and the warmest cell in degrees Celsius."
+_CELL_VOLTS = "sonnen_cell_volts", "Voltage of the weakest and the strongest cell in volts."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The power values of one moment, and what belongs to them."""
 
-    production_watts: Annotated[float | None, Gauge("sonnen_production_watts", "PV production in watts.")] = None
-    consumption_watts: Annotated[
-        float | None, Gauge("sonnen_consumption_watts", "Consumption of the house in watts.")
-    ] = None
-    grid_feed_in_watts: Annotated[
-        float | None,
-        Gauge(
-            "sonnen_grid_feed_in_watts",
-            "Grid power in watts, positive for export to the grid, negative for import from it.",
-        ),
-    ] = None
-    discharge_watts: Annotated[
-        float | None,
-        Gauge(
-            "sonnen_discharge_watts", "Battery power in watts, positive while it discharges, negative while it charges."
-        ),
-    ] = None
-    state_of_charge_percent: Annotated[
-        float | None, Gauge("sonnen_state_of_charge_percent", "Charge in percent of the whole pack.")
-    ] = None
-    usable_state_of_charge_percent: Annotated[
-        float | None,
-        Gauge(
-            "sonnen_usable_state_of_charge_percent",
-            "Charge in percent as the owner sees it, without the deep-discharge reserve.",
-        ),
-    ] = None
-    backup_buffer_percent: Annotated[
-        float | None,
-        Gauge("sonnen_backup_buffer_percent", "Reserve set by the owner, in percent of the usable charge."),
-    ] = None
-    consumption_average_watts: Annotated[
-        float | None,
-        Gauge("sonnen_consumption_average_watts", "Consumption of the house in watts, mean of the last 60 seconds."),
-    ] = None
-    inverter_ac_volts: Annotated[
-        float | None, Gauge("sonnen_inverter_ac_volts", "AC voltage at the inverter in volts.")
-    ] = None
-    battery_volts: Annotated[
-        float | None, Gauge("sonnen_battery_volts", "DC voltage of the battery stack in volts.")
-    ] = None
-    inverter_hertz: Annotated[
-        float | None, Gauge("sonnen_frequency_inverter", "AC frequency at the inverter in hertz.")
-    ] = None
-    apparent_output_voltamperes: Annotated[
-        Phases,
-        Gauge(
-            "sonnen_apparent_output_voltamperes", "Apparent power of the inverter in volt-amperes, by phase.", "phase"
-        ),
-    ] = NO_PHASES
-    on_grid: Annotated[bool | None, Gauge("sonnen_on_grid", "1 on grid, 0 off grid.")] = None
-    discharge_not_allowed: Annotated[
-        bool | None,
-        Gauge(
-            "sonnen_discharge_not_allowed",
-            "1 while the battery may not discharge, such as during battery care, 0 otherwise.",
-        ),
-    ] = None
-    operating_mode: Annotated[
-        float | None,
-        Gauge(
-            "sonnen_operating_mode",
-            "Operating mode as the battery numbers it: 1 manual, 2 self-consumption, 10 time of use.",
-        ),
-    ] = None
-    flows: Annotated[
-        Mapping[tuple[Place, Place], bool],
-        Gauge("sonnen_flow_active", "1 while the battery says that power flows this way, 0 while not.", "from", "to"),
-    ] = field(default_factory=dict)
+    production_watts: Number = gauge("sonnen_production_watts", "PV production in watts.")
+    consumption_watts: Number = gauge("sonnen_consumption_watts", "Consumption of the house in watts.")
+    grid_feed_in_watts: Number = gauge(
+        "sonnen_grid_feed_in_watts",
+        "Grid power in watts, positive for export to the grid, negative for import from it.",
+    )
+    discharge_watts: Number = gauge(
+        "sonnen_discharge_watts", "Battery power in watts, positive while it discharges, negative while it charges."
+    )
+    state_of_charge_percent: Number = gauge("sonnen_state_of_charge_percent", "Charge in percent of the whole pack.")
+    usable_state_of_charge_percent: Number = gauge(
+        "sonnen_usable_state_of_charge_percent",
+        "Charge in percent as the owner sees it, without the deep-discharge reserve.",
+    )
+    backup_buffer_percent: Number = gauge(
+        "sonnen_backup_buffer_percent", "Reserve set by the owner, in percent of the usable charge."
+    )
+    consumption_average_watts: Number = gauge(
+        "sonnen_consumption_average_watts", "Consumption of the house in watts, mean of the last 60 seconds."
+    )
+    inverter_ac_volts: Number = gauge("sonnen_inverter_ac_volts", "AC voltage at the inverter in volts.")
+    battery_volts: Number = gauge("sonnen_battery_volts", "DC voltage of the battery stack in volts.")
+    inverter_hertz: Number = gauge("sonnen_frequency_inverter", "AC frequency at the inverter in hertz.")
+    apparent_output_voltamperes: Phases = gauge(
+        "sonnen_apparent_output_voltamperes", "Apparent power of the inverter in volt-amperes, by phase.", "phase"
+    )
+    on_grid: bool | None = gauge("sonnen_on_grid", "1 on grid, 0 off grid.")
+    discharge_not_allowed: bool | None = gauge(
+        "sonnen_discharge_not_allowed",
+        "1 while the battery may not discharge, such as during battery care, 0 otherwise.",
+    )
+    operating_mode: Number = gauge(
+        "sonnen_operating_mode",
+        "Operating mode as the battery numbers it: 1 manual, 2 self-consumption, 10 time of use.",
+    )
+    flows: Mapping[tuple[Place, Place], bool] = gauge(
+        "sonnen_flow_active", "1 while the battery says that power flows this way, 0 while not.", "from", "to"
+    )
     local_time: str | None = None
     """The battery's wall clock, `YYYY-MM-DD HH:MM:SS` without a zone."""
     booting: bool = False
     """The answer's zeros are those of a battery that has not measured anything yet."""
 
     @property
-    def power_balance_watts(
-        self,
-    ) -> Annotated[
-        float | None,
-        Gauge(
-            "sonnen_power_balance_watts",
-            "Production + discharge - consumption - feed-in in watts; near 0 when the clamps are right.",
-        ),
-    ]:
+    @Gauge(
+        "sonnen_power_balance_watts",
+        "Production + discharge - consumption - feed-in in watts; near 0 when the clamps are right.",
+    )
+    def power_balance_watts(self) -> Number:
         """Near zero when all clamps are right."""
         terms = (self.production_watts, self.discharge_watts, self.consumption_watts, self.grid_feed_in_watts)
         production, discharge, consumption, feed_in = terms
@@ -139,75 +102,51 @@ class Meter:
     """`production` or `consumption`."""
     name: str
     """Device and channel, such as `4_1`: unique per battery."""
-    amperes: Annotated[
-        Phases, Gauge("sonnen_meter_current", "Current at a power meter in amperes, by phase.", "phase")
-    ] = NO_PHASES
-    volts: Annotated[
-        Phases, Gauge("sonnen_meter_volts", "Voltage from phase to neutral at a power meter in volts.", "phase")
-    ] = NO_PHASES
-    watts: Annotated[Phases, Gauge("sonnen_meter_watts", "Power at a power meter in watts, by phase.", "phase")] = (
-        NO_PHASES
+    amperes: Phases = gauge("sonnen_meter_current", "Current at a power meter in amperes, by phase.", "phase")
+    volts: Phases = gauge("sonnen_meter_volts", "Voltage from phase to neutral at a power meter in volts.", "phase")
+    watts: Phases = gauge("sonnen_meter_watts", "Power at a power meter in watts, by phase.", "phase")
+    total_watts: Number = gauge("sonnen_meter_total_watts", "Power at a power meter in watts, all phases.")
+    imported_watt_hours: Number = counter(
+        "sonnen_meter_imported_watt_hours_total",
+        "Lifetime energy of a power meter in watt-hours: all production, or all consumption of the house.",
     )
-    total_watts: Annotated[
-        float | None, Gauge("sonnen_meter_total_watts", "Power at a power meter in watts, all phases.")
-    ] = None
-    imported_watt_hours: Annotated[
-        float | None,
-        Counter(
-            "sonnen_meter_imported_watt_hours_total",
-            "Lifetime energy of a power meter in watt-hours: all production, or all consumption of the house.",
-        ),
-    ] = None
-    exported_watt_hours: Annotated[
-        float | None,
-        Counter(
-            "sonnen_meter_exported_watt_hours_total",
-            "Lifetime energy of a power meter against its direction, in watt-hours.",
-        ),
-    ] = None
-    error: Annotated[
-        float | None,
-        Gauge("sonnen_meter_error", "Error code of a power meter, 0 if it is fine; with an error it shows no values."),
-    ] = None
+    exported_watt_hours: Number = counter(
+        "sonnen_meter_exported_watt_hours_total",
+        "Lifetime energy of a power meter against its direction, in watt-hours.",
+    )
+    error: Number = gauge(
+        "sonnen_meter_error", "Error code of a power meter, 0 if it is fine; with an error it shows no values."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inverter:
     """The inverter's own measurements."""
 
-    grid_hertz: Annotated[float | None, Gauge("sonnen_frequency_grid", "Grid frequency in hertz.")] = None
-    grid_volts: Annotated[Phases, Gauge("sonnen_grid_volts", "Grid voltage in volts, by phase.", "phase")] = NO_PHASES
-    temperatures: Annotated[
-        Mapping[str, float],
-        Gauge("sonnen_temperature", "Temperature inside the inverter in degrees Celsius, by probe.", "probe"),
-    ] = field(default_factory=dict)
-    pv_watts: Annotated[float | None, Gauge("sonnen_pv_watts", "DC-coupled PV power in watts.")] = None
-    microgrid_watts: Annotated[
-        float | None, Gauge("sonnen_microgrid_watts", "Off-grid output in watts, positive out of the battery.")
-    ] = None
+    grid_hertz: Number = gauge("sonnen_frequency_grid", "Grid frequency in hertz.")
+    grid_volts: Phases = gauge("sonnen_grid_volts", "Grid voltage in volts, by phase.", "phase")
+    temperatures: Mapping[str, float] = gauge(
+        "sonnen_temperature", "Temperature inside the inverter in degrees Celsius, by probe.", "probe"
+    )
+    pv_watts: Number = gauge("sonnen_pv_watts", "DC-coupled PV power in watts.")
+    microgrid_watts: Number = gauge("sonnen_microgrid_watts", "Off-grid output in watts, positive out of the battery.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
     """The battery modules as the battery management system sees them."""
 
-    cycles: Annotated[float | None, Counter("sonnen_battery_cycles_total", "Full charge cycles of the battery.")] = None
-    current_amperes: Annotated[
-        float | None,
-        Gauge(
-            "sonnen_battery_current_amperes",
-            "DC current of the battery stack in amperes, sign as the battery reports it.",
-        ),
-    ] = None
-    cell_temperature_min_celsius: Annotated[float | None, Gauge(*_CELL_CELSIUS, at={"stat": "min"})] = None
-    cell_temperature_max_celsius: Annotated[float | None, Gauge(*_CELL_CELSIUS, at={"stat": "max"})] = None
-    cell_min_volts: Annotated[float | None, Gauge(*_CELL_VOLTS, at={"stat": "min"})] = None
-    cell_max_volts: Annotated[float | None, Gauge(*_CELL_VOLTS, at={"stat": "max"})] = None
-    alarm: Annotated[float | None, Gauge("sonnen_system_alarm", "Alarm bits of the battery, 0 if it is fine.")] = None
-    warning: Annotated[
-        float | None, Gauge("sonnen_system_warning", "Warning bits of the battery, 0 if it is fine.")
-    ] = None
-    full_charge_capacity_watt_hours: float | None = None
+    cycles: Number = counter("sonnen_battery_cycles_total", "Full charge cycles of the battery.")
+    current_amperes: Number = gauge(
+        "sonnen_battery_current_amperes", "DC current of the battery stack in amperes, sign as the battery reports it."
+    )
+    cell_temperature_min_celsius: Number = gauge(*_CELL_CELSIUS, at={"stat": "min"})
+    cell_temperature_max_celsius: Number = gauge(*_CELL_CELSIUS, at={"stat": "max"})
+    cell_min_volts: Number = gauge(*_CELL_VOLTS, at={"stat": "min"})
+    cell_max_volts: Number = gauge(*_CELL_VOLTS, at={"stat": "max"})
+    alarm: Number = gauge("sonnen_system_alarm", "Alarm bits of the battery, 0 if it is fine.")
+    warning: Number = gauge("sonnen_system_warning", "Warning bits of the battery, 0 if it is fine.")
+    full_charge_capacity_watt_hours: Number = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,30 +155,22 @@ class System:
 
     states: Mapping[str, str] = field(default_factory=dict)
     """State by component: `bms`, `core`, `inverter`."""
-    leds: Annotated[
-        Mapping[str, bool],
-        Gauge("sonnen_eclipse_led", "1 if the light on the battery's front shows this, 0 if not.", "led"),
-    ] = field(default_factory=dict)
-    shutdown_reasons: Annotated[
-        Mapping[str, bool],
-        Gauge(
-            "sonnen_dc_shutdown_reason", "1 if the battery shut its DC side down for this reason, 0 if not.", "reason"
-        ),
-    ] = field(default_factory=dict)
-    battery_modules: Annotated[float | None, Gauge("sonnen_battery_modules", "Number of battery modules.")] = None
-    seconds_since_full_charge: Annotated[
-        float | None, Gauge("sonnen_seconds_since_full_charge", "Seconds since the battery was last full.")
-    ] = None
-    full_charge_capacity_watt_hours: float | None = None
-    utc_offset_hours: float | None = None
+    leds: Mapping[str, bool] = gauge(
+        "sonnen_eclipse_led", "1 if the light on the battery's front shows this, 0 if not.", "led"
+    )
+    shutdown_reasons: Mapping[str, bool] = gauge(
+        "sonnen_dc_shutdown_reason", "1 if the battery shut its DC side down for this reason, 0 if not.", "reason"
+    )
+    battery_modules: Number = gauge("sonnen_battery_modules", "Number of battery modules.")
+    seconds_since_full_charge: Number = gauge(
+        "sonnen_seconds_since_full_charge", "Seconds since the battery was last full."
+    )
+    full_charge_capacity_watt_hours: Number = None
+    utc_offset_hours: Number = None
 
     @property
-    def component_states(
-        self,
-    ) -> Annotated[
-        Mapping[tuple[str, str], float],
-        Gauge("sonnen_component_state", "1 for the present state of a component of the battery.", "component", "state"),
-    ]:
+    @Gauge("sonnen_component_state", "1 for the present state of a component of the battery.", "component", "state")
+    def component_states(self) -> Mapping[tuple[str, str], float]:
         """A 1 for each component and its state."""
         return dict.fromkeys(self.states.items(), 1)
 
@@ -254,13 +185,10 @@ class Configuration:
     """What the battery is, as far as it tells."""
 
     firmware: str | None = None
-    installed_capacity_watt_hours: Annotated[
-        float | None,
-        Gauge(
-            "sonnen_installed_capacity_watt_hours",
-            "Energy of the pack as sold, in watt-hours: modules times capacity of a module.",
-        ),
-    ] = None
+    installed_capacity_watt_hours: Number = gauge(
+        "sonnen_installed_capacity_watt_hours",
+        "Energy of the pack as sold, in watt-hours: modules times capacity of a module.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,46 +209,34 @@ class Reading:
     configuration: Configuration = field(default_factory=Configuration)
 
     @property
-    def full_charge_capacity_watt_hours(
-        self,
-    ) -> Annotated[
-        float | None,
-        Gauge(
-            "sonnen_full_charge_capacity_watt_hours",
-            "Energy of the pack when full, in watt-hours, as the battery measures it today.",
-        ),
-    ]:
+    @Gauge(
+        "sonnen_full_charge_capacity_watt_hours",
+        "Energy of the pack when full, in watt-hours, as the battery measures it today.",
+    )
+    def full_charge_capacity_watt_hours(self) -> Number:
         """The pack's own, and else the system's."""
         capacity = self.pack.full_charge_capacity_watt_hours
         return self.system.full_charge_capacity_watt_hours if capacity is None else capacity
 
     @property
-    def info(
-        self,
-    ) -> Annotated[
-        Mapping[tuple[str, str, str], float],
-        Gauge(
-            "sonnen_battery_info",
-            "1; the labels say which firmware the battery runs and which API generation answers.",
-            "firmware",
-            "model",
-            "generation",
-        ),
-    ]:
+    @Gauge(
+        "sonnen_battery_info",
+        "1; the labels say which firmware the battery runs and which API generation answers.",
+        "firmware",
+        "model",
+        "generation",
+    )
+    def info(self) -> Mapping[tuple[str, str, str], float]:
         """A 1 for what the battery is."""
         # No firmware tells its model in words over the local API; the label waits for one that does.
         return {(self.configuration.firmware or "", "", self.generation): 1}
 
     @property
-    def clock_offset_seconds(
-        self,
-    ) -> Annotated[
-        float | None,
-        Gauge(
-            "sonnen_clock_offset_seconds",
-            "The battery's clock minus the agent's, in seconds, positive if the battery's is ahead.",
-        ),
-    ]:
+    @Gauge(
+        "sonnen_clock_offset_seconds",
+        "The battery's clock minus the agent's, in seconds, positive if the battery's is ahead.",
+    )
+    def clock_offset_seconds(self) -> Number:
         """None while the battery's zone is unknown; good to a second."""
         if self.system.utc_offset_hours is None or self.status.local_time is None:
             return None

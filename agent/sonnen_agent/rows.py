@@ -1,10 +1,10 @@
 """Rows of the table of metrics, each at the field that it shows.
 
-    pv_watts: Annotated[float | None, Gauge("sonnen_pv_watts", "DC-coupled PV power in watts.")] = None
+    pv_watts: Number = gauge("sonnen_pv_watts", "DC-coupled PV power in watts.")
 
 So field, name, unit and meaning stand together; `metrics/` makes families of them, and docs/metrics.md
-is written from them. A property is a row as well, by the type that it returns. What a field holds
-follows from the row's labels:
+is written from them. A field that has to be given has its rows in its type, `Annotated[float, Gauge(...)]`, and
+a property has its row as a decorator. What a field holds follows from the row's labels:
 
     none              a number, or None where there is no series
     `phase`           the numbers of L1, L2 and L3
@@ -13,8 +13,11 @@ follows from the row's labels:
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Literal, TypeAlias, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import field, fields
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar, cast
+
+_Getter = TypeVar("_Getter", bound=Callable[..., object])
 
 Kind = Literal["gauge", "counter", "summary"]
 Number = float | bool | None
@@ -41,6 +44,24 @@ class Row:
         self.key, self.at = key, at
         self.family = name.removesuffix("_total") if self.kind == "counter" else name
         """The name, as prometheus_client wants it."""
+
+    @classmethod
+    def field(
+        cls, name: str, text: str, *labels: str, default: object = None, at: Mapping[str, str] = _NO_LABELS
+    ) -> Any:  # noqa: ANN401 - as dataclasses.field, in place of which it stands
+        """Return a field that a row of this kind shows; it shows nothing unless a value, or a `default`, is given."""
+        rows = {"rows": (cls(name, text, *labels, at=at),)}
+        if default is None and labels == ("phase",):
+            return field(default=(None, None, None), metadata=rows)
+        if default is None and labels:
+            return field(default_factory=dict, metadata=rows)
+        return field(default=default, metadata=rows)
+
+    def __call__(self, getter: _Getter) -> _Getter:
+        """Make a property's getter a row."""
+        kind = getter.__annotations__["return"]
+        getter.__annotations__["return"] = Annotated[kind, self]
+        return getter
 
     def numbers(self, value: object) -> Sequence[tuple[Mapping[str, str], float]]:
         """Return what a field shows, with the row's own labels; what is no finite number is left out, it is never 0."""
@@ -88,18 +109,21 @@ class Summary(Row):
     kind = "summary"
 
 
+gauge, counter, summary = Gauge.field, Counter.field, Summary.field
+
 Rows: TypeAlias = tuple[tuple[str, Row], ...]
 """Field and row."""
 
 
 def rows_of(part: type) -> Rows:
     """Return the rows of a dataclass: those of its fields, then those of its properties."""
-    types = [*part.__annotations__.items()]
-    types += [
-        (name, member.fget.__annotations__.get("return"))
-        for name, member in vars(part).items()
-        if isinstance(member, property)
-    ]
-    rows = ((name, row) for name, type_ in types for row in getattr(type_, "__metadata__", ()))
+    found = [(one.name, one.metadata.get("rows") or _rows_in(one.type)) for one in fields(part)]
+    getters = ((name, member.fget) for name, member in vars(part).items() if isinstance(member, property))
+    found += [(name, _rows_in(getter.__annotations__.get("return"))) for name, getter in getters]
+    return tuple((name, row) for name, rows in found for row in rows)
+
+
+def _rows_in(type_: object) -> tuple[Row, ...]:
+    rows = getattr(type_, "__metadata__", ())
     # Several metrics of one field come as a tuple.
-    return tuple((name, row) for name, found in rows for row in (found if isinstance(found, tuple) else (found,)))
+    return tuple(row for found in rows for row in (found if isinstance(found, tuple) else (found,)))

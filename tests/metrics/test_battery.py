@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.metrics.battery import BATTERY_LABELS, battery_families, offline
-from sonnen_agent.reading import NO_PHASES, Configuration, Endpoint, Inverter, Meter, Pack, Reading, Status, System
+from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, Status, System
 
 Series = dict[str, float]
 Part = TypeVar("Part", Status, Inverter, Pack, System)
@@ -154,7 +154,7 @@ def test_two_meters_of_one_direction_are_told_apart() -> None:
 
 
 def test_a_phase_without_a_value_has_no_series() -> None:
-    meter = Meter(direction="production", name="4_1", amperes=(None, 2, None), volts=(None, 230, None), watts=NO_PHASES)
+    meter = Meter(direction="production", name="4_1", amperes=(None, 2, None), volts=(None, 230, None))
     assert series(replace(NOTHING_READ, meters=(meter,))) == {
         **ALWAYS,
         'sonnen_meter_current{direction="production",meter="4_1",phase="2"}': 2,
