@@ -10,7 +10,7 @@ V2_ONLY: tuple[Endpoint, ...] = ("latestdata", "battery", "configurations")
 
 
 def tried(destination: Destination) -> list[tuple[Generation, int, str]]:
-    return [(variant.generation, variant.port, variant.path) for variant in variants(destination)]
+    return [(variant.generation, variant.port, variant.status.path) for variant in variants(destination)]
 
 
 def asked(

@@ -7,19 +7,15 @@ whether the battery is ready make a reading fail.
 """
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.client import Client, RecordRequest
 from sonnen_agent.battery.probe import Probe
 from sonnen_agent.battery.slow_endpoints import SlowEndpoints
-from sonnen_agent.battery.variants import Detail
 from sonnen_agent.clock import Deadline
 from sonnen_agent.errors import BatteryError
-from sonnen_agent.reading import Configuration, Endpoint, Inverter, Pack, Reading, System
-
-_Kind = TypeVar("_Kind")
+from sonnen_agent.reading import Endpoint, Reading, System
 
 _STATUS_SHARE = 0.6
 """Of a beat's time; the rest is for the slow endpoints."""
@@ -40,23 +36,17 @@ class Battery:
 
     def read(self, deadline: Deadline) -> Reading:
         """Return a fresh reading, or raise BatteryError with its outcome; slow endpoints take what time is left."""
-        self._status_up = False
-        self.states = None
+        self._status_up, self.states = False, None
         variant, status = self._probe.read_status(deadline.share(_STATUS_SHARE))
         unix_seconds, monotonic_seconds = time.time(), time.monotonic()
         self._status_up = True
         self._slow_endpoints.read_due(variant, deadline)
-        known = self._slow_endpoints.fresh()
         reading = Reading(
             status=status,
             unix_seconds=unix_seconds,
             monotonic_seconds=monotonic_seconds,
             generation=variant.generation,
-            meters=_only(tuple, known) or (),
-            inverter=_only(Inverter, known) or Inverter(),
-            pack=_only(Pack, known) or Pack(),
-            system=_only(System, known) or System(),
-            configuration=_only(Configuration, known) or Configuration(),
+            **self._slow_endpoints.fresh(),
         )
         self._check_ready(reading)
         return reading
@@ -77,7 +67,3 @@ class Battery:
             raise BatteryError("not_ready", f"the battery is starting ({states}): its values are not measured yet")
         if reading.status.booting:
             raise BatteryError("not_ready", "the battery is starting: all that it measures is 0")
-
-
-def _only(kind: type[_Kind], details: Iterable[Detail]) -> _Kind | None:
-    return next((detail for detail in details if isinstance(detail, kind)), None)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.battery.variants import Location
 from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import problem_of
 from sonnen_agent.errors import BatteryError, ExchangeError, Outcome
@@ -17,6 +18,8 @@ BODY_LIMIT_BYTES = 256 * 1024
 """The largest real answer is 4 KB."""
 DEPTH_LIMIT = 32
 """Real answers nest four deep; a hundred thousand brackets are an attack on the parser."""
+UNAUTHORIZED_PAUSE_SECONDS = 300
+"""A refused token does not get better by itself, and some firmware locks out who insists (docs/battery-api.md 2.2)."""
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 """Also without its end: a search for one that begins at every quotation mark would take minutes."""
@@ -49,29 +52,21 @@ class Client:
             "not_found": "this firmware does not have it",
         }
 
-    def get(  # noqa: PLR0913 - a request has these parts
-        self,
-        endpoint: Endpoint,
-        port: int,
-        path: str,
-        *,
-        parse: Callable[[object], _Understood],
-        deadline: Deadline,
-        with_token: bool = False,
+    def get(
+        self, endpoint: Endpoint, location: Location, parse: Callable[[object], _Understood], deadline: Deadline
     ) -> _Understood:
-        """Return what `parse` makes of the JSON value at a path, or raise BatteryError.
+        """Return what `parse` makes of the JSON value at a location, or raise BatteryError.
 
-        The token goes along only where it is asked for. An answer that says of itself that the
-        battery is booting is returned, and counted as `not_ready`.
+        An answer that says of itself that the battery is booting is returned, and counted as `not_ready`.
         """
         begin = time.monotonic()
         outcome: Outcome = "invalid"
         try:
-            understood = parse(parse_json(self._body(port, path, deadline, with_token=with_token)))
+            understood = parse(parse_json(self._body(location, deadline)))
         except ExchangeError as error:
             # A battery that hangs up and one that does not listen are the same to its owner.
             outcome = "refused" if error.outcome == "closed" else error.outcome
-            raise BatteryError(outcome, f"{self._url(port, path)}: {error}", status=error.status) from error
+            raise BatteryError(outcome, f"{self._url(location)}: {error}", status=error.status) from error
         else:
             outcome = "not_ready" if getattr(understood, "booting", False) else "ok"
             return understood
@@ -84,26 +79,26 @@ class Client:
             connection.close()
         self._connections.clear()
 
-    def _body(self, port: int, path: str, deadline: Deadline, *, with_token: bool) -> bytes:
+    def _body(self, location: Location, deadline: Deadline) -> bytes:
         destination = self.options.destination
         headers = {"Accept": "application/json", **destination.headers()}
-        if with_token and self.options.token is not None:
+        if location.with_token and self.options.token is not None:
             headers["Auth-Token"] = self.options.token.reveal()
-        if port not in self._connections:
-            self._connections[port] = destination.connect(port)
-        answer = self._connections[port].request(
-            "GET", destination.path + path, headers=headers, deadline=deadline, body_limit=BODY_LIMIT_BYTES
+        if location.port not in self._connections:
+            self._connections[location.port] = destination.connect(location.port)
+        answer = self._connections[location.port].request(
+            "GET", destination.path + location.path, headers=headers, deadline=deadline, body_limit=BODY_LIMIT_BYTES
         )
         problem = problem_of(answer, self._hints)
         if problem is not None:
             raise problem
         return answer.body
 
-    def _url(self, port: int, path: str) -> str:
+    def _url(self, location: Location) -> str:
         destination = self.options.destination
         host = destination.parts.hostname or ""
         host = f"[{host}]" if ":" in host else host
-        return f"{destination.parts.scheme}://{host}:{port}{destination.path}{path}"
+        return f"{destination.parts.scheme}://{host}:{location.port}{destination.path}{location.path}"
 
 
 def parse_json(body: bytes) -> object:

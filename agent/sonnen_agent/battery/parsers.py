@@ -5,6 +5,7 @@ believable is None. Only a document of the wrong shape is an error.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 
 from sonnen_agent.battery import values
@@ -38,7 +39,6 @@ def parse_status(document: object) -> Status:
     raw = _object(document)
     if values.number(raw.get("ReturnCode")):
         raise BatteryError("invalid", f"answered ReturnCode {raw['ReturnCode']!r} instead of a status")
-    flows = ((flow, values.boolean(raw.get(key))) for key, flow in _FLOWS.items())
     return Status(
         production_watts=values.watts(raw.get("Production_W")),
         consumption_watts=values.watts(raw.get("Consumption_W")),
@@ -51,15 +51,11 @@ def parse_status(document: object) -> Status:
         inverter_ac_volts=values.volts(raw.get("Uac")),
         battery_volts=values.volts(raw.get("Ubat")),
         inverter_hertz=values.hertz(raw.get("Fac")),
-        apparent_output_voltamperes=(
-            values.watts(raw.get("Sac1")),
-            values.watts(raw.get("Sac2")),
-            values.watts(raw.get("Sac3")),
-        ),
+        apparent_output_voltamperes=_phases(raw, "Sac{}", values.watts),
         on_grid={"ongrid": True, "offgrid": False}.get((values.text(raw.get("SystemStatus")) or "").lower()),
         discharge_not_allowed=values.boolean(raw.get("dischargeNotAllowed")),
         operating_mode=values.number(raw.get("OperatingMode")),
-        flows={flow: active for flow, active in flows if active is not None},
+        flows={flow: on for key, flow in _FLOWS.items() if (on := values.boolean(raw.get(key))) is not None},
         local_time=values.text(raw.get("Timestamp")),
         booting=all(values.number(raw.get(key)) == 0 for key in ("Uac", "Fac", "Ubat")),
     )
@@ -128,8 +124,8 @@ def _meter(key: str, raw: Fields) -> Meter | None:
     error = values.number(raw.get("error"))
     if error:
         return Meter(direction=direction, name=name, error=error)
-    volts = tuple(values.volts(raw.get(f"v_l{phase}_n")) for phase in (1, 2, 3))
-    watts = _connected(raw, "w_l{}", values.watts, volts)
+    volts = _phases(raw, "v_l{}_n", values.volts)
+    watts = _phases(raw, "w_l{}", values.watts, volts)
     known = [phase for phase in watts if phase is not None]
     total = values.watts(raw.get("w_total"))
     imported, exported = values.count(raw.get("kwh_imported")), values.count(raw.get("kwh_exported"))
@@ -137,8 +133,8 @@ def _meter(key: str, raw: Fields) -> Meter | None:
         direction=direction,
         name=name,
         error=error,
-        amperes=_connected(raw, "a_l{}", values.amperes, volts),
-        volts=_connected(raw, "v_l{}_n", values.volts, volts),
+        amperes=_phases(raw, "a_l{}", values.amperes, volts),
+        volts=_phases(raw, "v_l{}_n", values.volts, volts),
         watts=watts,
         total_watts=sum(known) if total is None and known else total,
         imported_watt_hours=None if imported is None else imported * 1000,
@@ -151,12 +147,12 @@ def parse_inverter(document: object) -> Inverter:
     raw = _object(document)
     while "fac" not in raw and isinstance(raw.get("status"), dict):  # the legacy form wraps it once or twice
         raw = values.fields(raw["status"])
-    temperatures = ((probe, values.celsius(raw.get(key))) for key, probe in _PROBES.items())
-    volts = tuple(values.volts(raw.get(f"uac{phase}")) for phase in (1, 2, 3))
     return Inverter(
         grid_hertz=values.hertz(raw.get("fac")),
-        grid_volts=_connected(raw, "uac{}", values.volts, volts),
-        temperatures={probe: value for probe, value in temperatures if value is not None},
+        grid_volts=_phases(raw, "uac{}", values.volts, _phases(raw, "uac{}", values.volts)),
+        temperatures={
+            probe: celsius for key, probe in _PROBES.items() if (celsius := values.celsius(raw.get(key))) is not None
+        },
         pv_watts=values.watts(raw.get("ppv")),
         microgrid_watts=values.watts(raw.get("pac_microgrid")),
     )
@@ -185,10 +181,9 @@ def parse_system(document: object) -> System:
     """
     raw = _object(document)
     inner = values.fields(raw.get("ic_status"))
-    states = ((component, values.text(inner.get(key))) for key, component in _COMPONENTS.items())
     offsets = (values.number(raw.get(key)) for key in ("UTC_Offet", "UTC_Offset"))
     system = System(
-        states={component: state for component, state in states if state is not None},
+        states={component: state for key, component in _COMPONENTS.items() if (state := values.text(inner.get(key)))},
         leds=_switches(inner.get("Eclipse Led")),
         shutdown_reasons=_switches(inner.get("DC Shutdown Reason")),
         utc_offset_hours=next((offset for offset in offsets if offset is not None), None),
@@ -196,11 +191,8 @@ def parse_system(document: object) -> System:
     if system.booting:
         return system
     modules = values.count(inner.get("nrbatterymodules"))
-    return System(
-        states=system.states,
-        leds=system.leds,
-        shutdown_reasons=system.shutdown_reasons,
-        utc_offset_hours=system.utc_offset_hours,
+    return replace(
+        system,
         battery_modules=modules,
         seconds_since_full_charge=values.count(inner.get("secondssincefullcharge")),
         full_charge_capacity_watt_hours=_capacity(raw.get("FullChargeCapacity"), modules),
@@ -224,9 +216,9 @@ def _object(document: object, expected: str = "an object") -> Fields:
     return document
 
 
-def _connected(raw: Fields, pattern: str, parse: Parse, volts: tuple[float | None, ...]) -> Phases:
+def _phases(raw: Fields, pattern: str, parse: Parse, volts: Phases = (None, None, None)) -> Phases:
     """Return a quantity of the three phases; one at exactly 0 V is not connected and has no values."""
-    one, two, three = (None if volts[phase - 1] == 0 else parse(raw.get(pattern.format(phase))) for phase in (1, 2, 3))
+    one, two, three = (None if at == 0 else parse(raw.get(pattern.format(phase))) for phase, at in enumerate(volts, 1))
     return one, two, three
 
 

@@ -5,10 +5,11 @@ StatusReader asks one variant and holds the answer against what can be true; Pro
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import takewhile
 
-from sonnen_agent.battery.client import Client
+from sonnen_agent.battery.client import UNAUTHORIZED_PAUSE_SECONDS, Client
 from sonnen_agent.battery.parsers import ECO6_CODES, parse_eco6_status, parse_status
 from sonnen_agent.battery.variants import ApiVariant, variants
 from sonnen_agent.clock import Deadline
@@ -23,8 +24,6 @@ _TRY_SECONDS = 2
 """What a variant gets to answer while it is only tried (docs/battery-api.md 1)."""
 _PAUSE_SECONDS = 30
 """Between two rounds of trying: a small box that is starting has other things to do."""
-_UNAUTHORIZED_PAUSE_SECONDS = 300
-"""A refusal does not get better by itself, and some firmware locks out who insists (docs/battery-api.md 2.2)."""
 _FAILURES_TO_DOUBT = 3
 _NEWER_SECONDS = 3600
 """Between two looks at the variants newer than the one in use: they may only have been late at a start."""
@@ -56,27 +55,23 @@ class StatusReader:
         return self._by_code(variant, deadline)
 
     def _whole(self, variant: ApiVariant, parse: Callable[[object], Status], deadline: Deadline) -> Status:
-        return self._client.get(
-            "status", variant.port, variant.path, parse=lambda value: self._checked(parse(value)), deadline=deadline
-        )
+        return self._client.get("status", variant.status, lambda value: self._checked(parse(value)), deadline)
 
     def _by_code(self, variant: ApiVariant, deadline: Deadline) -> Status:
         found: dict[str, object] = {}
         known: list[str] = []
         for code in self._codes or ECO6_CODES:
-            path = f"{variant.path}/{code}"
+            location = replace(variant.status, path=f"{variant.status.path}/{code}")
             try:
-                found[code] = self._client.get(
-                    "status", variant.port, path, parse=lambda value: value, deadline=deadline
-                )
+                found[code] = self._client.get("status", location, lambda value: value, deadline)
             except BatteryError as error:
-                if error.outcome not in ("not_found", "invalid"):
-                    raise
                 if error.outcome == "not_found":
                     continue
+                if error.outcome != "invalid":
+                    raise
             known.append(code)
         if not found:
-            raise BatteryError("not_found", f"{variant.path} on port {variant.port} knows none of the codes")
+            raise BatteryError("not_found", f"{variant.status.path} on port {variant.port} knows none of the codes")
         status = self._checked(parse_eco6_status(found))
         self._codes = tuple(known)
         return status
@@ -109,8 +104,10 @@ class Probe:
         """Of the variant in use, in a row."""
         self._last_errors: dict[ApiVariant, tuple[Outcome, str]] = {}
         """What each variant said last; not as exceptions, which would keep their tracebacks and bodies alive."""
-        self._round: Iterator[ApiVariant] = iter(())
+        self._untried: list[ApiVariant] = []
+        """What is left of the round of trying that is under way."""
         self._next_round_at = float("-inf")
+        """When another may begin."""
         self._blocked_until: dict[ApiVariant, float] = {}
         """When a variant that refused us may be asked again."""
         self._look_for_newer_at = float("inf")
@@ -119,15 +116,14 @@ class Probe:
         """Return a variant and its status, or raise the BatteryError that tells most."""
         now = self._clock()
         if now >= self._look_for_newer_at and self._failures == 0:
-            self._begin_round(takewhile(lambda variant: variant != self._variant, self._variants()))
             self._look_for_newer_at = now + _NEWER_SECONDS
-            try:
-                return self._search(deadline.share(0.5))
-            except BatteryError:
-                self._next_round_at = float("-inf")
+            newer = list(takewhile(lambda variant: variant != self._variant, self._variants()))
+            if (found := self._try(newer, deadline.share(0.5))) is not None:
+                return found
         if self._variant is not None and not self._is_blocked(self._variant):
             # A variant that hangs must leave time to try the others.
-            in_doubt = self._failures + 1 >= _FAILURES_TO_DOUBT and self._is_searching(now)
+            searching = bool(self._untried) or now >= self._next_round_at
+            in_doubt = searching and self._failures + 1 >= _FAILURES_TO_DOUBT
             try:
                 return self._variant, self._ask(self._variant, deadline.share(0.5) if in_doubt else deadline)
             except BatteryError as error:
@@ -140,44 +136,39 @@ class Probe:
         return variants(self._client.options.destination)
 
     def _search(self, deadline: Deadline) -> tuple[ApiVariant, Status]:
+        """Go on with the round under way, or begin one when the pause after the one before is over."""
+        if not self._untried and self._clock() >= self._next_round_at:
+            self._untried = [variant for variant in self._variants() if variant != self._variant]
+        if self._untried:
+            if (found := self._try(self._untried, deadline)) is not None:
+                return found
+            self._next_round_at = self._clock() + _PAUSE_SECONDS
+        if not self._last_errors:
+            raise BatteryError("timeout", "no time was left to look for the battery")
+        outcome, message = min(self._last_errors.values(), key=lambda error: _TELLING.index(error[0]))
+        raise BatteryError(outcome, message)
+
+    def _try(self, untried: list[ApiVariant], deadline: Deadline) -> tuple[ApiVariant, Status] | None:
+        """Return the first that answers, and use it from now on; those that were asked leave the list."""
         name = self._client.options.name
-        if self._clock() >= self._next_round_at:
-            self._begin_round(variant for variant in self._variants() if variant != self._variant)
-        while not deadline.expired:
-            variant = next(self._round, None)
-            if variant is None:
-                self._end_round()
-                break
+        while untried and not deadline.expired:
+            variant = untried.pop(0)
+            if self._is_blocked(variant):
+                continue
             try:
                 status = self._ask(variant, deadline.at_most(_TRY_SECONDS))
             except BatteryError as error:
                 _log.debug("%s: %s", name, error)
                 continue
-            _log.info("%s: the battery answers %s on port %d", name, variant.path, variant.port)
-            self._variant, self._last_errors, self._next_round_at = variant, {}, float("-inf")
+            _log.info("%s: the battery answers %s on port %d", name, variant.status.path, variant.port)
+            self._variant, self._last_errors, self._untried = variant, {}, []
+            self._next_round_at = float("-inf")
             self._look_for_newer_at = self._clock() + _NEWER_SECONDS
             return variant, status
-        raise self._verdict()
-
-    def _begin_round(self, candidates: Iterable[ApiVariant]) -> None:
-        self._round = (variant for variant in candidates if not self._is_blocked(variant))
-        self._next_round_at = float("inf")
-
-    def _end_round(self) -> None:
-        if self._next_round_at == float("inf"):
-            self._next_round_at = self._clock() + _PAUSE_SECONDS
-
-    def _is_searching(self, now: float) -> bool:
-        return self._next_round_at == float("inf") or now >= self._next_round_at
+        return None
 
     def _is_blocked(self, variant: ApiVariant) -> bool:
         return self._clock() < self._blocked_until.get(variant, float("-inf"))
-
-    def _verdict(self) -> BatteryError:
-        if not self._last_errors:
-            return BatteryError("timeout", "no time was left to look for the battery")
-        outcome, message = min(self._last_errors.values(), key=lambda error: _TELLING.index(error[0]))
-        return BatteryError(outcome, message)
 
     def _ask(self, variant: ApiVariant, deadline: Deadline) -> Status:
         try:
@@ -185,7 +176,7 @@ class Probe:
         except BatteryError as error:
             self._last_errors[variant] = error.outcome, str(error)
             if error.outcome == "unauthorized":
-                self._blocked_until[variant] = self._clock() + _UNAUTHORIZED_PAUSE_SECONDS
+                self._blocked_until[variant] = self._clock() + UNAUTHORIZED_PAUSE_SECONDS
             raise
         self._failures = 0
         return status

@@ -4,8 +4,9 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from sonnen_agent.battery.client import Client
+from sonnen_agent.battery.client import UNAUTHORIZED_PAUSE_SECONDS, Client
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS, ApiVariant, Detail, Location, locations
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import Deadline
@@ -20,8 +21,6 @@ _SHORTEST_SECONDS = 0.2
 """With less left of the beat, an endpoint waits for the next one."""
 _EARLY_SECONDS = 0.5
 """A beat comes a few milliseconds early or late; do not wait a whole one for them."""
-_UNAUTHORIZED_SECONDS = 300
-"""A refused token does not get better by itself, and some firmware locks out who insists (docs/battery-api.md 2.2)."""
 _MISSING_SECONDS = 3600
 """A firmware update may bring the endpoint."""
 
@@ -65,8 +64,8 @@ class EndpointState:
         """Keep showing what was said last while it is young enough, and wait as long as the failure suggests."""
         self.up = False
         self._first_location = 0
-        pause = {"unauthorized": _UNAUTHORIZED_SECONDS, "not_found": _MISSING_SECONDS}.get(outcome, self.period_seconds)
-        self._due_at = now + max(pause, self.period_seconds) - _EARLY_SECONDS
+        pauses = {"unauthorized": UNAUTHORIZED_PAUSE_SECONDS, "not_found": _MISSING_SECONDS}
+        self._due_at = now + max(pauses.get(outcome, 0), self.period_seconds) - _EARLY_SECONDS
 
     def detail(self, now: float) -> Detail | None:
         """Return what was said last, unless that was more than three periods ago."""
@@ -102,11 +101,11 @@ class SlowEndpoints:
         """Return which of the endpoints that were asked have answered the last time."""
         return {endpoint: state.up for endpoint, state in self._states.items() if state.up is not None}
 
-    def fresh(self) -> tuple[Detail, ...]:
-        """Return what the endpoints said last, as far as it is young enough to be true."""
+    def fresh(self) -> dict[str, Any]:
+        """Return what the endpoints said last, as far as it is young enough to be true, by the field of a Reading."""
         now = time.monotonic()
-        known = (state.detail(now) for state in self._states.values())
-        return tuple(detail for detail in known if detail is not None)
+        known = {SLOW_ENDPOINTS[endpoint].part: state.detail(now) for endpoint, state in self._states.items()}
+        return {part: detail for part, detail in known.items() if detail is not None}
 
     def _plan(self, variant: ApiVariant) -> dict[Endpoint, EndpointState]:
         options = self._client.options
@@ -121,40 +120,29 @@ class SlowEndpoints:
         return plan
 
     def _ask(self, endpoint: Endpoint, state: EndpointState, deadline: Deadline) -> None:
-        first_error: BatteryError | None = None
+        name, parse = self._client.options.name, SLOW_ENDPOINTS[endpoint].parse
+        errors: list[BatteryError] = []
         for location in state.remaining_locations():
+            # A slow 404 may have used up the time; the next location still gets a moment.
+            patience = deadline if deadline.remaining >= _SHORTEST_SECONDS else Deadline(_SHORTEST_SECONDS)
             try:
-                detail = self._client.get(
-                    endpoint,
-                    location.port,
-                    location.path,
-                    parse=SLOW_ENDPOINTS[endpoint].parse,
-                    # A slow 404 may have used up the time; the next location still gets a moment.
-                    deadline=deadline if deadline.remaining >= _SHORTEST_SECONDS else Deadline(_SHORTEST_SECONDS),
-                    with_token=location.with_token,
-                )
+                detail = self._client.get(endpoint, location, parse, patience)
             except BatteryError as error:
-                first_error = first_error or error
+                errors.append(error)
                 if error.outcome not in ("not_found", "unauthorized"):
                     break
-                continue
-            self._changes.over(endpoint, "%s: %s answers again", self._client.options.name, endpoint)
-            state.answered(location, detail, time.monotonic())
-            return
-        if first_error is not None:
-            self._tell(endpoint, first_error)
-            state.failed(first_error.outcome, time.monotonic())
-
-    def _tell(self, endpoint: Endpoint, error: BatteryError) -> None:
-        refused = error.outcome == "unauthorized"
+            else:
+                self._changes.over(endpoint, "%s: %s answers again", name, endpoint)
+                state.answered(location, detail, time.monotonic())
+                return
+        first = errors[0]
+        refused = first.outcome == "unauthorized"
         self._changes.trouble(
             endpoint,
-            error.outcome,
-            "%s: no %s: %s",
-            self._client.options.name,
-            endpoint,
-            error,
+            first.outcome,
+            *("%s: no %s: %s", name, endpoint, first),
             level=logging.WARNING if refused else logging.INFO,
             # A refused token is refused everywhere: say once what to do, not once per endpoint.
             known=True if refused and "unauthorized" in self._changes.kinds() else None,
         )
+        state.failed(first.outcome, time.monotonic())

@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _TEXT_LIMIT = 120
-_LOST_SIGN_WATTS = (65_000, 65_536)
 _GREATEST_WATTS = 1e6
 
 Fields = Mapping[str, object]
 """A JSON object."""
 
 Parse = Callable[[object], float | None]
-"""One of the functions below."""
+"""What makes a quantity of a JSON value."""
 
 
 def number(value: object) -> float | None:
@@ -34,41 +33,31 @@ def number(value: object) -> float | None:
     return quantity if math.isfinite(quantity) else None
 
 
+def _between(low: float, high: float) -> Parse:
+    def within(value: object) -> float | None:
+        quantity = number(value)
+        return quantity if quantity is not None and low <= quantity <= high else None
+
+    return within
+
+
+percent = _between(0, 100)
+hertz = _between(40, 70)
+"""A mains frequency; 0 Hz is not a reading."""
+volts = _between(0, 2_000)
+amperes = _between(-2_000, 2_000)
+celsius = _between(-60, 150)
+"""A temperature; -273.15 is a sensor that is not there."""
+count = _between(0, 1e12)
+"""What cannot be negative: a count, a duration, an energy meter."""
+
+
 def watts(value: object) -> float | None:
     """Return a power in W or VA; 65525 and its like are small negative numbers that lost their sign."""
-    low, high = _LOST_SIGN_WATTS
-    quantity = _within(value, -_GREATEST_WATTS, _GREATEST_WATTS)
-    return None if quantity is None or low <= abs(quantity) <= high else quantity
-
-
-def percent(value: object) -> float | None:
-    """Return a percentage between 0 and 100."""
-    return _within(value, 0, 100)
-
-
-def hertz(value: object) -> float | None:
-    """Return a mains frequency; 0 Hz is not a reading."""
-    return _within(value, 40, 70)
-
-
-def volts(value: object) -> float | None:
-    """Return a voltage in V."""
-    return _within(value, 0, 2_000)
-
-
-def amperes(value: object) -> float | None:
-    """Return a current in A."""
-    return _within(value, -2_000, 2_000)
-
-
-def celsius(value: object) -> float | None:
-    """Return a temperature; -273.15 is a sensor that is not there."""
-    return _within(value, -60, 150)
-
-
-def count(value: object) -> float | None:
-    """Return a number that cannot be negative: a count, a duration, an energy meter."""
-    return _within(value, 0, 1e12)
+    quantity = number(value)
+    if quantity is None or abs(quantity) > _GREATEST_WATTS or 65_000 <= abs(quantity) <= 65_536:
+        return None
+    return quantity
 
 
 def boolean(value: object) -> bool | None:
@@ -88,8 +77,3 @@ def text(value: object) -> str | None:
 def fields(value: object) -> Fields:
     """Return a JSON object, empty where there is none."""
     return value if isinstance(value, dict) else {}
-
-
-def _within(value: object, low: float, high: float) -> float | None:
-    quantity = number(value)
-    return quantity if quantity is not None and low <= quantity <= high else None

@@ -25,6 +25,15 @@ _STATUS_PATHS: dict[Generation, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """A place that may answer."""
+
+    port: int
+    path: str
+    with_token: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiVariant:
     """One API on one port, which may answer with a status."""
 
@@ -32,18 +41,9 @@ class ApiVariant:
     port: int
 
     @property
-    def path(self) -> str:
-        """The path of its status."""
-        return _STATUS_PATHS[self.generation]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
-    """A place that may answer for a slow endpoint."""
-
-    port: int
-    path: str
-    with_token: bool
+    def status(self) -> Location:
+        """Where its status is, for which no token is needed."""
+        return Location(port=self.port, path=_STATUS_PATHS[self.generation])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,29 +52,18 @@ class SlowEndpoint:
 
     period_seconds: float
     parse: Callable[[object], Detail]
-    v2_path: str
-    legacy_path: str | None = None
-    """Where old firmware serves it without a token."""
+    part: str
+    """The field of a Reading that it fills."""
+    legacy: bool = False
+    """Whether old firmware serves it without a token, too."""
 
 
 SLOW_ENDPOINTS: dict[Endpoint, SlowEndpoint] = {
-    "powermeter": SlowEndpoint(
-        period_seconds=15,
-        parse=parsers.parse_meters,
-        v2_path="/api/v2/powermeter",
-        legacy_path="/api/powermeter",
-    ),
-    "latestdata": SlowEndpoint(period_seconds=60, parse=parsers.parse_system, v2_path="/api/v2/latestdata"),
-    "battery": SlowEndpoint(period_seconds=60, parse=parsers.parse_pack, v2_path="/api/v2/battery"),
-    "inverter": SlowEndpoint(
-        period_seconds=60,
-        parse=parsers.parse_inverter,
-        v2_path="/api/v2/inverter",
-        legacy_path="/api/inverter",
-    ),
-    "configurations": SlowEndpoint(
-        period_seconds=600, parse=parsers.parse_configuration, v2_path="/api/v2/configurations"
-    ),
+    "powermeter": SlowEndpoint(period_seconds=15, parse=parsers.parse_meters, part="meters", legacy=True),
+    "latestdata": SlowEndpoint(period_seconds=60, parse=parsers.parse_system, part="system"),
+    "battery": SlowEndpoint(period_seconds=60, parse=parsers.parse_pack, part="pack"),
+    "inverter": SlowEndpoint(period_seconds=60, parse=parsers.parse_inverter, part="inverter", legacy=True),
+    "configurations": SlowEndpoint(period_seconds=600, parse=parsers.parse_configuration, part="configuration"),
 }
 
 
@@ -92,12 +81,11 @@ def locations(
     endpoint: Endpoint, variant: ApiVariant, destination: Destination, *, has_token: bool
 ) -> tuple[Location, ...]:
     """Return where to ask for a slow endpoint, best first; nowhere on an eco 6, which tells all in one answer."""
-    slow = SLOW_ENDPOINTS[endpoint]
     found: list[Location] = []
     if variant.generation == "v2" and has_token:
-        found.append(Location(port=variant.port, path=slow.v2_path, with_token=True))
-    if variant.generation != "eco6" and slow.legacy_path is not None:
+        found.append(Location(port=variant.port, path=f"/api/v2/{endpoint}", with_token=True))
+    if variant.generation != "eco6" and SLOW_ENDPOINTS[endpoint].legacy:
         one_port = destination.parts.port is not None or variant.port == 8080
         ports = [variant.port] if one_port else [variant.port, 8080]
-        found.extend(Location(port=port, path=slow.legacy_path, with_token=False) for port in ports)
+        found += [Location(port=port, path=f"/api/{endpoint}") for port in ports]
     return tuple(found)
