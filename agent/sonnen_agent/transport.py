@@ -20,7 +20,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 
 from sonnen_agent.clock import Deadline
-from sonnen_agent.errors import ExchangeError
+from sonnen_agent.errors import ExchangeError, Outcome
 
 _CHUNK_BYTES = 16 * 1024
 _HEAD_BYTES = 128 * 1024
@@ -97,9 +97,9 @@ class Connection:
         whole = False
         try:
             http = self._http = self._http or self._connected()
-            _send(http, method, path, headers, body, self._under_way)
-            response = http.getresponse()
-            content = _read_bounded(response, body_limit)
+            self._send(http, method, path, headers, body)
+            with http.getresponse() as response:
+                content = _read_bounded(response, body_limit)
             answer = Answer(status=response.status, headers=response.headers, body=content)  # type: ignore[arg-type]
             whole = not response.will_close
         except (OSError, ValueError, HTTPException) as error:
@@ -118,6 +118,7 @@ class Connection:
             if self._tls is None:
                 self._tls = ssl.create_default_context(cafile=self._ca_file)
             try:
+                self._under_way.arm(sock)
                 sock = self._tls.wrap_socket(sock, server_hostname=self._host)
             except BaseException:
                 sock.close()
@@ -125,6 +126,23 @@ class Connection:
         http.sock = sock
         http.response_class = partial(_DeadlineResponse, under_way=self._under_way)  # type: ignore[assignment]
         return http
+
+    def _send(
+        self, http: HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> None:
+        self._under_way.arm(http.sock)
+        http.putrequest(method, path, skip_accept_encoding=True)
+        for name, value in headers.items():
+            http.putheader(name, value)
+        if body is not None:
+            http.putheader("Content-Length", str(len(body)))
+        http.endheaders()
+        # In pieces: over TLS, each one could otherwise take as long as the whole request.
+        unsent = memoryview(body or b"")
+        while unsent:
+            self._under_way.arm(http.sock)
+            http.send(unsent[:_CHUNK_BYTES])
+            unsent = unsent[_CHUNK_BYTES:]
 
 
 class _ConnectError(OSError):
@@ -138,10 +156,12 @@ class _UnderWay:
         self.deadline = Deadline(0)
         self.bytes_left = 0
 
-    @property
-    def remaining_or_tiny(self) -> float:
-        """Seconds left; never zero, which would mean a non-blocking socket."""
-        return max(self.deadline.remaining, 0.001)
+    def arm(self, sock: socket.socket) -> None:
+        """Give a socket the time that is left for its next operation, or raise TimeoutError when there is none."""
+        if self.deadline.expired:
+            raise TimeoutError("the request's deadline has passed")
+        # Never zero, which would mean a socket that does not wait at all.
+        sock.settimeout(max(self.deadline.remaining, 0.001))
 
 
 class _TooLargeError(ValueError):
@@ -159,7 +179,7 @@ def _connect(host: str, port: int, under_way: _UnderWay) -> socket.socket:
     for family, kind, protocol, _, address in addresses:
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(under_way.remaining_or_tiny)
+            under_way.arm(sock)
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
@@ -170,23 +190,6 @@ def _connect(host: str, port: int, under_way: _UnderWay) -> socket.socket:
     if isinstance(problem, TimeoutError):
         raise problem
     raise _ConnectError(problem.strerror or str(problem)) from problem
-
-
-def _send(  # noqa: PLR0913, PLR0917 - a request has these parts
-    http: HTTPConnection,
-    method: str,
-    path: str,
-    headers: Mapping[str, str],
-    body: bytes | None,
-    under_way: _UnderWay,
-) -> None:
-    http.sock.settimeout(under_way.remaining_or_tiny)
-    http.putrequest(method, path, skip_accept_encoding=True)
-    for name, value in headers.items():
-        http.putheader(name, value)
-    if body is not None:
-        http.putheader("Content-Length", str(len(body)))
-    http.endheaders(body)
 
 
 def _read_bounded(response: HTTPResponse, body_limit: int) -> bytes:
@@ -209,19 +212,23 @@ def _has_something_to_say(sock: socket.socket) -> bool:
 
 def _translated(error: Exception) -> ExchangeError:
     """Return our error for one of the socket's, TLS's or HTTP's, by what it means for the operator."""
+    outcome: Outcome = "invalid"
     match error:
         case _ConnectError():
-            return ExchangeError("refused", f"cannot connect: {error}")
+            outcome, message = "refused", f"cannot connect: {error}"
         case TimeoutError():
-            return ExchangeError("timeout", "no answer in time")
+            outcome, message = "timeout", "no answer in time"
         case ConnectionError() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            return ExchangeError("closed", "the connection was closed without an answer")
+            outcome, message = "closed", "the connection was closed without an answer"
         case ssl.SSLError():
-            return ExchangeError("refused", f"TLS failed: {error}")
+            outcome, message = "refused", f"TLS failed: {error}"
+        case OSError():
+            outcome, message = "refused", f"the connection broke: {error.strerror or error}"
         case _TooLargeError():
-            return ExchangeError("invalid", str(error))
+            message = str(error)
         case _:
-            return ExchangeError("invalid", f"not an HTTP answer: {error!r}"[:_ERROR_EXCERPT_CHARACTERS])
+            message = f"not an HTTP answer: {error!r}"[:_ERROR_EXCERPT_CHARACTERS]
+    return ExchangeError(outcome, message)
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -237,14 +244,11 @@ class _DeadlineReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - as io.RawIOBase types it
-        under_way = self._under_way
-        if under_way.deadline.expired:
-            raise TimeoutError("the request's deadline has passed")
-        if under_way.bytes_left <= 0:
+        self._under_way.arm(self._sock)
+        if self._under_way.bytes_left <= 0:
             raise _TooLargeError("the answer is larger than any")
-        self._sock.settimeout(under_way.remaining_or_tiny)
         count = self._raw.readinto(buffer)
-        under_way.bytes_left -= count or 0
+        self._under_way.bytes_left -= count or 0
         return count
 
     def close(self) -> None:
