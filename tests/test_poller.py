@@ -1,24 +1,32 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client.core import Metric
+from sample_groups import HOME, shared_meter
 
+from faulty_simulator import FaultySimulator
+from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.battery import Battery
+from sonnen_agent.clock import Deadline
+from sonnen_agent.destination import Destination, Secret
+from sonnen_agent.energy import Energies, EnergyMeter, MeterState, Tally
 from sonnen_agent.errors import Outcome
-from sonnen_agent.observer import Observer
+from sonnen_agent.group import Group
+from sonnen_agent.poller import Poller
 from sonnen_agent.reading import Endpoint
-from sonnen_agent.simulator.server import Simulator
+from sonnen_agent.shared_meter import SharedMeter
 
-SLOW: tuple[Endpoint, ...] = ("powermeter", "latestdata", "battery", "inverter", "configurations")
+ENDPOINTS: tuple[Endpoint, ...] = ("status", "powermeter", "latestdata", "battery", "inverter", "configurations")
 LABELS = {"host": "sonnen-a"}
 
 
 @pytest.fixture
-def simulator() -> Iterator[Simulator]:
+def simulator() -> Iterator[FaultySimulator]:
     # So slow that the house stands still.
     start = datetime(2024, 6, 20, 10, 0, tzinfo=UTC)
-    with Simulator(generation="sb10", seed=1, start=start, token="right", speed=1e-6) as simulator:
+    with FaultySimulator(generation="sb10", seed=1, start=start, token="right", speed=1e-6) as simulator:
         yield simulator
 
 
@@ -26,97 +34,192 @@ def ignore(endpoint: Endpoint, outcome: Outcome, seconds: float) -> None:
     del endpoint, outcome, seconds
 
 
+def polling(simulator: FaultySimulator, meter: SharedMeter) -> Poller:
+    options = BatteryOptions(
+        name="home", destination=Destination(url=simulator.url), token=Secret("right"), labels=LABELS
+    )
+    battery = Battery(options, interval_seconds=5, record=ignore)
+    return Poller(battery, meter, HOME, interval_seconds=5)
+
+
 @pytest.fixture
-def observer(simulator: Simulator) -> Iterator[Observer]:
-    with closing(Battery("home", simulator.url, "right", interval_seconds=5, record=ignore)) as battery:
-        yield Observer("home", battery, LABELS, timeout_seconds=5)
+def poller(simulator: FaultySimulator) -> Iterator[Poller]:
+    with closing(polling(simulator, shared_meter())) as poller:
+        yield poller
+
+
+def poll(poller: Poller) -> Group:
+    return poller.poll(Deadline.of_beat(5))
 
 
 @pytest.fixture(autouse=True)
 def log_level(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with caplog.at_level("INFO", logger="sonnen_agent.observer"):
+    with caplog.at_level("INFO", logger="sonnen_agent.poller"):
         yield
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Return what the observer logged since the last time."""
-    records = [record for record in caplog.records if record.name == "sonnen_agent.observer"]
+    """Return what the poller logged since the last time."""
+    records = [record for record in caplog.records if record.name == "sonnen_agent.poller"]
     caplog.clear()
     return [(record.levelname, record.getMessage()) for record in records]
 
 
-def test_an_online_battery_has_a_reading(observer: Observer) -> None:
-    snapshot = observer.observe()
-
-    assert (snapshot.battery, snapshot.labels) == ("home", LABELS)
-    assert snapshot.reading is not None
-    assert snapshot.reading.status.has_power
-    assert snapshot.last_reading_unix_seconds == snapshot.reading.unix_seconds
-    assert snapshot.endpoints == dict.fromkeys(("status", *SLOW), True)
-    assert snapshot.states is None
-    assert snapshot.taken_monotonic_seconds >= snapshot.reading.monotonic_seconds
+def values(group: Group, name: str, label: str = "host") -> Mapping[str, float]:
+    """Return the values of a metric by a label."""
+    return {
+        sample.labels[label]: sample.value
+        for family in group.families
+        for sample in family.samples
+        if sample.name == name
+    }
 
 
-def test_an_offline_battery_has_none_but_the_time_of_the_last_one(simulator: Simulator, observer: Observer) -> None:
-    before = observer.observe()
+def shown(counters: tuple[Metric, ...] | None) -> Mapping[str, float]:
+    """Return the value of each counter that has no labels of its own."""
+    samples = (sample for family in counters or () for sample in family.samples)
+    return {sample.name: sample.value for sample in samples if sample.labels == LABELS}
+
+
+def test_an_online_battery_has_a_reading(poller: Poller) -> None:
+    group = poll(poller)
+
+    assert group.key == HOME
+    assert poller.reading is not None
+    assert poller.reading.status.has_power
+    assert values(group, "sonnen_online") == {"sonnen-a": 1}
+    assert values(group, "sonnen_production_watts") == {"sonnen-a": poller.reading.status.production_watts}
+    assert values(group, "sonnen_last_reading_timestamp_seconds") == {"sonnen-a": poller.reading.unix_seconds}
+    assert values(group, "sonnen_endpoint_up", "endpoint") == dict.fromkeys(ENDPOINTS, 1)
+    assert group.taken_monotonic_seconds >= poller.reading.monotonic_seconds
+
+
+def test_every_series_has_the_labels_of_the_config(poller: Poller) -> None:
+    poll(poller)
+    group = poll(poller)
+
+    families = (*group.families, *(group.counters or ()))
+    assert group.counters
+    assert {sample.labels.get("host") for family in families for sample in family.samples} == {"sonnen-a"}
+
+
+def test_a_group_may_be_shown_for_three_beats(poller: Poller) -> None:
+    group = poll(poller)
+
+    assert group.is_current(group.taken_monotonic_seconds + 15)
+    assert not group.is_current(group.taken_monotonic_seconds + 15.1)
+
+
+def test_an_offline_battery_has_none_but_the_time_of_the_last_one(simulator: FaultySimulator, poller: Poller) -> None:
+    before = poll(poller)
     simulator.set_fault("error")
-    snapshot = observer.observe()
+    group = poll(poller)
 
-    assert snapshot.reading is None
-    assert snapshot.states is None
-    assert snapshot.labels == LABELS
-    assert snapshot.last_reading_unix_seconds == before.last_reading_unix_seconds
-    assert not snapshot.endpoints["status"]
-    assert snapshot.taken_monotonic_seconds > before.taken_monotonic_seconds
+    assert poller.reading is None
+    assert values(group, "sonnen_online") == {"sonnen-a": 0}
+    assert values(group, "sonnen_component_state", "component") == {}
+    assert values(group, "sonnen_production_watts") == {}
+    assert values(group, "sonnen_last_reading_timestamp_seconds") == values(
+        before, "sonnen_last_reading_timestamp_seconds"
+    )
+    assert values(group, "sonnen_endpoint_up", "endpoint")["status"] == 0
+    assert group.taken_monotonic_seconds > before.taken_monotonic_seconds
 
 
-def test_a_battery_that_was_never_read_has_no_time_of_a_last_reading(simulator: Simulator, observer: Observer) -> None:
+def test_a_battery_that_was_never_read_has_no_time_of_a_last_reading(
+    simulator: FaultySimulator, poller: Poller
+) -> None:
     simulator.set_fault("error")
 
-    assert observer.observe().last_reading_unix_seconds is None
+    assert values(poll(poller), "sonnen_last_reading_timestamp_seconds") == {}
 
 
-def test_a_starting_battery_is_offline_and_tells_its_states(simulator: Simulator, observer: Observer) -> None:
+def test_a_battery_was_asked_once_it_was_whatever_it_said(simulator: FaultySimulator, poller: Poller) -> None:
+    simulator.set_fault("error")
+    assert (poller.name, poller.asked) == ("home", False)
+
+    poll(poller)
+
+    assert poller.asked
+
+
+def test_a_starting_battery_is_offline_and_tells_its_states(simulator: FaultySimulator, poller: Poller) -> None:
     simulator.set_fault("boot")
-    snapshot = observer.observe()
+    group = poll(poller)
 
-    assert snapshot.reading is None
-    assert snapshot.states is not None
-    assert snapshot.states.states["core"] == "config"
-    assert snapshot.endpoints["status"]
+    assert poller.reading is None
+    assert values(group, "sonnen_online") == {"sonnen-a": 0}
+    assert values(group, "sonnen_component_state", "state")["config"] == 1
+    assert values(group, "sonnen_endpoint_up", "endpoint")["status"] == 1
+    assert values(group, "sonnen_production_watts") == {}
 
 
-def test_a_battery_that_works_is_not_worth_a_word(observer: Observer, caplog: pytest.LogCaptureFixture) -> None:
+def test_energy_is_counted_from_one_reading_to_the_next_and_stays_while_the_battery_is_gone(
+    simulator: FaultySimulator, poller: Poller
+) -> None:
+    first = poll(poller)
+    second = poll(poller)
+    simulator.set_fault("error")
+    third = poll(poller)
+
+    assert shown(first.counters) == {}
+    assert shown(second.counters)["sonnen_observed_seconds_total"] > 0
+    assert shown(third.counters) == shown(second.counters)
+    assert shown(second.certain_counters) == shown(second.counters)
+
+
+def test_nothing_is_shown_of_counters_that_are_not_settled(simulator: FaultySimulator) -> None:
+    meter = shared_meter(settled=False)
+    with closing(polling(simulator, meter)) as poller:
+        before = poll(poller)
+        meter.recover(None)
+        after = poll(poller)
+
+    assert (before.counters, before.certain_counters) == (None, ())
+    assert shown(after.counters)["sonnen_observed_seconds_total"] > 0
+
+
+def test_after_a_crash_receivers_that_cannot_be_asked_get_what_is_certain(simulator: FaultySimulator) -> None:
+    state = MeterState(tally=Tally(energies=Energies(totals_watt_hours={"production": 5_000}, observed_seconds=10)))
+    meter = SharedMeter(EnergyMeter(zone=UTC, state=state), lambda: None, settled=True, after_crash=True)
+    with closing(polling(simulator, meter)) as poller:
+        group = poll(poller)
+
+    assert shown(group.counters)["sonnen_production_watt_hours_total"] == 5_000
+    assert "sonnen_production_watt_hours_total" not in shown(group.certain_counters)
+
+
+def test_a_battery_that_works_is_not_worth_a_word(poller: Poller, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
-        observer.observe()
+        poll(poller)
 
     assert said(caplog) == []
 
 
 def test_going_is_one_warning_and_coming_back_one_line(
-    simulator: Simulator, observer: Observer, caplog: pytest.LogCaptureFixture
+    simulator: FaultySimulator, poller: Poller, caplog: pytest.LogCaptureFixture
 ) -> None:
-    observer.observe()
+    poll(poller)
     simulator.set_fault("error")
     for _ in range(3):
-        observer.observe()
+        poll(poller)
 
     answer = 'answered 500: {"error":"internal server error"}'
     assert said(caplog) == [("WARNING", f"home: not readable (http_error): {simulator.url}/api/v2/status: {answer}")]
 
     simulator.clear_faults()
     for _ in range(3):
-        observer.observe()
+        poll(poller)
 
     assert said(caplog) == [("INFO", "home: readable again")]
 
 
 def test_a_battery_that_is_gone_from_the_start_is_one_warning(
-    simulator: Simulator, observer: Observer, caplog: pytest.LogCaptureFixture
+    simulator: FaultySimulator, poller: Poller, caplog: pytest.LogCaptureFixture
 ) -> None:
     simulator.set_fault("boot")
     for _ in range(3):
-        observer.observe()
+        poll(poller)
 
     states = "bms not ready, core config, inverter not ready"
     reason = f"the battery is starting ({states}): its values are not measured yet"
@@ -124,41 +227,41 @@ def test_a_battery_that_is_gone_from_the_start_is_one_warning(
 
 
 def test_a_second_going_is_told_like_the_first(
-    simulator: Simulator, observer: Observer, caplog: pytest.LogCaptureFixture
+    simulator: FaultySimulator, poller: Poller, caplog: pytest.LogCaptureFixture
 ) -> None:
-    observer.observe()
+    poll(poller)
     for _ in range(2):
         simulator.set_fault("html")
-        observer.observe()
+        poll(poller)
         simulator.clear_faults()
-        observer.observe()
+        poll(poller)
 
     assert [level for level, _ in said(caplog)] == ["WARNING", "INFO", "WARNING", "INFO"]
 
 
 def test_another_reason_while_it_is_gone_is_no_news(
-    simulator: Simulator, observer: Observer, caplog: pytest.LogCaptureFixture
+    simulator: FaultySimulator, poller: Poller, caplog: pytest.LogCaptureFixture
 ) -> None:
     simulator.set_fault("html")
-    observer.observe()
+    poll(poller)
     said(caplog)
     simulator.clear_faults()
     simulator.set_fault("reset")
-    observer.observe()
+    poll(poller)
 
     assert said(caplog) == []
 
 
 def test_a_refusal_is_told_even_if_the_battery_was_gone_before(
-    simulator: Simulator, observer: Observer, caplog: pytest.LogCaptureFixture
+    simulator: FaultySimulator, poller: Poller, caplog: pytest.LogCaptureFixture
 ) -> None:
-    observer.observe()
+    poll(poller)
     simulator.set_fault("error")
-    observer.observe()
+    poll(poller)
     said(caplog)
     simulator.set_fault("unauthorized")
     for _ in range(3):
-        observer.observe()
+        poll(poller)
 
     [(level, message)] = said(caplog)
     assert level == "WARNING"
