@@ -3,10 +3,10 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
+from faulty_simulator import FaultySimulator
 from prometheus_client.core import Metric
 from sample_groups import HOME, shared_meter
 
-from faulty_simulator import FaultySimulator
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.clock import Deadline

@@ -157,6 +157,26 @@ def test_interim_answers_do_not_extend_the_deadline() -> None:
     assert error.outcome == "timeout"
 
 
+def test_a_deadline_that_has_passed_leaves_no_time_for_a_request() -> None:
+    with talking(say(_FINE)) as server:
+        error = failure(server.port, timeout_seconds=0)
+
+    assert error.outcome == "timeout"
+
+
+def test_two_requests_can_share_a_deadline() -> None:
+    deadline = Deadline(0.5)
+    with talking(drip(_FINE, pause=0.005), drip(_FINE, pause=0.1)) as server:
+        connection = Connection("http", "127.0.0.1", server.port)
+        first = connection.request("GET", "/x", headers={}, deadline=deadline, body_limit=10)
+        with pytest.raises(ExchangeError) as caught:
+            connection.request("GET", "/x", headers={}, deadline=deadline, body_limit=10)
+        connection.close()
+
+    assert first.body == b"ok"
+    assert caught.value.outcome == "timeout"
+
+
 def test_a_closed_connection_is_tried_once_more_on_a_fresh_one() -> None:
     with talking(hang_up, say(_FINE)) as server:
         answer = request(server.port)

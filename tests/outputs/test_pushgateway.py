@@ -73,9 +73,7 @@ def test_the_smallest_config_pushes_compressed_and_deletes_at_the_end() -> None:
     options, problems = read({"url": _EXAMPLE})
 
     assert problems == []
-    assert options == Options(
-        destination=Destination(url=_EXAMPLE), job="sonnen", on_stop="delete", compression="gzip"
-    )
+    assert options == Options(destination=Destination(url=_EXAMPLE), job="sonnen", on_stop="delete", compression="gzip")
     assert options.summary == "pushing to http://gateway.example:9091"
 
 
