@@ -24,10 +24,11 @@ from sonnen_agent.errors import ExchangeError
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.metrics.battery import offline
 from sonnen_agent.metrics.energy import recovered_counters
-from sonnen_agent.metrics.exposition import render
-from sonnen_agent.outputs import Retain, Surroundings, Waiting
+from sonnen_agent.metrics.exposition import page_of
+from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.gateway import NAME, Gateway
 from sonnen_agent.scheduler import ProgressWatch, Threads
+from sonnen_agent.telemetry import Waiting
 
 DEFAULT_JOB = "sonnen"
 _ABOUT_THE_PAGE = ("rejected", "closed")
@@ -109,9 +110,7 @@ class PushgatewayOutput:
         self._interval_seconds = surroundings.interval_seconds
         self._meters = surroundings.meters
         self._delete_on_stop = options.on_stop == "delete"
-        self._gateway = Gateway(
-            options.destination, compress=options.compression == "gzip", record=surroundings.record
-        )
+        self._gateway = Gateway(options.destination, compress=options.compression == "gzip", record=surroundings.record)
         self._queue = ConflatingQueue()
         self._retain = Retain()
         self._seen: dict[GroupKey, None] = dict.fromkeys(surroundings.meters)
@@ -160,7 +159,7 @@ class PushgatewayOutput:
         try:
             self._recover(group.key)
             if group.counters is None:
-                # Without its counters they would be lost there, for the next start and for Prometheus. The next has them.
+                # Without them they would be lost there, for the next start and for Prometheus. The next one has them.
                 return
             self._push(group)
         except ExchangeError as error:
@@ -175,8 +174,7 @@ class PushgatewayOutput:
             self._lost = 0
 
     def _push(self, group: Group) -> None:
-        page = group.page if group.page is not None else render((*group.families, *(group.counters or ())))
-        self._gateway.push(group.key, page, Deadline.of_beat(self._interval_seconds))
+        self._gateway.push(group.key, page_of(group), Deadline.of_beat(self._interval_seconds))
 
     def _recover(self, key: GroupKey) -> None:
         """Bring the counters home from the gateway, before the first push would replace them there.
@@ -235,4 +233,3 @@ class PushgatewayOutput:
         known = None if about_the_page else kind in self._changes.kinds()
         self._changes.trouble(key, kind, "push of %s failed: %s", key, error, known=known)
         self._lost += 1
-
