@@ -209,7 +209,7 @@ class PushgatewayOutput:
         for key, group in self._latest.items():
             if leave_counters and key not in groups:
                 with suppress(ExchangeError):
-                    self._push(offline(group))
+                    self._push(offline(group, stopped=True))
 
     def _delete(self, keys: Iterable[GroupKey]) -> None:
         for key in keys:
