@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from pytest_httpserver import HTTPServer
+
 from sonnen_agent.version import agent_version
 
 AGENT = Path(sys.executable).with_name("sonnen-agent")

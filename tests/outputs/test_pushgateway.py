@@ -2,8 +2,8 @@ import gzip
 import logging
 import socket
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from by_hand import deliver, methods, said
@@ -61,7 +61,7 @@ def pages(httpserver: HTTPServer) -> list[str]:
     return [gzip.decompress(request.data).decode() for request, _ in httpserver.log if request.method == "PUT"]
 
 
-def read(values: dict[str, Any], folder: Path = Path("/etc/sonnen-agent")) -> tuple[Options, list[str]]:
+def read(values: Mapping[object, object], folder: Path = Path("/etc/sonnen-agent")) -> tuple[Options, list[str]]:
     """Return the options, and what was found wrong with them."""
     section = Section(values, "pushgateway", [])
     options = Options.read(section, Secrets(folder=folder))
@@ -80,9 +80,17 @@ def test_the_smallest_config_pushes_compressed_and_deletes_at_the_end() -> None:
 def test_everything_can_be_said(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("hidden")
     (tmp_path / "password").chmod(0o600)
-    said = {"url": _EXAMPLE, "username": "pi", "password_file": "password", "job": "house"}
-
-    options, problems = read({**said, "on_stop": "keep", "compression": "none"}, tmp_path)
+    options, problems = read(
+        {
+            "url": _EXAMPLE,
+            "username": "pi",
+            "password_file": "password",
+            "job": "house",
+            "on_stop": "keep",
+            "compression": "none",
+        },
+        tmp_path,
+    )
 
     assert problems == []
     assert options == Options(
