@@ -45,7 +45,7 @@ def seen(meter: SharedMeter) -> EnergyTotals:
     return shown[0]
 
 
-def certain(meter: SharedMeter) -> EnergyTotals:
+def guarded(meter: SharedMeter) -> EnergyTotals:
     """Return what receivers that cannot be asked what they have seen are shown."""
     shown = meter.totals()
     assert shown is not None
@@ -129,9 +129,9 @@ def test_after_a_crash_the_unasked_wait_for_more_than_what_the_gateway_had_seen(
     home = shared_meter(state=MeterState(tally=counted(1_000)), settled=False, after_crash=True)
     home.recover(RecoveredCounters(tally=counted(9_000)))
     buy(home, 0, 745)
-    early = certain(home)
+    early = guarded(home)
     buy(home, 745, 10)
-    late = certain(home)
+    late = guarded(home)
 
     assert seen(home).watt_hours["grid_import"] == pytest.approx(9_755)
     assert early.watt_hours.get("grid_import") is None
