@@ -124,3 +124,17 @@ def test_a_gap_of_three_beats_is_still_counted_across() -> None:
     shown = meter.totals()
     assert shown is not None
     assert shown[0].watt_hours["production"] == pytest.approx(180)
+
+
+def test_the_time_over_a_restart_is_not_counted_before_it_is_known_whether_the_gateway_has_it_already() -> None:
+    before = components().meters(None, {}, settled=True)["home"]
+    for moment in (0.0, 10.0):
+        before.count(producing(moment), moment)
+    crashed = StoredState(meters={"home": before.state()}, clean=False, same_boot=True)
+
+    meter = components().meters(crashed, {}, settled=False)["home"]
+    meter.count(producing(15.0), 15.0)
+    assert meter.state().tally.energies.totals_watt_hours["production"] == pytest.approx(10)
+
+    meter.recover(None)
+    assert counted(meter)[0] == pytest.approx(15)

@@ -264,3 +264,20 @@ def test_a_refusal_is_told_even_if_the_battery_was_gone_before(
     assert level == "WARNING"
     assert message.startswith("home: not readable (unauthorized): ")
     assert "update token_file" in message
+
+
+def test_a_refusal_is_told_again_once_the_battery_was_readable(
+    simulator: FaultySimulator, poller: Poller, caplog: pytest.LogCaptureFixture
+) -> None:
+    simulator.set_fault("unauthorized")
+    poll(poller)
+    simulator.clear_faults()
+    poll(poller)
+    simulator.set_fault("error")
+    poll(poller)
+    said(caplog)
+    simulator.set_fault("unauthorized")
+    poll(poller)
+
+    [(_, message)] = said(caplog)
+    assert message.startswith("home: not readable (unauthorized): ")

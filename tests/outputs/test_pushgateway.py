@@ -239,6 +239,20 @@ def test_pushing_works_again_only_when_all_groups_are_taken(
     assert said(caplog)[1:] == ["pushing works again; 2 pushes were lost"]
 
 
+def test_each_outage_tells_of_its_own_losses(
+    httpserver: HTTPServer, output: PushgatewayOutput, caplog: pytest.LogCaptureFixture
+) -> None:
+    for status in (503, 503, 200, 503, 200):
+        httpserver.expect_ordered_request(_PATH).respond_with_data(status=status)
+
+    deliver(output, [battery_group() for _ in range(5)])
+
+    assert [line for line in said(caplog) if "lost" in line] == [
+        "pushing works again; 2 pushes were lost",
+        "pushing works again; 1 pushes were lost",
+    ]
+
+
 def test_a_rejected_page_is_told_for_each_group(
     httpserver: HTTPServer, output: PushgatewayOutput, caplog: pytest.LogCaptureFixture
 ) -> None:

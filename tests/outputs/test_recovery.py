@@ -179,6 +179,17 @@ def test_a_gateway_that_is_away_is_waited_for(caplog: pytest.LogCaptureFixture) 
     assert "cannot connect" in line
 
 
+def test_a_gateway_that_was_away_can_still_refuse_twice(gateway: HTTPServer) -> None:
+    for status in (503, 503, 503, 403, 403):
+        gateway.expect_ordered_request("/prefix/api/v1/metrics", method="GET").respond_with_data(status=status)
+    home = shared_meter(settled=False)
+
+    deliver(pushing(gateway.url_for("/prefix"), {HOME: home}), beats(home, 5))
+
+    assert not home.settled
+    assert methods(gateway) == 5 * ["GET"]
+
+
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_a_gateway_that_is_still_starting_behind_its_proxy_is_waited_for(
     gateway: HTTPServer, caplog: pytest.LogCaptureFixture, status: int
