@@ -12,10 +12,10 @@ from sonnen_agent.battery.battery import Battery
 from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.energy import Energies, EnergyMeter, MeterState, Tally
-from sonnen_agent.errors import Outcome
+from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.group import Group
 from sonnen_agent.poller import Poller
-from sonnen_agent.reading import Endpoint
+from sonnen_agent.reading import Endpoint, Reading, Status
 from sonnen_agent.shared_meter import SharedMeter
 
 ENDPOINTS: tuple[Endpoint, ...] = ("status", "powermeter", "latestdata", "battery", "inverter", "configurations")
@@ -89,7 +89,8 @@ def test_an_online_battery_has_a_reading(poller: Poller) -> None:
     assert poller.reading.status.has_power
     assert values(group, "sonnen_online") == {"sonnen-a": 1}
     assert values(group, "sonnen_production_watts") == {"sonnen-a": poller.reading.status.production_watts}
-    assert values(group, "sonnen_last_reading_timestamp_seconds") == {"sonnen-a": poller.reading.unix_seconds}
+    read_at = pytest.approx(poller.reading.unix_seconds, abs=0.001)
+    assert values(group, "sonnen_last_reading_timestamp_seconds") == {"sonnen-a": read_at}
     assert values(group, "sonnen_endpoint_up", "endpoint") == dict.fromkeys(ENDPOINTS, 1)
     assert group.taken_monotonic_seconds >= poller.reading.monotonic_seconds
 
@@ -266,18 +267,32 @@ def test_a_refusal_is_told_even_if_the_battery_was_gone_before(
     assert "update token_file" in message
 
 
-def test_a_refusal_is_told_again_once_the_battery_was_readable(
-    simulator: FaultySimulator, poller: Poller, caplog: pytest.LogCaptureFixture
-) -> None:
-    simulator.set_fault("unauthorized")
-    poll(poller)
-    simulator.clear_faults()
-    poll(poller)
-    simulator.set_fault("error")
-    poll(poller)
-    said(caplog)
-    simulator.set_fault("unauthorized")
-    poll(poller)
+class ScriptedBattery(Battery):
+    """A battery that is readable or not as a test says, without the waiting after a refusal."""
 
-    [(_, message)] = said(caplog)
-    assert message.startswith("home: not readable (unauthorized): ")
+    def __init__(self, *outcomes: Outcome) -> None:
+        options = BatteryOptions(name="home", destination=Destination(url="http://127.0.0.1:9"))
+        super().__init__(options, interval_seconds=5, record=ignore)
+        self._outcomes = iter(outcomes)
+
+    def read(self, deadline: Deadline) -> Reading:
+        del deadline
+        outcome = next(self._outcomes)
+        if outcome != "ok":
+            raise BatteryError(outcome, "said so")
+        return Reading(status=Status(), generation="v2", unix_seconds=0, monotonic_seconds=0)
+
+
+def test_a_refusal_is_told_once_until_the_battery_was_readable(caplog: pytest.LogCaptureFixture) -> None:
+    outcomes: tuple[Outcome, ...] = ("timeout", "unauthorized", "timeout", "unauthorized", "ok", "timeout")
+    poller = Poller(ScriptedBattery(*outcomes, "unauthorized"), shared_meter(), HOME, interval_seconds=5)
+    for _ in (*outcomes, "unauthorized"):
+        poll(poller)
+
+    assert [message.partition(":")[2] for _, message in said(caplog)] == [
+        " not readable (timeout): said so",
+        " not readable (unauthorized): said so",
+        " readable again",
+        " not readable (timeout): said so",
+        " not readable (unauthorized): said so",
+    ]

@@ -50,7 +50,8 @@ def test_a_group_is_put_compressed_under_the_path_prefix(
     request = httpserver.log[0][0]
     assert gzip.decompress(request.data) == _PAGE
     assert request.headers["Content-Encoding"] == "gzip"
-    assert request.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    # A gateway takes what is not protobuf for text; what it needs no more costs bytes at every beat.
+    assert set(request.headers.keys()) <= {"Host", "Content-Length", "Content-Encoding", "Accept-Encoding"}
     assert sends == [("pushgateway", "ok", len(request.data))]
 
 
