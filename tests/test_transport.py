@@ -230,6 +230,25 @@ def test_a_body_beyond_the_limit_is_invalid_and_the_next_request_is_clean() -> N
     assert answer.body == b"ok"
 
 
+def test_an_answer_without_an_end_is_not_listened_to_any_longer_than_its_limit() -> None:
+    hung_up = threading.Event()
+
+    def rush(peer: socket.socket) -> None:
+        peer.recv(65536)
+        try:
+            peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + 100_000 * b"x")
+            peer.recv(65536)
+        finally:
+            hung_up.set()
+
+    with talking(rush) as server:
+        error = failure(server.port)
+        # Also while somebody holds the error, with the frames that it came from.
+        assert hung_up.wait(5)
+
+    assert error.outcome == "invalid"
+
+
 def test_a_compressed_body_is_not_blown_up() -> None:
     with talking(
         say(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00")

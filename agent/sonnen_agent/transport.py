@@ -136,13 +136,7 @@ class Connection:
             http.putheader(name, value)
         if body is not None:
             http.putheader("Content-Length", str(len(body)))
-        http.endheaders()
-        # In pieces: over TLS, each one could otherwise take as long as the whole request.
-        unsent = memoryview(body or b"")
-        while unsent:
-            self._under_way.arm(http.sock)
-            http.send(unsent[:_CHUNK_BYTES])
-            unsent = unsent[_CHUNK_BYTES:]
+        http.endheaders(body)
 
 
 class _ConnectError(OSError):
