@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 from sonnen_agent.errors import Outcome
 from sonnen_agent.reading import Endpoint
@@ -92,9 +92,7 @@ class AgentInfo:
     version: str
     revision: str
     python_version: str
-    start_unix_seconds: Annotated[
-        float, Gauge("sonnen_agent_start_time_seconds", "Unix time at which the agent started.")
-    ]
+    start_unix_seconds: float | None = gauge("sonnen_agent_start_time_seconds", "Unix time at which the agent started.")
 
     @property
     @Gauge(

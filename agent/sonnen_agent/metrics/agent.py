@@ -10,8 +10,7 @@ from sonnen_agent.metrics.exposition import families
 from sonnen_agent.rows import DECIMALS, Row, rows_of
 from sonnen_agent.telemetry import AgentInfo, Counts, Tally, Waiting
 
-_START, _BUILD = rows_of(AgentInfo)
-INFO = (_BUILD, _START)
+INFO = rows_of(AgentInfo)[::-1]
 COUNTS = tuple((field, row) for field, row in rows_of(Counts) if row.kind != "summary")
 WAITING = rows_of(Waiting)
 SUMMARIES = tuple((field, row) for field, row in rows_of(Counts) if row.kind == "summary")

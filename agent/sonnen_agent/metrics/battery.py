@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
 
 from prometheus_client.core import Metric
 
@@ -10,28 +9,22 @@ from sonnen_agent.energy import EnergyTotals
 from sonnen_agent.group import Group
 from sonnen_agent.metrics.exposition import families
 from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, Status, System
-from sonnen_agent.rows import Gauge, Rows, rows_of
+from sonnen_agent.rows import Rows, gauge, rows_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """What is shown whether the battery could be read or not."""
 
-    online: Annotated[bool, Gauge("sonnen_online", "1 if the last reading of the battery succeeded, 0 if it did not.")]
-    endpoints: Annotated[
-        Mapping[Endpoint, bool],
-        Gauge(
-            "sonnen_endpoint_up",
-            "1 if the battery answered the last request to this endpoint, 0 if it did not.",
-            "endpoint",
-        ),
-    ]
-    last_reading_unix_seconds: Annotated[
-        float | None,
-        Gauge(
-            "sonnen_last_reading_timestamp_seconds", "Unix time of the last good status reading, by the agent's clock."
-        ),
-    ]
+    online: bool | None = gauge("sonnen_online", "1 if the last reading of the battery succeeded, 0 if it did not.")
+    endpoints: Mapping[Endpoint, bool] = gauge(
+        "sonnen_endpoint_up",
+        "1 if the battery answered the last request to this endpoint, 0 if it did not.",
+        "endpoint",
+    )
+    last_reading_unix_seconds: float | None = gauge(
+        "sonnen_last_reading_timestamp_seconds", "Unix time of the last good status reading, by the agent's clock."
+    )
 
 
 HEALTH = rows_of(Health)
@@ -80,16 +73,16 @@ def battery_families(  # noqa: PLR0913 - a group has these parts
             before = known[name] = (source, families(rows, [(source, labels)]))
         return before[1]
 
-    health = Health(
-        online=reading is not None, endpoints=endpoints, last_reading_unix_seconds=last_reading_unix_seconds
-    )
+    online = reading is not None
+    health = Health(online=online, endpoints=endpoints, last_reading_unix_seconds=last_reading_unix_seconds)
+    found = families(HEALTH, [(health, labels)])
     if reading is None:
-        return (*families(HEALTH, [(health, labels)]), *(() if states is None else of("states", STATES, states)))
+        return (*found, *(() if states is None else of("states", STATES, states)))
     if (meters := known.get("meters")) is None or meters[0] is not reading.meters:
         each = [(meter, {**labels, "direction": meter.direction, "meter": meter.name}) for meter in reading.meters]
         meters = known["meters"] = (reading.meters, families(METER, each))
     return (
-        *families(HEALTH, [(health, labels)]),
+        *found,
         *of("states", STATES, reading.system),
         *families(STATUS, [(reading.status, labels)]),
         *meters[1],
