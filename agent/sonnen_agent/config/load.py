@@ -3,18 +3,19 @@
 Each part owns its options and reads them (`BatteryOptions`, `RelayOptions`, `outputs.*.Options`); here they meet.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, tzinfo
+from datetime import UTC, time, tzinfo
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.config.secrets import Secrets
-from sonnen_agent.config.section import Section, nearest
-from sonnen_agent.config.tariffs import read_tariffs
+from sonnen_agent.config.section import Section, nearest, shown
 from sonnen_agent.config.yaml_file import read_yaml
-from sonnen_agent.energy import Tariffs
+from sonnen_agent.energy import TariffPeriod, Tariffs
 from sonnen_agent.errors import ConfigError
 from sonnen_agent.group import GroupKey
 from sonnen_agent.metrics.battery import BATTERY_LABELS
@@ -26,6 +27,7 @@ DEFAULT_INTERVAL_SECONDS = 5.0
 DEFAULT_STATE_DIRECTORY = Path("/var/lib/sonnen-agent")
 _SMALLEST = "batteries: [{name: home, url: http://192.168.1.20}] and pushgateway: {url: http://gateway.example:9091}"
 _SYSTEM_ZONE = Path("/etc/localtime")
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]|24(?=:00))[:]([0-5][0-9])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,27 +94,17 @@ def zone_named(name: str | None, system_zone: Path = _SYSTEM_ZONE) -> tzinfo:
 
 
 def _read(root: Section, secrets: Secrets, default_state_directory: Path) -> Config:
-    interval_seconds = root.number("interval_seconds", minimum=1, maximum=3600, default=DEFAULT_INTERVAL_SECONDS)
-    timezone = _timezone(root, "timezone")
-    state_directory = root.text("state_directory")
-    batteries = _batteries(root, secrets)
-    outputs: dict[str, OutputOptions] = {}
-    for name in OUTPUTS:
-        section = root.section(name)
-        if section is not None:
-            outputs[name] = read_options(name, section, secrets)
-            section.close()
     config = Config(
-        interval_seconds=interval_seconds,
-        timezone=timezone,
-        state_directory=secrets.folder / state_directory if state_directory else default_state_directory,
-        batteries=batteries,
-        outputs=outputs,
+        interval_seconds=root.number("interval_seconds", minimum=1, maximum=3600, default=DEFAULT_INTERVAL_SECONDS),
+        timezone=_timezone(root, "timezone"),
+        state_directory=secrets.folder / (root.text("state_directory") or default_state_directory),
+        batteries=_batteries(root, secrets),
+        outputs=_outputs(root, secrets),
     )
     relays = RelayOptions.read_all(
         root, "relay", battery_job=config.job, has_gateway=root.values.get("pushgateway") is not None
     )
-    tariffs = root.read("tariffs", read_tariffs)
+    tariffs = root.read("tariffs", _tariffs)
     if all(root.values.get(name) is None for name in OUTPUTS):
         root.problem(
             "pushgateway", "is missing, and so are remote_write and pull: say where the readings go; " + _SMALLEST
@@ -132,6 +124,11 @@ def _batteries(root: Section, secrets: Secrets) -> tuple[BatteryOptions, ...]:
     return batteries
 
 
+def _outputs(root: Section, secrets: Secrets) -> dict[str, OutputOptions]:
+    options = ((name, root.read(name, partial(read_options, name, secrets=secrets))) for name in OUTPUTS)
+    return {name: found for name, found in options if found is not None}
+
+
 def _timezone(section: Section, key: str) -> str | None:
     """Return the name of a zone that exists, or None where the key is absent."""
     name = section.text(key)
@@ -144,3 +141,40 @@ def _timezone(section: Section, key: str) -> str | None:
         section.problem(key, f"no such time zone, got {name!r}; {guess}write for example Europe/Berlin")
         return None
     return name
+
+
+def _tariffs(section: Section) -> Tariffs:
+    """Return the tariffs; what is wrong with them together is noted like what is wrong with one."""
+    problems_before = len(section.problems)
+    tariffs = Tariffs(
+        currency=section.required_text("currency", "EUR"),
+        import_periods=tuple(_period(period) for period in section.sections("import")),
+        export_periods=tuple(_period(period) for period in section.sections("export")),
+    )
+    # Of a period that could not be read, its place among the others means nothing.
+    if len(section.problems) == problems_before:
+        section.problems.extend(f"{section.path}.{problem}" for problem in tariffs.problems())
+    return tariffs
+
+
+def _period(section: Section) -> TariffPeriod:
+    period = TariffPeriod(
+        name=section.required_text("name", "night"),
+        price_per_kilowatt_hour=section.required_number("price", minimum=0, maximum=1000, example="0.31"),
+        start=_time(section, "from"),
+        end=_time(section, "to"),
+    )
+    section.close()
+    return period
+
+
+def _time(section: Section, key: str) -> time | None:
+    value = section.value(key)
+    if value is None:
+        return None
+    if isinstance(value, str) and (match := _TIME.fullmatch(value)) is not None:
+        hours, minutes = int(match[1]), int(match[2])
+        return time(hours % 24, minutes)
+    # YAML reads 22:00 without quotes as the number 1320.
+    section.problem(key, f'should be a local time in quotes, such as "22:00", got {shown(value)}')
+    return None

@@ -28,10 +28,8 @@ class Secrets:
         """Return the secret from the file that `key` names, else from the credential of that name if it is there."""
         name = section.secret_path(key)
         if name is None:
-            found = self._credential(credential) if credential is not None else None
-            if section.values.get(key) is None and found is not None and _is_file(found):
-                return _read(section, key, found)
-            return None
+            found = self._credential(credential) if section.values.get(key) is None else None
+            return None if found is None else _read(section, key, found)
         path = self.folder / name
         try:
             mode = path.stat().st_mode
@@ -78,12 +76,12 @@ class Secrets:
                 section.problem(missing, "is missing; a user name and a password file go together")
         return destination
 
-    def _credential(self, name: str) -> Path | None:
+    def _credential(self, name: str | None) -> Path | None:
         # A credential's name is a file name; a battery called a/b has to name its file itself.
-        if self.credentials is None or "/" in name:
+        if self.credentials is None or name is None or "/" in name:
             return None
-        of_folder = self.credentials / f"{_FOLDER_CREDENTIAL}_{name}"
-        return of_folder if _is_file(of_folder) else self.credentials / name
+        places = (self.credentials / f"{_FOLDER_CREDENTIAL}_{name}", self.credentials / name)
+        return next(filter(_is_file, places), None)
 
     def _ca_file(self, section: Section) -> Path | None:
         name = section.text("ca_file")

@@ -27,11 +27,6 @@ class Section:
     """Shared by all sections of a file."""
     _known: list[str] = field(default_factory=list, init=False)
 
-    @property
-    def has_problems(self) -> bool:
-        """Whether anything in this section, or below it, was found wrong."""
-        return any(problem.startswith((f"{self.path}.", f"{self.path}[", f"{self.path}:")) for problem in self.problems)
-
     def problem(self, key: str, message: str) -> None:
         """Note what is wrong with a key and how to mend it."""
         self.problems.append(f"{self._at(key)}: {message}")
