@@ -46,9 +46,6 @@ _SAMPLE = re.compile(
 )
 _COMMENT_OR_NOTHING = re.compile(rb"[ \t]*+(?:#.*)?", re.DOTALL)
 
-RecordRead = Callable[[Outcome], None]
-"""Told of every request by how it ended."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOptions:
@@ -71,31 +68,28 @@ class RelayOptions:
                 "needs pushgateway, which alone takes other exporters' pages: "
                 f"add pushgateway: {{url: http://gateway.example:9091}}, or remove {key}",
             )
-        taken = {battery_job: "the batteries", f"{battery_job}_agent": "the agent"}
-        return tuple(cls._read(section, taken) for section in root.sections(key))
-
-    @classmethod
-    def _read(cls, section: Section, taken: dict[str, str]) -> "RelayOptions":
-        relay = cls(
-            url=section.url("url", "http://127.0.0.1:9100/metrics"),
-            job=section.required_text("job", "node"),
-            interval_seconds=section.number(
+        owners = {battery_job: "the batteries", f"{battery_job}_agent": "the agent"}
+        relays: list[RelayOptions] = []
+        for section in root.sections(key):
+            url = section.url("url", "http://127.0.0.1:9100/metrics")
+            job = section.required_text("job", "node")
+            seconds = section.number(
                 "interval_seconds", minimum=1, maximum=3600, default=DEFAULT_RELAY_INTERVAL_SECONDS
-            ),
-        )
-        if relay.job in taken:
-            section.problem("job", f"{relay.job!r} is the job of {taken[relay.job]}, too; choose another")
-        elif relay.job:
-            taken[relay.job] = "another relay"
-        section.close()
-        return relay
+            )
+            if job in owners:
+                section.problem("job", f"{job!r} is the job of {owners[job]}, too; choose another")
+            elif job:
+                owners[job] = "another relay"
+            section.close()
+            relays.append(cls(url=url, job=job, interval_seconds=seconds))
+        return tuple(relays)
 
 
 class Relay:
     """Reads an exporter over one kept-alive connection. Not for use by two threads at once."""
 
-    def __init__(self, options: RelayOptions, *, host: str, record: RecordRead) -> None:
-        """`host` is the `instance` label; `record` is told of every request."""
+    def __init__(self, options: RelayOptions, *, host: str, record: Callable[[Outcome], None]) -> None:
+        """`host` is the `instance` label; `record` is told of every request by how it ended."""
         self.options = options
         self._key = GroupKey(job=options.job, instance=host)
         self._destination = Destination(url=options.url)

@@ -22,10 +22,6 @@ def test_an_endpoint_is_due_at_the_start(state: EndpointState) -> None:
     assert state.detail(0) is None
 
 
-def test_an_endpoint_that_is_nowhere_is_never_due() -> None:
-    assert not EndpointState(period_seconds=60, locations=()).due(1e9)
-
-
 def test_after_an_answer_it_is_due_in_a_period(state: EndpointState) -> None:
     state.answered(FIRST, PACK, 1000)
 
@@ -113,16 +109,16 @@ def test_the_newest_value_counts(state: EndpointState) -> None:
 
 
 def test_the_place_that_answered_is_the_first_to_be_asked_again(state: EndpointState) -> None:
-    assert state.remaining_locations() == (FIRST, SECOND, THIRD)
+    assert state.locations[state.skipped :] == (FIRST, SECOND, THIRD)
     state.answered(SECOND, PACK, 1000)
-    assert state.remaining_locations() == (SECOND, THIRD)
+    assert state.locations[state.skipped :] == (SECOND, THIRD)
 
 
 def test_after_a_failure_every_place_is_asked_again(state: EndpointState) -> None:
     state.answered(THIRD, PACK, 1000)
     state.failed("timeout", 1060)
 
-    assert state.remaining_locations() == (FIRST, SECOND, THIRD)
+    assert state.locations[state.skipped :] == (FIRST, SECOND, THIRD)
 
 
 def test_one_in_a_hurry_is_due_at_once(state: EndpointState) -> None:

@@ -44,18 +44,15 @@ class StatusReader:
 
     def read(self, variant: ApiVariant, deadline: Deadline) -> Status:
         """Return the status of this moment, or raise BatteryError."""
-        if variant.generation != "eco6":
-            return self._whole(variant, parse_status, deadline)
-        if self._codes is None:
+        by_code = variant.generation == "eco6"
+        parse = parse_eco6_status if by_code else parse_status
+        if not by_code or self._codes is None:
             try:
-                return self._whole(variant, parse_eco6_status, deadline)
+                return self._client.get("status", variant.status, lambda value: self._checked(parse(value)), deadline)
             except BatteryError as error:
-                if error.outcome not in ("not_found", "invalid", "http_error"):
+                if not by_code or error.outcome not in ("not_found", "invalid", "http_error"):
                     raise
         return self._by_code(variant, deadline)
-
-    def _whole(self, variant: ApiVariant, parse: Callable[[object], Status], deadline: Deadline) -> Status:
-        return self._client.get("status", variant.status, lambda value: self._checked(parse(value)), deadline)
 
     def _by_code(self, variant: ApiVariant, deadline: Deadline) -> Status:
         found: dict[str, object] = {}
@@ -150,7 +147,6 @@ class Probe:
 
     def _try(self, untried: list[ApiVariant], deadline: Deadline) -> tuple[ApiVariant, Status] | None:
         """Return the first that answers, and use it from now on; those that were asked leave the list."""
-        name = self._client.options.name
         while untried and not deadline.expired:
             variant = untried.pop(0)
             if self._is_blocked(variant):
@@ -158,11 +154,11 @@ class Probe:
             try:
                 status = self._ask(variant, deadline.at_most(_TRY_SECONDS))
             except BatteryError as error:
-                _log.debug("%s: %s", name, error)
+                _log.debug("%s: %s", self._client.options.name, error)
                 continue
-            _log.info("%s: the battery answers %s on port %d", name, variant.status.path, variant.port)
-            self._variant, self._last_errors, self._untried = variant, {}, []
-            self._next_round_at = float("-inf")
+            name, location = self._client.options.name, variant.status
+            _log.info("%s: the battery answers %s on port %d", name, location.path, location.port)
+            self._variant, self._last_errors, self._untried, self._next_round_at = variant, {}, [], float("-inf")
             self._look_for_newer_at = self._clock() + _NEWER_SECONDS
             return variant, status
         return None

@@ -34,20 +34,18 @@ class EndpointState:
 
     period_seconds: float
     locations: tuple[Location, ...]
+    """Where it may be, best first."""
     up: bool | None = None
     """Whether the last request brought an answer; None before the first."""
+    skipped: int = 0
+    """How many of the locations come before the one that worked last."""
     _detail: Detail | None = field(default=None, init=False)
     _detail_at: float = field(default=0, init=False)
     _due_at: float = field(default=float("-inf"), init=False)
-    _first_location: int = field(default=0, init=False)
 
     def due(self, now: float) -> bool:
         """Return whether to ask now."""
-        return bool(self.locations) and now >= self._due_at
-
-    def remaining_locations(self) -> tuple[Location, ...]:
-        """Return the locations from the one that worked last."""
-        return self.locations[self._first_location :]
+        return now >= self._due_at
 
     def hurry(self) -> None:
         """Make it due at once: the present answer says that it will change soon."""
@@ -55,15 +53,13 @@ class EndpointState:
 
     def answered(self, location: Location, detail: Detail, now: float) -> None:
         """Keep what was said, and where."""
-        self.up = True
+        self.up, self.skipped = True, self.locations.index(location)
         self._detail, self._detail_at = detail, now
-        self._first_location = self.locations.index(location)
         self._due_at = now + self.period_seconds - _EARLY_SECONDS
 
     def failed(self, outcome: Outcome, now: float) -> None:
         """Keep showing what was said last while it is young enough, and wait as long as the failure suggests."""
-        self.up = False
-        self._first_location = 0
+        self.up, self.skipped = False, 0
         pauses = {"unauthorized": UNAUTHORIZED_PAUSE_SECONDS, "not_found": _MISSING_SECONDS}
         self._due_at = now + max(pauses.get(outcome, 0), self.period_seconds) - _EARLY_SECONDS
 
@@ -122,7 +118,7 @@ class SlowEndpoints:
     def _ask(self, endpoint: Endpoint, state: EndpointState, deadline: Deadline) -> None:
         name, parse = self._client.options.name, SLOW_ENDPOINTS[endpoint].parse
         errors: list[BatteryError] = []
-        for location in state.remaining_locations():
+        for location in state.locations[state.skipped :]:
             # A slow 404 may have used up the time; the next location still gets a moment.
             patience = deadline if deadline.remaining >= _SHORTEST_SECONDS else Deadline(_SHORTEST_SECONDS)
             try:

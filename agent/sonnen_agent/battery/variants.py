@@ -17,11 +17,7 @@ Generation = Literal["v2", "v1", "eco6"]
 Detail = tuple[Meter, ...] | Inverter | Pack | System | Configuration
 """What a slow endpoint tells."""
 
-_STATUS_PATHS: dict[Generation, str] = {
-    "v2": "/api/v2/status",
-    "v1": "/api/v1/status",
-    "eco6": "/rest/devices/battery",
-}
+_STATUS_PATHS: dict[Generation, str] = {"v2": "/api/v2/status", "v1": "/api/v1/status", "eco6": "/rest/devices/battery"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
