@@ -15,12 +15,12 @@ a property has its row as a decorator. What a field holds follows from the row's
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, fields
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar, cast
+from functools import partial
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 _Getter = TypeVar("_Getter", bound=Callable[..., object])
 
 Kind = Literal["gauge", "counter", "summary"]
-Number = float | bool | None
 
 DECIMALS = 4
 """Of what is shown: a tenth of a milliwatt-hour or millivolt. Digits behind that are noise, and half of a page."""
@@ -31,31 +31,20 @@ _NO_LABELS: Mapping[str, str] = {}
 class Row:
     """A metric: what it is called and what it means."""
 
-    __slots__ = ("at", "family", "help", "key", "labels", "name")
-    kind: ClassVar[Kind]
+    __slots__ = ("at", "family", "help", "key", "kind", "labels", "name")
 
-    def __init__(self, name: str, text: str, *labels: str, key: str = "", at: Mapping[str, str] = _NO_LABELS) -> None:
+    def __init__(
+        self, kind: Kind, name: str, text: str, *labels: str, key: str = "", at: Mapping[str, str] = _NO_LABELS
+    ) -> None:
         """`text` is the help.
 
         `key` is for a mapping of which each number is a metric of its own; `at` are labels with a fixed
         value, for a family that has its series from several fields.
         """
-        self.name, self.help, self.labels = name, text, labels
+        self.kind, self.name, self.help, self.labels = kind, name, text, labels
         self.key, self.at = key, at
-        self.family = name.removesuffix("_total") if self.kind == "counter" else name
+        self.family = name.removesuffix("_total") if kind == "counter" else name
         """The name, as prometheus_client wants it."""
-
-    @classmethod
-    def field(
-        cls, name: str, text: str, *labels: str, default: object = None, at: Mapping[str, str] = _NO_LABELS
-    ) -> Any:  # noqa: ANN401 - as dataclasses.field, in place of which it stands
-        """Return a field that a row of this kind shows; it shows nothing unless a value, or a `default`, is given."""
-        rows = {"rows": (cls(name, text, *labels, at=at),)}
-        if default is None and labels == ("phase",):
-            return field(default=(None, None, None), metadata=rows)
-        if default is None and labels:
-            return field(default_factory=dict, metadata=rows)
-        return field(default=default, metadata=rows)
 
     def __call__(self, getter: _Getter) -> _Getter:
         """Make a property's getter a row."""
@@ -63,24 +52,22 @@ class Row:
         getter.__annotations__["return"] = Annotated[kind, self]
         return getter
 
-    def numbers(self, value: object) -> Sequence[tuple[Mapping[str, str], float]]:
+    def numbers(self, value: Any) -> Sequence[tuple[Mapping[str, str], float]]:  # noqa: ANN401 - a field of any row
         """Return what a field shows, with the row's own labels; what is no finite number is left out, it is never 0."""
         if self.key:
-            value = cast("Mapping[str, Number]", value).get(self.key)
+            value = value.get(self.key)
         if value is None:
             return ()
         if not self.labels:
-            number = cast("float", value)
-            return ((self.at, round(float(number), DECIMALS)),) if math.isfinite(number) else ()
-        labelled: Iterable[tuple[Mapping[str, str], Number]]
+            return ((self.at, round(float(value), DECIMALS)),) if math.isfinite(value) else ()
+        labelled: Iterable[tuple[Mapping[str, str], float | None]]
         if self.labels == ("phase",):
-            labelled = zip(_PHASES, cast("tuple[Number, ...]", value), strict=True)
+            labelled = zip(_PHASES, value, strict=True)
         elif len(self.labels) == 1:
             (label,) = self.labels
-            labelled = [({label: own}, number) for own, number in cast("Mapping[str, Number]", value).items()]
+            labelled = [({label: own}, number) for own, number in value.items()]
         else:
-            several = cast("Mapping[tuple[str, ...], Number]", value)
-            labelled = [(dict(zip(self.labels, own, strict=True)), number) for own, number in several.items()]
+            labelled = [(dict(zip(self.labels, own, strict=True)), number) for own, number in value.items()]
         return [
             (labels, round(float(number), DECIMALS))
             for labels, number in labelled
@@ -88,28 +75,22 @@ class Row:
         ]
 
 
-class Gauge(Row):
-    """What can rise and fall."""
-
-    __slots__ = ()
-    kind = "gauge"
-
-
-class Counter(Row):
-    """What only rises; its name ends in `_total`."""
-
-    __slots__ = ()
-    kind = "counter"
+def _field(
+    kind: Kind, name: str, text: str, *labels: str, default: object = None, at: Mapping[str, str] = _NO_LABELS
+) -> Any:  # noqa: ANN401 - as dataclasses.field, in place of which it stands
+    """Return a field that a row shows; it shows nothing unless a value, or a `default`, is given."""
+    rows = {"rows": (Row(kind, name, text, *labels, at=at),)}
+    if default is None and labels == ("phase",):
+        return field(default=(None, None, None), metadata=rows)
+    if default is None and labels:
+        return field(default_factory=dict, metadata=rows)
+    return field(default=default, metadata=rows)
 
 
-class Summary(Row):
-    """Durations; each is shown by how often there was one, and by the sum of their seconds."""
-
-    __slots__ = ()
-    kind = "summary"
-
-
-gauge, counter, summary = Gauge.field, Counter.field, Summary.field
+Gauge, Counter = partial(Row, "gauge"), partial(Row, "counter")
+"""What can rise and fall, and what only rises; the name of the latter ends in `_total`."""
+gauge, counter, summary = partial(_field, "gauge"), partial(_field, "counter"), partial(_field, "summary")
+"""Fields that are rows; a summary has durations, shown by how often there was one and by the sum of their seconds."""
 
 Rows: TypeAlias = tuple[tuple[str, Row], ...]
 """Field and row."""

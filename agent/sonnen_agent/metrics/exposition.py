@@ -30,18 +30,15 @@ def families(rows: Rows, sources: Iterable[tuple[object, Mapping[str, str]]]) ->
     several = [(source, dict(labels)) for source, labels in sources]
     found: list[Metric] = []
     for field, row in rows:
-        name = row.name
         samples = [
-            Sample(name, {**labels, **own} if own else labels, number)
+            Sample(row.name, {**labels, **own} if own else labels, number)
             for source, labels in several
             for own, number in row.numbers(getattr(source, field))
         ]
-        if not samples:
-            continue
-        if found and found[-1].name == row.family:
+        if samples and found and found[-1].name == row.family:
             found[-1].samples += samples
-            continue
-        found.append(Family(row, samples))
+        elif samples:
+            found.append(Family(row, samples))
     return found
 
 
@@ -55,13 +52,8 @@ def render(families: Iterable[Metric]) -> bytes:
 
 
 def _text(family: Metric) -> str:
-    if not isinstance(family, Family):
-        return _written(family)
-    family.text = family.text or _written(family)
-    return family.text
-
-
-def _written(family: Metric) -> str:
+    if isinstance(family, Family) and family.text:
+        return family.text
     lines = [_head(family.name, family.type, family.documentation)]
     for name, labels, value, *_ in family.samples:
         series = _series(name, *labels.items()) if labels else name
@@ -69,7 +61,10 @@ def _written(family: Metric) -> str:
         small = -1e6 < value < 1e6
         number = repr(float(value)) if small else str(floatToGoString(value))  # type: ignore[no-untyped-call]
         lines.append(f"{series} {number}\n")
-    return "".join(lines)
+    text = "".join(lines)
+    if isinstance(family, Family):
+        family.text = text
+    return text
 
 
 @cache
