@@ -80,7 +80,6 @@ class RelayOptions:
                 section.problem("job", f"{job!r} is the job of {owners[job]}, too; choose another")
             elif job:
                 owners[job] = "another relay"
-            section.close()
             relays.append(cls(url=url, job=job, interval_seconds=seconds))
         return tuple(relays)
 

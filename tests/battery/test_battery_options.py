@@ -10,8 +10,10 @@ from sonnen_agent.destination import Destination, Secret
 
 def read(values: dict[object, object], folder: Path) -> tuple[BatteryOptions, list[str]]:
     """Return the battery, and what was found wrong with it."""
-    section = Section(values, "batteries[0]", [])
-    return BatteryOptions.read(section, Secrets(folder=folder, credentials=folder), ("instance",)), section.problems
+    root = Section({"batteries": [values]}, "", [])
+    secrets = Secrets(folder=folder, credentials=folder)
+    [options] = [BatteryOptions.read(section, secrets, ("instance",)) for section in root.sections("batteries")]
+    return options, root.problems
 
 
 def test_a_battery_needs_a_name_and_a_url(tmp_path: Path) -> None:

@@ -24,11 +24,9 @@ class BatteryOptions:
     def read(cls, section: Section, secrets: Secrets, taken_labels: Collection[str]) -> "BatteryOptions":
         """Return the battery of a section; `taken_labels` are the names of those that the agent sets itself."""
         name = section.required_text("name", "home")
-        options = cls(
+        return cls(
             name=name,
             destination=Destination(url=section.url("url", "http://192.168.1.20")),
             token=secrets.read(section, "token_file", f"token-{name}"),
             labels=section.labels("labels", taken_labels),
         )
-        section.close()
-        return options

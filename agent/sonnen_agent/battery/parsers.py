@@ -23,6 +23,8 @@ _FLOWS: dict[str, tuple[Place, Place]] = {
 }
 _PROBES = {"tempbdc": "bdc", "temphmi": "hmi", "temppu": "pu", "tmax": "max"}
 _COMPONENTS = {"statebms": "bms", "statecorecontrolmodule": "core", "stateinverter": "inverter"}
+_METER_VOLTS = ("v_l1_n", "v_l2_n", "v_l3_n")
+_GRID_VOLTS = ("uac1", "uac2", "uac3")
 _MODULE_WATT_HOURS = (500, 12_000)
 _SYSTEM_WATT_HOURS = (500, 100_000)
 _ENTRIES_LIMIT = 64
@@ -51,7 +53,7 @@ def parse_status(document: object) -> Status:
         inverter_ac_volts=values.volts(raw.get("Uac")),
         battery_volts=values.volts(raw.get("Ubat")),
         inverter_hertz=values.hertz(raw.get("Fac")),
-        apparent_output_voltamperes=_phases(raw, "Sac{}", values.watts),
+        apparent_output_voltamperes=_phases(raw, ("Sac1", "Sac2", "Sac3"), values.watts),
         on_grid={"ongrid": True, "offgrid": False}.get((values.text(raw.get("SystemStatus")) or "").lower()),
         discharge_not_allowed=values.boolean(raw.get("dischargeNotAllowed")),
         operating_mode=values.number(raw.get("OperatingMode")),
@@ -124,8 +126,8 @@ def _meter(key: str, raw: Fields) -> Meter | None:
     error = values.number(raw.get("error"))
     if error:
         return Meter(direction=direction, name=name, error=error)
-    volts = _phases(raw, "v_l{}_n", values.volts)
-    watts = _phases(raw, "w_l{}", values.watts, volts)
+    volts = _phases(raw, _METER_VOLTS, values.volts)
+    watts = _phases(raw, ("w_l1", "w_l2", "w_l3"), values.watts, volts)
     known = [phase for phase in watts if phase is not None]
     total = values.watts(raw.get("w_total"))
     imported, exported = values.count(raw.get("kwh_imported")), values.count(raw.get("kwh_exported"))
@@ -133,8 +135,8 @@ def _meter(key: str, raw: Fields) -> Meter | None:
         direction=direction,
         name=name,
         error=error,
-        amperes=_phases(raw, "a_l{}", values.amperes, volts),
-        volts=_phases(raw, "v_l{}_n", values.volts, volts),
+        amperes=_phases(raw, ("a_l1", "a_l2", "a_l3"), values.amperes, volts),
+        volts=_phases(raw, _METER_VOLTS, values.volts, volts),
         watts=watts,
         total_watts=sum(known) if total is None and known else total,
         imported_watt_hours=None if imported is None else imported * 1000,
@@ -149,7 +151,7 @@ def parse_inverter(document: object) -> Inverter:
         raw = values.fields(raw["status"])
     return Inverter(
         grid_hertz=values.hertz(raw.get("fac")),
-        grid_volts=_phases(raw, "uac{}", values.volts, _phases(raw, "uac{}", values.volts)),
+        grid_volts=_phases(raw, _GRID_VOLTS, values.volts, _phases(raw, _GRID_VOLTS, values.volts)),
         temperatures={
             probe: celsius for key, probe in _PROBES.items() if (celsius := values.celsius(raw.get(key))) is not None
         },
@@ -216,9 +218,9 @@ def _object(document: object, expected: str = "an object") -> Fields:
     return document
 
 
-def _phases(raw: Fields, pattern: str, parse: Parse, volts: Phases = (None, None, None)) -> Phases:
+def _phases(raw: Fields, keys: tuple[str, ...], parse: Parse, volts: Phases = (None, None, None)) -> Phases:
     """Return a quantity of the three phases; one at exactly 0 V is not connected and has no values."""
-    one, two, three = (None if at == 0 else parse(raw.get(pattern.format(phase))) for phase, at in enumerate(volts, 1))
+    one, two, three = (None if at == 0 else parse(raw.get(key)) for key, at in zip(keys, volts, strict=True))
     return one, two, three
 
 

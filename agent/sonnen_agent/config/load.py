@@ -158,14 +158,12 @@ def _tariffs(section: Section) -> Tariffs:
 
 
 def _period(section: Section) -> TariffPeriod:
-    period = TariffPeriod(
+    return TariffPeriod(
         name=section.required_text("name", "night"),
         price_per_kilowatt_hour=section.required_number("price", minimum=0, maximum=1000, example="0.31"),
         start=_time(section, "from"),
         end=_time(section, "to"),
     )
-    section.close()
-    return period
 
 
 def _time(section: Section, key: str) -> time | None:

@@ -34,15 +34,13 @@ class Section:
     def text(self, key: str) -> str | None:
         """Return a text, or None where the key is absent."""
         value = self.value(key)
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            self.problem(key, f"should be text, got {shown(value)}; put it into quotes")
-            return None
-        if not value.strip() or not value.isprintable():
+        if value is None or (isinstance(value, str) and value.strip() and value.isprintable()):
+            return value
+        if isinstance(value, str):
             self.problem(key, f"should be printable text, got {shown(value)}")
-            return None
-        return value
+        else:
+            self.problem(key, f"should be text, got {shown(value)}; put it into quotes")
+        return None
 
     def secret_path(self, key: str) -> str | None:
         """Return the path of a file with a secret; what stands there instead may be the secret, and is not shown."""
@@ -122,7 +120,7 @@ class Section:
         return Section(value, self._at(key), self.problems)
 
     def sections(self, key: str) -> "Iterator[Section]":
-        """Yield the mappings of a list."""
+        """Yield the mappings of a list; each is closed when the next one is asked for."""
         value = self.value(key)
         if value is None:
             return
@@ -132,7 +130,9 @@ class Section:
         for position, item in enumerate(value):
             path = f"{key}[{position}]"
             if isinstance(item, dict):
-                yield Section(item, self._at(path), self.problems)
+                section = Section(item, self._at(path), self.problems)
+                yield section
+                section.close()
             else:
                 self.problem(path, f"should be a mapping of keys, got {shown(item)}")
 
