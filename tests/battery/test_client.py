@@ -168,7 +168,7 @@ def test_a_missing_token_names_the_fix(httpserver: HTTPServer, records: Records)
         ),
         (200, "<!DOCTYPE html>", "invalid", "answered a web page instead of JSON"),
         (200, "", "invalid", "answered something that is not JSON: Expecting value: line 1 column 1 (char 0)"),
-        (200, "[" * 100, "invalid", "answered JSON nested deeper than 32 levels"),
+        (200, "[" * 100_000, "invalid", "answered JSON that nests too deeply"),
         (200, " " * BODY_LIMIT_BYTES + "1", "invalid", "the answer is larger than 262144 bytes"),
     ],
 )

@@ -1,6 +1,6 @@
 import pytest
 
-from sonnen_agent.battery.client import DEPTH_LIMIT, parse_json
+from sonnen_agent.battery.client import parse_json
 from sonnen_agent.errors import BatteryError
 
 
@@ -47,26 +47,17 @@ def test_what_is_not_json_is_an_error_with_the_place(body: bytes) -> None:
     assert complaint(body).startswith("answered something that is not JSON: ")
 
 
-def test_the_deepest_document_allowed_is_read() -> None:
-    document = parse_json(b"[" * DEPTH_LIMIT + b"]" * DEPTH_LIMIT)
-
-    for _ in range(DEPTH_LIMIT - 1):
-        assert isinstance(document, list)
-        (document,) = document
-    assert document == []
-
-
 @pytest.mark.parametrize(
     "body",
     [
-        b"[" * (DEPTH_LIMIT + 1) + b"]" * (DEPTH_LIMIT + 1),
-        b'{"a":' * (DEPTH_LIMIT + 1) + b"1" + b"}" * (DEPTH_LIMIT + 1),
-        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 40_000 + b"1" + b"}" * 40_000,
+        b"[" * 250_000,
         b'["\\"", ' + b"[" * 100_000 + b'"',
     ],
 )
 def test_a_document_nested_too_deep_is_an_error(body: bytes) -> None:
-    assert complaint(body) == "answered JSON nested deeper than 32 levels"
+    assert complaint(body) == "answered JSON that nests too deeply"
 
 
 def test_brackets_in_texts_are_no_depth() -> None:
