@@ -20,7 +20,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 
 from sonnen_agent.clock import Deadline
-from sonnen_agent.errors import ExchangeError, Outcome
+from sonnen_agent.errors import ExchangeError
 
 _CHUNK_BYTES = 16 * 1024
 _HEAD_BYTES = 128 * 1024
@@ -139,10 +139,6 @@ class Connection:
         http.endheaders(body)
 
 
-class _ConnectError(OSError):
-    """No connection; its text says why."""
-
-
 class _UnderWay:
     """What the request under way may take, shared by a connection and all that reads from its socket."""
 
@@ -158,18 +154,14 @@ class _UnderWay:
         sock.settimeout(max(self.deadline.remaining, 0.001))
 
 
-class _TooLargeError(ValueError):
-    pass
-
-
 def _connect(host: str, port: int, under_way: _UnderWay) -> socket.socket:
     """Return a connected socket; the addresses of a name share the deadline instead of having one each."""
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no host has such a name"
-        raise _ConnectError(f"{host}: {reason}") from error
-    problem: OSError = OSError("the name has no address")
+        raise ExchangeError("refused", f"cannot connect: {host}: {reason}") from error
+    problem = OSError("the name has no address")
     for family, kind, protocol, _, address in addresses:
         sock = socket.socket(family, kind, protocol)
         try:
@@ -183,7 +175,7 @@ def _connect(host: str, port: int, under_way: _UnderWay) -> socket.socket:
         return sock
     if isinstance(problem, TimeoutError):
         raise problem
-    raise _ConnectError(problem.strerror or str(problem)) from problem
+    raise ExchangeError("refused", f"cannot connect: {problem.strerror or problem}") from problem
 
 
 def _read_bounded(response: HTTPResponse, body_limit: int) -> bytes:
@@ -191,7 +183,7 @@ def _read_bounded(response: HTTPResponse, body_limit: int) -> bytes:
     while chunk := response.read(_CHUNK_BYTES):
         content += chunk
         if len(content) > body_limit:
-            raise _TooLargeError(f"the answer is larger than {body_limit} bytes")
+            raise ExchangeError("invalid", f"the answer is larger than {body_limit} bytes")
     if response.length:
         raise HTTPException(f"the answer ended {response.length} bytes too early")
     return bytes(content)
@@ -206,23 +198,17 @@ def _has_something_to_say(sock: socket.socket) -> bool:
 
 def _translated(error: Exception) -> ExchangeError:
     """Return our error for one of the socket's, TLS's or HTTP's, by what it means for the operator."""
-    outcome: Outcome = "invalid"
     match error:
-        case _ConnectError():
-            outcome, message = "refused", f"cannot connect: {error}"
         case TimeoutError():
-            outcome, message = "timeout", "no answer in time"
+            return ExchangeError("timeout", "no answer in time")
         case ConnectionError() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            outcome, message = "closed", "the connection was closed without an answer"
+            return ExchangeError("closed", "the connection was closed without an answer")
         case ssl.SSLError():
-            outcome, message = "refused", f"TLS failed: {error}"
+            return ExchangeError("refused", f"TLS failed: {error}")
         case OSError():
-            outcome, message = "refused", f"the connection broke: {error.strerror or error}"
-        case _TooLargeError():
-            message = str(error)
+            return ExchangeError("refused", f"the connection broke: {error.strerror or error}")
         case _:
-            message = f"not an HTTP answer: {error!r}"[:_ERROR_EXCERPT_CHARACTERS]
-    return ExchangeError(outcome, message)
+            return ExchangeError("invalid", f"not an HTTP answer: {error!r}"[:_ERROR_EXCERPT_CHARACTERS])
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -240,7 +226,7 @@ class _DeadlineReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - as io.RawIOBase types it
         self._under_way.arm(self._sock)
         if self._under_way.bytes_left <= 0:
-            raise _TooLargeError("the answer is larger than any")
+            raise ExchangeError("invalid", "the answer is larger than any")
         count = self._raw.readinto(buffer)
         self._under_way.bytes_left -= count or 0
         return count
