@@ -14,15 +14,15 @@ _Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class Durations:
     """How often something took how long."""
 
     count: int = 0
     seconds: float = 0.0
 
-    def plus(self, seconds: float) -> "Tally":
-        """Return the tally with one more."""
-        return Tally(count=self.count + 1, seconds=self.seconds + seconds)
+    def plus(self, seconds: float) -> "Durations":
+        """Return the durations with one more."""
+        return Durations(count=self.count + 1, seconds=self.seconds + seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +55,10 @@ class Counts:
     relay_reads: dict[tuple[str, Outcome], int] = counter(
         "sonnen_agent_relay_reads_total", "Requests to another exporter by how they ended.", "relay", "outcome"
     )
-    read_durations: dict[tuple[str, Endpoint], Tally] = summary(
+    read_durations: dict[tuple[str, Endpoint], Durations] = summary(
         "sonnen_agent_read_seconds", "Duration of requests to a battery in seconds.", "battery", "endpoint"
     )
-    send_durations: dict[str, Tally] = summary(
+    send_durations: dict[str, Durations] = summary(
         "sonnen_agent_send_seconds", "Duration of deliveries by a sink in seconds.", "sink"
     )
 
@@ -155,5 +155,5 @@ def _add(counts: dict[_Key, int], key: _Key, number: int) -> None:
     counts[key] = counts.get(key, 0) + number
 
 
-def _time(tallies: dict[_Key, Tally], key: _Key, seconds: float) -> None:
-    tallies[key] = tallies.get(key, Tally()).plus(seconds)
+def _time(durations: dict[_Key, Durations], key: _Key, seconds: float) -> None:
+    durations[key] = durations.get(key, Durations()).plus(seconds)
