@@ -238,12 +238,11 @@ class Reading:
     )
     def clock_offset_seconds(self) -> Number:
         """None while the battery's zone is unknown; good to a second."""
-        if self.system.utc_offset_hours is None or self.status.local_time is None:
-            return None
-        if not -12 <= self.system.utc_offset_hours <= 14:  # no zone has it
+        hours, text = self.system.utc_offset_hours, self.status.local_time
+        if hours is None or text is None or not -12 <= hours <= 14:  # no zone has another
             return None
         try:
-            local = datetime.strptime(self.status.local_time, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+            local = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
         except ValueError:
             return None
-        return round(local.timestamp() - self.system.utc_offset_hours * 3600 - self.unix_seconds, 3)
+        return round(local.timestamp() - hours * 3600 - self.unix_seconds, 3)

@@ -75,7 +75,20 @@ def load_config(file: Path, credentials: Path | None, state_directory: Path | No
     problems: list[str] = []
     root = Section(read_yaml(file, smallest=_SMALLEST), "", problems)
     secrets = Secrets(folder=file.resolve().parent, credentials=credentials)
-    config = _read(root, secrets, state_directory or DEFAULT_STATE_DIRECTORY)
+    config = Config(
+        interval_seconds=root.number("interval_seconds", minimum=1, maximum=3600, default=DEFAULT_INTERVAL_SECONDS),
+        timezone=_timezone(root, "timezone"),
+        state_directory=secrets.folder / (root.text("state_directory") or state_directory or DEFAULT_STATE_DIRECTORY),
+        batteries=_batteries(root, secrets),
+        outputs=_outputs(root, secrets),
+    )
+    has_gateway = root.values.get("pushgateway") is not None
+    relays = RelayOptions.read_all(root, "relay", battery_job=config.job, has_gateway=has_gateway)
+    config = replace(config, relays=relays, tariffs=root.read("tariffs", _tariffs))
+    if all(root.values.get(name) is None for name in OUTPUTS):
+        root.problem(
+            "pushgateway", "is missing, and so are remote_write and pull: say where the readings go; " + _SMALLEST
+        )
     root.close()
     if problems:
         raise ConfigError(str(file), tuple(problems))
@@ -91,25 +104,6 @@ def zone_named(name: str | None, system_zone: Path = _SYSTEM_ZONE) -> tzinfo:
             return ZoneInfo.from_file(data)
     except (OSError, ValueError):
         return UTC
-
-
-def _read(root: Section, secrets: Secrets, default_state_directory: Path) -> Config:
-    config = Config(
-        interval_seconds=root.number("interval_seconds", minimum=1, maximum=3600, default=DEFAULT_INTERVAL_SECONDS),
-        timezone=_timezone(root, "timezone"),
-        state_directory=secrets.folder / (root.text("state_directory") or default_state_directory),
-        batteries=_batteries(root, secrets),
-        outputs=_outputs(root, secrets),
-    )
-    relays = RelayOptions.read_all(
-        root, "relay", battery_job=config.job, has_gateway=root.values.get("pushgateway") is not None
-    )
-    tariffs = root.read("tariffs", _tariffs)
-    if all(root.values.get(name) is None for name in OUTPUTS):
-        root.problem(
-            "pushgateway", "is missing, and so are remote_write and pull: say where the readings go; " + _SMALLEST
-        )
-    return replace(config, relays=relays, tariffs=tariffs)
 
 
 def _batteries(root: Section, secrets: Secrets) -> tuple[BatteryOptions, ...]:
