@@ -4,17 +4,18 @@ Each part owns its options and reads them (`BatteryOptions`, `RelayOptions`, `ou
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, time, tzinfo
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+import yaml
+
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section, nearest, shown
-from sonnen_agent.config.yaml_file import read_yaml
 from sonnen_agent.energy import TariffPeriod, Tariffs
 from sonnen_agent.errors import ConfigError
 from sonnen_agent.group import GroupKey
@@ -28,6 +29,8 @@ DEFAULT_STATE_DIRECTORY = Path("/var/lib/sonnen-agent")
 _SMALLEST = "batteries: [{name: home, url: http://192.168.1.20}] and pushgateway: {url: http://gateway.example:9091}"
 _SYSTEM_ZONE = Path("/etc/localtime")
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]|24(?=:00))[:]([0-5][0-9])")
+_NAMES_THE_VALUE = re.compile("found undefined|found duplicate anchor|could not determine a constructor")
+"""Messages of YAML with a piece of a value that stands there without quotes, such as a password."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,7 @@ class Config:
 def load_config(file: Path, credentials: Path | None, state_directory: Path | None = None) -> Config:
     """Return the config, or raise ConfigError; the folders are those that systemd gives to a unit, if it does."""
     problems: list[str] = []
-    root = Section(read_yaml(file, smallest=_SMALLEST), "", problems)
+    root = Section(_keys(file), "", problems)
     secrets = Secrets(folder=file.resolve().parent, credentials=credentials)
     config = Config(
         interval_seconds=root.number("interval_seconds", minimum=1, maximum=3600, default=DEFAULT_INTERVAL_SECONDS),
@@ -93,6 +96,36 @@ def load_config(file: Path, credentials: Path | None, state_directory: Path | No
     if problems:
         raise ConfigError(str(file), tuple(problems))
     return config
+
+
+def _keys(file: Path) -> Mapping[object, object]:
+    """Return the keys of a YAML file, or raise ConfigError."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
+        raise ConfigError(str(file), (f"cannot be read: {reason}; name the config with --config FILE",)) from error
+    try:
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that refuses double keys
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+        fix = "; indent with spaces, not with tabs" if r"\t" in str(error.problem) else ""
+        problem = error.problem
+        if _NAMES_THE_VALUE.match(str(problem)):
+            problem = "a value that begins with *, & or ! has to be in quotes"
+        raise ConfigError(str(file), (f"{where}{problem}{fix}",)) from error
+    except RecursionError as error:
+        raise ConfigError(str(file), ("nests too deeply; is it the config?",)) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(str(file), (f"is not YAML: {error}",)) from error
+    if document is None:
+        raise ConfigError(str(file), (f"is empty; the smallest config is {_SMALLEST}",))
+    if not isinstance(document, dict):
+        # Not shown: the file may be a token's, named by mistake.
+        kind = "a list" if isinstance(document, list) else "a single value"
+        raise ConfigError(str(file), (f"should be a mapping of keys, got {kind}; write {_SMALLEST}",))
+    return document
 
 
 def zone_named(name: str | None, system_zone: Path = _SYSTEM_ZONE) -> tzinfo:
@@ -170,3 +203,23 @@ def _time(section: Section, key: str) -> time | None:
     # YAML reads 22:00 without quotes as the number 1320.
     section.problem(key, f'should be a local time in quotes, such as "22:00", got {shown(value)}')
     return None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without objects, where a key that stands twice is an error instead of the last one winning."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError) as error:  # 2023-02-30, !!bool maybe, !!timestamp soon
+            problem = "this value is none to YAML; put it into quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                problem = f"the key {key.value!r} stands twice; keep one of the two"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
