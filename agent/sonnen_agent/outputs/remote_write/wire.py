@@ -1,21 +1,25 @@
-"""The body of a remote-write 1.0 request, before its compression: protobuf, by hand (EDGE 4.1).
+"""Frames as they are kept, samples as they are sent, and the protobuf of a request (docs/facts.md 4.1).
 
     WriteRequest { repeated TimeSeries timeseries = 1 }
     TimeSeries   { repeated Label labels = 1; repeated Sample samples = 2 }
     Label        { string name = 1; string value = 2 }
     Sample       { double value = 1; int64 timestamp = 2 }
 
-These four messages are all there is to write, in forty lines. python3-protobuf would bring 4.4 MB of
-code and 7.6 MiB of memory, and python3-snappy a C library (EDGE 4.2); neither is on the device yet.
+These four messages are all there is to write; python3-protobuf would bring 4.4 MB of code and 7.6 MiB of
+memory for them (docs/facts.md 4.2). A series is its labels as they stand in a request, so that nothing is
+encoded twice. A value stays the 8 bytes of its double: a stale marker is a NaN whose bits must survive.
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from sonnen_agent.outputs.remote_write.beat import Sample
-
+VALUE_BYTES = 8
 STALE = struct.pack("<Q", 0x7FF0000000000002)
 """The value that ends a series at once, instead of five minutes later."""
+
+Sample = tuple[bytes, int, bytes]
+"""Series, Unix time in milliseconds, value."""
 
 _FIRST = 0x0A
 """The tag of the first field, when that is a string or a message; the second field's follows."""
@@ -24,14 +28,40 @@ _DOUBLE = 0x09
 _INTEGER = 0x10
 
 
-def varint(number: int) -> bytes:
-    """Return a number of 0 to 2^64 - 1 in base 128, the lowest digit first."""
-    digits = bytearray()
-    while number > 0x7F:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    digits.append(number)
-    return bytes(digits)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The samples that one group has at one moment."""
+
+    monotonic_ms: int
+    """When, in milliseconds of the monotonic clock of the boot it belongs to."""
+    series: tuple[bytes, ...]
+    values: bytes
+    """One after the other, 8 bytes each, little-endian."""
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def samples(self, offset_ms: int) -> list[Sample]:
+        """Return the samples; the offset is Unix time minus monotonic time."""
+        unix_ms = self.monotonic_ms + offset_ms
+        starts = range(0, len(self.values), VALUE_BYTES)
+        values = (self.values[at : at + VALUE_BYTES] for at in starts)
+        return [(series, unix_ms, value) for series, value in zip(self.series, values, strict=True)]
+
+
+def frames_of(samples: Iterable[Sample], offset_ms: int) -> Sequence[Frame]:
+    """Return samples as frames again, oldest first."""
+    moments: dict[int, list[Sample]] = {}
+    for sample in samples:
+        moments.setdefault(sample[1], []).append(sample)
+    return [
+        Frame(
+            monotonic_ms=unix_ms - offset_ms,
+            series=tuple(series for series, _, _ in together),
+            values=b"".join(value for _, _, value in together),
+        )
+        for unix_ms, together in sorted(moments.items())
+    ]
 
 
 def value_bytes(value: float) -> bytes:
@@ -57,18 +87,18 @@ def series_name(series: bytes) -> str:
 
 
 def write_request(samples: Iterable[Sample]) -> bytes:
-    """Return a request; the samples of a series have to be in the order of their times."""
+    """Return a request before its compression; the samples of a series have to be in the order of their times."""
     tails: dict[int, tuple[bytes, bytes]] = {}
     by_series: dict[bytes, list[bytes]] = {}
     for series, unix_ms, value in samples:
-        frame = tails.get(unix_ms)
-        if frame is None:
+        around = tails.get(unix_ms)
+        if around is None:
             tail = bytes((_INTEGER,)) + varint(unix_ms & 0xFFFFFFFFFFFFFFFF)
-            frame = tails[unix_ms] = bytes((_SECOND, 1 + len(value) + len(tail), _DOUBLE)), tail
+            around = tails[unix_ms] = bytes((_SECOND, 1 + len(value) + len(tail), _DOUBLE)), tail
         parts = by_series.get(series)
         if parts is None:
             parts = by_series[series] = [series]
-        parts += (frame[0], value, frame[1])
+        parts += (around[0], value, around[1])
     request = bytearray()
     for parts in by_series.values():
         timeseries = b"".join(parts)
@@ -76,6 +106,16 @@ def write_request(samples: Iterable[Sample]) -> bytes:
         request += varint(len(timeseries))
         request += timeseries
     return bytes(request)
+
+
+def varint(number: int) -> bytes:
+    """Return a number of 0 to 2^64 - 1 in base 128, the lowest digit first."""
+    digits = bytearray()
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    digits.append(number)
+    return bytes(digits)
 
 
 def _text(tag: int, text: str) -> bytes:
