@@ -7,7 +7,6 @@ put ─▶ BoundedQueue ─▶ StalenessTracker ─▶ Frame ─▶ Sender ─�
 import logging
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from sonnen_agent.clock import boot_id
 from sonnen_agent.group import Group
@@ -44,7 +43,7 @@ class RemoteWriteOutput:
         self._interval_seconds = surroundings.interval_seconds
         self._groups = BoundedQueue(max(_FEWEST_GROUPS, _GROUPS_PER_BATTERY * len(surroundings.meters)))
         self._tracker = StalenessTracker(options.external_labels)
-        self._queue = _open_queue(surroundings.state_directory / "spool", options.spool_max_bytes, monotonic)
+        self._queue = _open_queue(surroundings, options.spool_max_bytes, monotonic)
         client = RemoteWriteClient(
             options.destination,
             options.headers,
@@ -125,10 +124,12 @@ class RemoteWriteOutput:
         )
 
 
-def _open_queue(directory: Path, max_bytes: int, monotonic: Callable[[], float]) -> Queue:
+def _open_queue(surroundings: Surroundings, max_bytes: int, monotonic: Callable[[], float]) -> Queue:
     boot = boot_id()
+    directory, runtime = surroundings.state_directory / "spool", surroundings.runtime_directory
+    live = None if runtime is None else runtime / "spool"
     try:
-        return Queue(directory, max_bytes, boot=boot, monotonic=monotonic)
+        return Queue(directory, max_bytes, boot=boot, monotonic=monotonic, live_directory=live)
     except BlockingIOError:
         _log.warning("%s is in use by another process; in an outage samples wait in memory only", directory)
     except OSError as error:

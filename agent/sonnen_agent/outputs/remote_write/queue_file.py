@@ -1,250 +1,185 @@
 """One file of the queue: self-contained, appended to while it is open, removed as a whole when it was delivered.
 
-    header    magic (8), boot (16)
-    records   one deflated stream, flushed behind each frame, so that a kill loses none that was written
-    trailer   of a file that was closed in order: `_SUMMARY` and the CRC-32 of the header and it
+It is a gzip stream of lines, flushed behind each, so that a kill loses none that was written; `zcat` shows them:
 
-    record    kind (u8), length of the payload (u32), CRC-32 of all records up to and with this one, payload
-    LAYOUT    number (u16), then each series as length (u32) and bytes
-    FRAME     `_FRAME_HEAD`, then the values, XORed with those of the frame before that has the same layout:
-              most repeat from beat to beat
+    CRC-32 of all lines up to and with this one, in hexadecimal; a blank; and as JSON
+    [number of the list of series, that list if it is new, monotonic ms, offset ms if it is known, values]
 
-All numbers are little-endian.
+The values are the 8 bytes of each double, in hexadecimal. The file's name tells its number, how many samples are
+in it (0 while it is open), and the boot within which its monotonic times can be compared.
 """
 
+import contextlib
+import json
 import os
-import struct
+import re
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
-from sonnen_agent.outputs.remote_write.wire import VALUE_BYTES, Frame
+from sonnen_agent.outputs.remote_write.wire import Frame
 
-BOOT_BYTES = 16
-MAGIC = b"SNQUEUE\x01"
-HEADER_BYTES = len(MAGIC) + BOOT_BYTES
-_RECORD = struct.Struct("<BII")
-_LAYOUT, _FRAME = 1, 2
-_LAYOUT_HEAD = struct.Struct("<H")
-_FRAME_HEAD = struct.Struct("<Hqq")
-"""Number of the layout, monotonic milliseconds, offset as it was known then."""
-_SUMMARY = struct.Struct("<qqq")
-"""Number of samples, monotonic milliseconds of the first frame, the last offset known."""
-_NUMBER = struct.Struct("<I")
-_TRAILER_BYTES = _SUMMARY.size + _NUMBER.size
-END_BYTES = _TRAILER_BYTES + 16
+END_BYTES = 32
 """What closing a file adds at most."""
-_NO_OFFSET = -(1 << 63)
-_MOST_PLAIN_BYTES = 1 << 20
+NAME = re.compile(r"(\d{12})-(\d+)-([0-9a-f]{32})\.gz")
+_GZIP = 16 + zlib.MAX_WBITS
+_FLUSHED = b"\0\0\xff\xff"
+"""The end of what was flushed."""
+_FILE_SECONDS = 300
+_MOST_PLAIN_BYTES = 4 << 20
 """A file that unpacks to more is closed: the oldest one is held in memory."""
-_PIECE_BYTES = 4096
 
 
-class ForeignFileError(Exception):
-    """Not a file of the queue."""
+class _Copy:
+    """What a file on disk has of a content that grows."""
 
-
-class BlankFileError(Exception):
-    """A file that never got its header: a power cut came first."""
-
-
-class QueueFile:
-    """A file, or without a path the same in memory. After an OSError of `write` only `abandon` is of use."""
-
-    def __init__(self, path: Path | None, boot: bytes) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.boot = boot
-        self.size = 0
-        """Bytes."""
-        self.samples = 0
-        """Those that were not delivered yet."""
-        self.first_monotonic_ms = 0
-        self.offset_ms: int | None = None
-        """Unix time minus monotonic time in milliseconds, the last one that was known."""
-        self._memory = bytearray()
         self._fd: int | None = None
-        self._written_samples = 0
-        self._check = self._plain = 0
-        self._layouts: dict[tuple[bytes, ...], int] = {}
-        self._before: dict[int, bytes] = {}
-        self._named = False
+        self._size = 0
 
-    @classmethod
-    def adopt(cls, path: Path) -> tuple["QueueFile", bool]:
-        """Return a file of an earlier process, and whether its end is in order.
-
-        Raise ForeignFileError, BlankFileError or OSError.
-        """
-        with path.open("rb") as content:
-            header = content.read(HEADER_BYTES)
-            size = content.seek(0, os.SEEK_END)
-            content.seek(max(size - _TRAILER_BYTES, 0))
-            trailer = content.read()
-        if not header.strip(b"\0") or (len(header) < HEADER_BYTES and MAGIC.startswith(header[: len(MAGIC)])):
-            raise BlankFileError
-        if not header.startswith(MAGIC):
-            raise ForeignFileError
-        file = cls(path, header[len(MAGIC) :])
-        file.size = size
-        summary = trailer[: _SUMMARY.size]
-        if size >= HEADER_BYTES + _TRAILER_BYTES and _NUMBER.pack(zlib.crc32(header + summary)) == trailer[len(summary) :]:
-            file.samples, file.first_monotonic_ms, offset_ms = _SUMMARY.unpack(summary)
-            file.offset_ms = None if offset_ms == _NO_OFFSET else offset_ms
-            return file, True
-        frames, whole = file.read()
-        file.samples = sum(map(len, frames))
-        file.first_monotonic_ms = frames[0].monotonic_ms if frames else 0
-        return file, whole
-
-    def read(self) -> tuple[list[Frame], bool]:
-        """Return its frames as far as they are as they were written, and whether that is all; or raise OSError."""
-        plain, whole = _inflated((self._memory if self.path is None else self.path.read_bytes())[HEADER_BYTES:])
-        layouts: dict[int, tuple[bytes, ...]] = {}
-        before: dict[int, bytes] = {}
-        frames = []
-        read = 0
-        for kind, payload in _records(plain):
-            read += _RECORD.size + len(payload)
-            if kind == _LAYOUT:
-                layouts[_LAYOUT_HEAD.unpack_from(payload)[0]] = tuple(_listed(payload[_LAYOUT_HEAD.size :]))
-            elif kind == _FRAME:
-                number, monotonic_ms, offset_ms = _FRAME_HEAD.unpack_from(payload)
-                before[number] = values = _xor(payload[_FRAME_HEAD.size :], before.get(number))
-                frames.append(Frame(monotonic_ms=monotonic_ms, series=layouts[number], values=values))
-                self.offset_ms = self.offset_ms if offset_ms == _NO_OFFSET else offset_ms
-        return frames, whole and read == len(plain)
-
-    def create(self) -> None:
-        """Open a new file to write to, or raise OSError."""
-        self._deflater = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-        if self.path is not None:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-
-    def full(self, now_ms: int, seconds: float, most_bytes: int) -> bool:
-        """Return whether another file should begin: this one is old or large, or was removed by somebody."""
-        removed = self._fd is not None and os.fstat(self._fd).st_nlink == 0
-        old = self._written_samples > 0 and now_ms - self.first_monotonic_ms >= 1000 * seconds
-        return old or removed or self._plain >= _MOST_PLAIN_BYTES or self.size >= most_bytes
-
-    def pack(self, frame: Frame) -> bytes:
-        """Return what `write` has to write for a frame; all that is packed has to be written."""
-        packed = b"" if self._plain else MAGIC + self.boot
-        number = self._layouts.get(frame.series)
-        if number is None:
-            number = self._layouts[frame.series] = len(self._layouts)
-            listing = b"".join(_NUMBER.pack(len(series)) + series for series in frame.series)
-            packed += self._deflated(_LAYOUT, _LAYOUT_HEAD.pack(number) + listing)
-        offset_ms = _NO_OFFSET if self.offset_ms is None else self.offset_ms
-        head = _FRAME_HEAD.pack(number, frame.monotonic_ms, offset_ms)
-        packed += self._deflated(_FRAME, head + _xor(frame.values, self._before.get(number)))
-        self._before[number] = frame.values
-        return packed + self._deflater.flush(zlib.Z_SYNC_FLUSH)
-
-    def write(self, packed: bytes, frame: Frame) -> None:
-        """Write a frame; from now on it survives the end of this process, but not yet a power cut."""
-        self._append(packed)
-        if self._written_samples == 0:
-            self.first_monotonic_ms = frame.monotonic_ms
-        self._written_samples += len(frame)
-        self.samples += len(frame)
-
-    def sync(self) -> None:
-        """Let all that was written survive a power cut, or raise OSError."""
-        if self._fd is None or self.path is None:
-            return
-        os.fdatasync(self._fd)
-        if not self._named:
-            directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
-            self._named = True
+    def write(self, content: bytearray, *, sync: bool = False) -> None:
+        """Append what is new, or raise OSError; the next call goes on from there."""
+        if self._fd is not None and os.fstat(self._fd).st_nlink == 0:
+            self.close()  # somebody has removed it: begin anew
+        if self._fd is None:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._size = 0
+        while self._size < len(content):
+            self._size += os.write(self._fd, memoryview(content)[self._size :])
+        if sync:
+            os.fdatasync(self._fd)
 
     def close(self) -> None:
-        """Finish the file with a trailer, and let all of it survive a power cut; or raise OSError."""
-        offset_ms = _NO_OFFSET if self.offset_ms is None else self.offset_ms
-        summary = _SUMMARY.pack(self._written_samples, self.first_monotonic_ms, offset_ms)
-        try:
-            self._append(self._deflater.flush() + summary + _NUMBER.pack(zlib.crc32(MAGIC + self.boot + summary)))
-            self.sync()
-        finally:
-            self.abandon()
-
-    def abandon(self) -> None:
-        """Write no more; that the end of the stream is missing does no harm."""
+        """Write no more."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
     def remove(self) -> None:
         """Remove the file, or raise OSError; one that is gone already is fine."""
-        self.abandon()
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
-
-    def _deflated(self, kind: int, payload: bytes) -> bytes:
-        self._check = zlib.crc32(payload, zlib.crc32(bytes((kind,)), self._check))
-        record = _RECORD.pack(kind, len(payload), self._check) + payload
-        self._plain += len(record)
-        return self._deflater.compress(record)
-
-    def _append(self, data: bytes) -> None:
-        if self.path is None:
-            self._memory += data
-        elif self._fd is not None:
-            try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(self._fd, rest) :]
-            except OSError:
-                os.ftruncate(self._fd, self.size)
-                raise
-        self.size += len(data)
+        self.close()
+        self.path.unlink(missing_ok=True)
 
 
-def _inflated(data: bytes) -> tuple[bytes, bool]:
-    """Return a deflated stream as far as it can be read, and whether nothing in it is wrong."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = bytearray()
-    for at in range(0, len(data), _PIECE_BYTES):
-        piece = data[at : at + _PIECE_BYTES]
-        before = inflater.copy()
-        try:
-            plain += inflater.decompress(piece)
-        except zlib.error:
-            # Byte by byte: what is right before the damage is not lost.
-            try:
-                for byte in piece:
-                    plain += before.decompress(bytes((byte,)))
-            except zlib.error:
-                return bytes(plain), False
-    return bytes(plain), True
+class QueueFile:
+    """A file of the queue. What is added is in memory until `save`."""
 
+    def __init__(self, directory: Path | None, live_directory: Path | None, number: int, boot: str) -> None:
+        """Begin a new file; without a directory it stays in memory.
 
-def _records(plain: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield kind and payload of each record, up to the first that is not as it was written."""
-    check = at = 0
-    while len(plain) - at >= _RECORD.size:
-        kind, length, expected = _RECORD.unpack_from(plain, at)
-        payload = plain[at + _RECORD.size : at + _RECORD.size + length]
-        check = zlib.crc32(payload, zlib.crc32(bytes((kind,)), check))
-        if len(payload) < length or check != expected:
+        In the live directory, which is no card, is what a kill must not lose before it is synced.
+        """
+        name = f"{number:012}-0-{boot}.gz"
+        self._card = None if directory is None else _Copy(directory / name)
+        self._live = None if directory is None or live_directory is None else _Copy(live_directory / name)
+        self.boot = boot
+        self.size = 0
+        """Bytes."""
+        self.samples = 0
+        """Those that were not delivered yet."""
+        self.offset_ms: int | None = None
+        """Unix time minus monotonic time in milliseconds, the last one that was known."""
+        self._content: bytearray | None = bytearray()
+        """Of an open file, or of one in memory."""
+        self._first_monotonic_ms: int | None = None
+        self._check = self._plain_bytes = self._added_samples = 0
+        self._lists: dict[tuple[bytes, ...], int] = {}
+        self._deflater = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
+
+    @classmethod
+    def adopt(cls, path: Path) -> "QueueFile | None":
+        """Return a file of an earlier process, None where the name is not that of one; or raise OSError."""
+        name = NAME.fullmatch(path.name)
+        if name is None or not path.is_file():
+            return None
+        file = cls(path.parent, None, int(name[1]), name[3])
+        file._card, file._content = _Copy(path), None
+        file.size = path.stat().st_size
+        file.samples = int(name[2]) or sum(map(len, file.read()))
+        return file
+
+    @property
+    def path(self) -> Path | None:
+        """Where it is on the card."""
+        return None if self._card is None else self._card.path
+
+    def full(self, most_bytes: int, now_ms: int) -> bool:
+        """Return whether another file should begin: this one is large or old."""
+        age_ms = 0 if self._first_monotonic_ms is None else now_ms - self._first_monotonic_ms
+        return self.size >= most_bytes or self._plain_bytes >= _MOST_PLAIN_BYTES or age_ms >= 1000 * _FILE_SECONDS
+
+    def add(self, frame: Frame) -> None:
+        """Add a frame at the end of an open file."""
+        new = None if frame.series in self._lists else [series.decode("latin-1") for series in frame.series]
+        number = self._lists.setdefault(frame.series, len(self._lists))
+        line = json.dumps([number, new, frame.monotonic_ms, self.offset_ms, frame.values.hex()]).encode()
+        self._check = zlib.crc32(line, self._check)
+        self._plain_bytes += len(line)
+        self._added_samples += len(frame)
+        self.samples += len(frame)
+        if self._first_monotonic_ms is None:
+            self._first_monotonic_ms = frame.monotonic_ms
+        self._extend(self._deflater.compress(b"%08x %s\n" % (self._check, line)))
+        self._extend(self._deflater.flush(zlib.Z_SYNC_FLUSH))
+
+    def read(self) -> list[Frame]:
+        """Return its frames as far as they are as they were written, or raise OSError."""
+        content = self._content
+        if content is None and self._card is not None:
+            content = bytearray(self._card.path.read_bytes())
+        inflater = zlib.decompressobj(_GZIP)
+        plain = bytearray()
+        with contextlib.suppress(zlib.error):
+            for piece in (content or b"").split(_FLUSHED):
+                plain += inflater.decompress(piece + _FLUSHED)
+        lists: list[tuple[bytes, ...]] = []
+        frames = []
+        check, offset_ms = 0, None
+        for line in plain.split(b"\n")[:-1]:
+            check = zlib.crc32(line[9:], check)
+            if line[:9] != b"%08x " % check:
+                break
+            number, new, monotonic_ms, offset_ms, values = json.loads(line[9:])
+            if new is not None:
+                lists.append(tuple(series.encode("latin-1") for series in new))
+            frames.append(Frame(monotonic_ms=monotonic_ms, series=lists[number], values=bytes.fromhex(values)))
+        if self._content is None:
+            self.offset_ms = offset_ms
+        return frames
+
+    def save(self, *, sync: bool) -> None:
+        """Let what was added survive the end of this process, with `sync` also a power cut; or raise OSError."""
+        if self._content is None or self._card is None:
             return
-        yield kind, payload
-        at += _RECORD.size + length
+        if self._live is not None and not sync:
+            self._live.write(self._content)
+        else:
+            self._card.write(self._content, sync=sync)
 
+    def close(self) -> None:
+        """Finish the file, and let all of it survive a power cut; or raise OSError."""
+        self._extend(self._deflater.flush())
+        self.save(sync=True)
+        if self._card is not None:
+            path = self._card.path
+            self._abandon()
+            self._card.path = path.rename(path.with_name(path.name.replace("-0-", f"-{self._added_samples}-")))
+            self._content = None
 
-def _listed(listing: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(listing):
-        (length,) = _NUMBER.unpack_from(listing, at)
-        at += _NUMBER.size + length
-        yield listing[at - length : at]
+    def remove(self) -> None:
+        """Remove it with all that is in it, or raise OSError."""
+        self._abandon()
+        if self._card is not None:
+            self._card.remove()
 
+    def _extend(self, data: bytes) -> None:
+        if self._content is not None:
+            self._content += data
+            self.size += len(data)
 
-def _xor(values: bytes, before: bytes | None) -> bytes:
-    if before is None or len(before) != len(values):
-        return values
-    both = int.from_bytes(values, "little") ^ int.from_bytes(before, "little")
-    return both.to_bytes(len(values), "little")
+    def _abandon(self) -> None:
+        if self._live is not None:
+            self._live.remove()
+        if self._card is not None:
+            self._card.close()
