@@ -1,4 +1,5 @@
 import errno
+import gzip
 import logging
 import os
 import resource
@@ -9,34 +10,35 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sonnen_agent.outputs.remote_write import record
-from sonnen_agent.outputs.remote_write.beat import Beat
-from sonnen_agent.outputs.remote_write.queue import Batch, BeatQueue, MemoryQueue
-from sonnen_agent.outputs.remote_write.segment import inspect
-from sonnen_agent.outputs.remote_write.spool import Spool
-from sonnen_agent.outputs.remote_write.wire import series_bytes, value_bytes
+from sonnen_agent.outputs.remote_write.queue import Queue
+from sonnen_agent.outputs.remote_write.wire import STALE, Frame, series_bytes, value_bytes
 
-THIS_BOOT = b"this boot, 16 B."
-EARLIER_BOOT = b"an earlier boot."
+THIS_BOOT = "01234567-89ab-cdef-0123-456789abcdef"
+EARLIER_BOOT = "fedcba98-7654-3210-fedc-ba9876543210"
 OFFSET_MS = 1_795_000_000_000
 FAR_FUTURE_MS = 1 << 60
-OPENED: list[Spool] = []
-SERIES = tuple(series_bytes({"__name__": f"sonnen_{number}", "job": "sonnen"}) for number in range(20))
+OPENED: list[Queue] = []
+SERIES = tuple(series_bytes({"__name__": f"sonnen_{number}", "job": "sönnen"}) for number in range(20))
 
 
-def beat(number: int, series: tuple[bytes, ...] = SERIES) -> Beat:
+def frame(number: int, series: tuple[bytes, ...] = SERIES) -> Frame:
     values = b"".join(value_bytes(number * place / 7) for place in range(len(series)))
-    return Beat(monotonic_ms=1000 + number * 5000, series=series, values=values)
+    return Frame(monotonic_ms=1000 + number * 5000, series=series, values=values)
 
 
-def beats(count: int) -> list[Beat]:
-    # Every few beats the layout is another one, as when a battery falls silent.
-    return [beat(number, SERIES[: 3 if number % 5 == 4 else None]) for number in range(count)]
+def frames(count: int) -> list[Frame]:
+    # Every few beats the series are others, as when a battery falls silent.
+    return [frame(number, SERIES[: 3 if number % 5 == 4 else None]) for number in range(count)]
+
+
+def count(of: Sequence[Frame]) -> int:
+    return sum(map(len, of))
 
 
 @pytest.fixture(autouse=True)
@@ -47,17 +49,31 @@ def closed() -> Iterator[None]:
         OPENED.pop().close()
 
 
-def opened(directory: Path, *, boot: bytes = THIS_BOOT, max_bytes: int = 1 << 20) -> Spool:
-    spool = Spool(directory, max_bytes, boot=boot, monotonic=lambda: 0)
-    OPENED.append(spool)
-    return spool
+class Clock:
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
-def drained(queue: BeatQueue, *, most_samples: int = 100, now_unix_ms: int = FAR_FUTURE_MS) -> list[Beat]:
-    found: list[Beat] = []
+def opened(
+    directory: Path | None,
+    *,
+    boot: str | None = THIS_BOOT,
+    max_bytes: int = 1 << 20,
+    live: Path | None = None,
+    clock: Clock | None = None,
+) -> Queue:
+    queue = Queue(directory, max_bytes, boot=boot, monotonic=clock or Clock(), live_directory=live)
+    OPENED.append(queue)
+    return queue
+
+
+def drained(queue: Queue, *, most_samples: int = 100, now_unix_ms: int = FAR_FUTURE_MS) -> list[Frame]:
+    found: list[Frame] = []
     while (batch := queue.peek(most_samples, now_unix_ms)) is not None:
-        found += [one for one, _ in batch.beats]
-        queue.advance(batch)
+        found += batch[0]
+        queue.advance(batch[0])
     return found
 
 
@@ -71,319 +87,334 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def spool(directory: Path) -> Iterator[Spool]:
-    spool = opened(directory)
-    spool.note_offset(OFFSET_MS)
-    yield spool
-    spool.close()
+def queue(directory: Path) -> Queue:
+    queue = opened(directory)
+    queue.note_offset(OFFSET_MS)
+    return queue
 
 
 @pytest.mark.parametrize("kind", ["disk", "memory"])
-def test_beats_come_out_in_the_order_they_went_in(kind: str, directory: Path) -> None:
-    queue: BeatQueue = opened(directory) if kind == "disk" else MemoryQueue(1 << 20)
-    queue.append(beats(30))
+def test_frames_come_out_in_the_order_they_went_in(kind: str, directory: Path) -> None:
+    queue = opened(directory if kind == "disk" else None)
+    queue.append(frames(130))  # more than one file
     assert queue.peek(100, FAR_FUTURE_MS) is None  # nobody knows the time yet
     queue.note_offset(OFFSET_MS)
 
-    assert queue.samples == sum(map(len, beats(30)))
+    assert queue.samples == count(frames(130))
     assert queue.size > 0
     assert queue.oldest_unix_ms == 1000 + OFFSET_MS
-    assert drained(queue) == beats(30)
+    assert drained(queue) == frames(130)
     assert (queue.samples, queue.size, queue.dropped_samples) == (0, 0, 0)
     assert queue.oldest_unix_ms is None
 
 
 @pytest.mark.parametrize("kind", ["disk", "memory"])
 def test_what_was_not_delivered_comes_out_again(kind: str, directory: Path) -> None:
-    queue: BeatQueue = opened(directory) if kind == "disk" else MemoryQueue(1 << 20)
+    queue = opened(directory if kind == "disk" else None)
     queue.note_offset(OFFSET_MS)
-    queue.append(beats(9))
+    queue.append(frames(9))
 
     first = queue.peek(50, FAR_FUTURE_MS)
     again = queue.peek(1, FAR_FUTURE_MS)
 
     assert first is not None
     assert again is not None
-    assert [one for one, _ in first.beats] == beats(2)
-    assert [one for one, _ in again.beats] == beats(1)  # a smaller batch, at least a beat
-    queue.advance(again)
-    assert drained(queue) == beats(9)[1:]
+    assert first == (frames(2), OFFSET_MS)
+    assert again == (frames(1), OFFSET_MS)  # a smaller batch, at least a frame
+    queue.advance(again[0])
+    assert queue.oldest_unix_ms == 6000 + OFFSET_MS
+    assert drained(queue) == frames(9)[1:]
 
 
 @pytest.mark.parametrize("kind", ["disk", "memory"])
 def test_the_bound_drops_the_oldest_and_counts_them(kind: str, directory: Path) -> None:
-    queue: BeatQueue = opened(directory, max_bytes=32_000) if kind == "disk" else MemoryQueue(32_000)
+    queue = opened(directory if kind == "disk" else None, max_bytes=32_000)
     queue.note_offset(OFFSET_MS)
-    all_beats = beats(2000)
-    for one in all_beats:
+    all_frames = frames(2000)
+    for one in all_frames:
         queue.append([one])
         assert queue.size <= 32_000
+        if kind == "disk":
+            assert sum(path.stat().st_size for path in directory.iterdir()) <= queue.size
 
     kept = drained(queue)
 
     assert len(kept) > 50
-    assert kept == all_beats[-len(kept) :]
-    assert queue.dropped_samples == sum(map(len, all_beats[: -len(kept)]))
+    assert kept == all_frames[-len(kept) :]
+    assert queue.dropped_samples == count(all_frames[: -len(kept)])
 
 
-def test_a_batch_whose_beats_were_dropped_meanwhile_takes_no_others_along(directory: Path) -> None:
-    for queue in (opened(directory, max_bytes=32_000), MemoryQueue(32_000)):
-        queue.note_offset(OFFSET_MS)
-        queue.append(beats(10))
-        batch = queue.peek(100, FAR_FUTURE_MS)
-        assert batch is not None
-        for one in beats(3000):
-            queue.append([one])
-        before = queue.samples
-
-        queue.advance(batch)
-
-        assert queue.samples == before
-
-
-def test_nothing_is_on_disk_when_all_was_delivered(spool: Spool, directory: Path) -> None:
-    assert not list(directory.iterdir())
-    spool.append(beats(3))
-    assert list(directory.iterdir())
-    drained(spool)
+def test_a_frame_that_is_larger_than_the_bound_is_dropped_and_counted(directory: Path) -> None:
+    queue = opened(directory, max_bytes=200)
+    queue.note_offset(OFFSET_MS)
+    queue.append(frames(3))
+    assert queue.dropped_samples == count(frames(3))
+    assert (queue.samples, queue.size) == (0, 0)
     assert not list(directory.iterdir())
 
 
-def test_a_beat_that_follows_a_drained_one_is_kept(spool: Spool) -> None:
-    for one in beats(20):
-        spool.append([one])
-        assert drained(spool) == [one]
-
-
-def test_what_is_appended_while_draining_comes_last(spool: Spool) -> None:
-    spool.append(beats(10)[:6])
-    batch = spool.peek(40, FAR_FUTURE_MS)
+@pytest.mark.parametrize("kind", ["disk", "memory"])
+def test_a_batch_whose_frames_were_dropped_meanwhile_takes_no_others_along(kind: str, directory: Path) -> None:
+    queue = opened(directory if kind == "disk" else None, max_bytes=32_000)
+    queue.note_offset(OFFSET_MS)
+    queue.append(frames(10))
+    batch = queue.peek(100, FAR_FUTURE_MS)
     assert batch is not None
-    spool.append(beats(10)[6:])
-    spool.advance(batch)
-    assert drained(spool) == beats(10)[2:]
+    for one in frames(3000):
+        queue.append([one])
+    before = queue.samples
+
+    queue.advance(batch[0])
+
+    assert queue.samples == before
+
+
+def test_nothing_is_on_disk_when_all_was_delivered(queue: Queue, directory: Path) -> None:
+    assert not list(directory.iterdir())
+    queue.append(frames(3))
+    assert list(directory.iterdir())
+    drained(queue)
+    assert not list(directory.iterdir())
+
+
+def test_a_frame_that_follows_a_drained_one_is_kept(queue: Queue) -> None:
+    for one in frames(20):
+        queue.append([one])
+        assert drained(queue) == [one]
+
+
+def test_what_is_appended_while_draining_comes_last(queue: Queue) -> None:
+    queue.append(frames(10)[:6])
+    batch = queue.peek(40, FAR_FUTURE_MS)
+    assert batch is not None
+    queue.append(frames(10)[6:])
+    queue.advance(batch[0])
+    assert drained(queue) == frames(10)[2:]
+
+
+def test_what_waits_is_not_read_back_while_it_is_written(queue: Queue, directory: Path) -> None:
+    queue.append(frames(3))
+    for path in directory.iterdir():
+        path.write_bytes(b"somebody else's")
+    assert drained(queue) == frames(3)
+
+
+def test_another_file_begins_every_five_minutes(queue: Queue, directory: Path) -> None:
+    queue.append(frames(180))  # a quarter of an hour
+    names = sorted(path.name for path in directory.iterdir())
+    boot = THIS_BOOT.replace("-", "")
+    samples = count(frames(60))
+    assert names == [
+        f"000000000001-{samples}-{boot}.gz",
+        f"000000000002-{samples}-{boot}.gz",
+        f"000000000003-0-{boot}.gz",
+    ]
+
+
+def test_a_file_is_a_gzip_file_of_lines(queue: Queue, directory: Path) -> None:
+    queue.append(frames(2))
+    queue.close()
+    (path,) = directory.iterdir()
+    first, second = gzip.decompress(path.read_bytes()).splitlines()
+    series = ", ".join(f'"{one.decode("latin-1")}"' for one in SERIES)
+    assert first.endswith(b"1000, 1795000000000, " + f'"{frame(0).values.hex()}"]'.encode())
+    assert second == b'%08x [0, null, 6000, 1795000000000, "%s"]' % (
+        crc32(second[9:], crc32(first[9:])),
+        frame(1).values.hex().encode(),
+    )
+    assert len(first) > len(series)
 
 
 def test_a_new_process_finds_what_was_closed_in_order(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    first = opened(directory, max_bytes=1 << 20)
+    first = opened(directory)
     first.note_offset(OFFSET_MS)
-    first.append(beats(40))
+    first.append(frames(100))
     first.close()
 
     second = opened(directory, boot=EARLIER_BOOT)
 
-    assert second.samples == sum(map(len, beats(40)))
+    assert second.samples == count(frames(100))
+    assert second.size == sum(path.stat().st_size for path in directory.iterdir())
     assert second.oldest_unix_ms == 1000 + OFFSET_MS
-    assert drained(second) == beats(40)
-    assert said(caplog) == [f"{directory}: {sum(map(len, beats(40)))} samples wait from before"]
+    assert drained(second) == frames(100)
+    assert said(caplog) == [f"{directory}: {count(frames(100))} samples wait from before"]
 
 
-def test_a_boot_ends_with_its_last_offset_also_for_beats_from_before_it_was_known(directory: Path) -> None:
+def test_a_boot_ends_with_its_last_offset_also_for_frames_from_before_it_was_known(directory: Path) -> None:
     earlier = opened(directory, boot=EARLIER_BOOT)
-    earlier.append(beats(2))
+    earlier.append(frames(70)[:66])
     earlier.note_offset(OFFSET_MS - 1)
-    earlier.append(beats(4)[2:])
+    earlier.append(frames(70)[66:68])
     earlier.note_offset(OFFSET_MS)
+    earlier.append(frames(70)[68:])
     earlier.close()
     now = opened(directory)
     now.note_offset(OFFSET_MS + 777)
-    now.append(beats(5)[4:])
+    now.append(frames(71)[70:])
 
-    batch = now.peek(1000, FAR_FUTURE_MS)
-    assert batch is not None
-    assert {offset_ms for _, offset_ms in batch.beats} == {OFFSET_MS}
-    now.advance(batch)
-    batch = now.peek(1000, FAR_FUTURE_MS)
-    assert batch is not None
-    assert {offset_ms for _, offset_ms in batch.beats} == {OFFSET_MS + 777}
+    offsets = []
+    while (batch := now.peek(5000, FAR_FUTURE_MS)) is not None:
+        offsets.append(batch[1])
+        now.advance(batch[0])
+    assert offsets == [OFFSET_MS, OFFSET_MS, OFFSET_MS + 777]
 
 
-def test_beats_of_a_boot_that_never_knew_the_time_are_dropped_and_counted(
+def test_frames_of_a_boot_that_never_knew_the_time_are_dropped_and_counted(
     directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     earlier = opened(directory, boot=EARLIER_BOOT)
-    earlier.append(beats(4))
+    earlier.append(frames(4))
     earlier.close()
     now = opened(directory)
     now.note_offset(OFFSET_MS)
-    now.append(beats(1))
+    now.append(frames(1))
 
-    assert drained(now) == beats(1)
-    assert now.dropped_samples == sum(map(len, beats(4)))
+    assert drained(now) == frames(1)
+    assert now.dropped_samples == count(frames(4))
     assert "the clock was not set before the power went" in said(caplog, logging.WARNING)[0]
+
+
+def test_where_boots_have_no_name_each_process_is_one_of_its_own(directory: Path) -> None:
+    earlier = opened(directory, boot=None)
+    earlier.append(frames(4))
+    earlier.close()
+    now = opened(directory, boot=None)
+    now.note_offset(OFFSET_MS)
+    assert drained(now) == []
+    assert now.dropped_samples == count(frames(4))
 
 
 def test_a_process_of_the_same_boot_gives_the_time_to_those_before_it(directory: Path) -> None:
     killed = opened(directory)
-    killed.append(beats(4))
+    killed.append(frames(4))
     killed.close()
     now = opened(directory)
     now.note_offset(OFFSET_MS)
-    assert drained(now) == beats(4)
+    assert drained(now) == frames(4)
 
 
-def test_beats_from_the_future_are_dropped_and_counted(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_frames_from_the_future_are_dropped_and_counted(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     earlier = opened(directory, boot=EARLIER_BOOT)
     earlier.note_offset(OFFSET_MS)
-    earlier.append(beats(4))
+    earlier.append(frames(4))
     earlier.close()
     now = opened(directory)
 
     assert drained(now, now_unix_ms=OFFSET_MS - 700_000) == []
-    assert now.dropped_samples == sum(map(len, beats(4)))
+    assert now.dropped_samples == count(frames(4))
     assert "the clock was wrong" in said(caplog, logging.WARNING)[0]
 
 
-def test_two_processes_do_not_share_a_spool(spool: Spool, directory: Path) -> None:
-    assert spool.samples == 0
+def test_two_processes_do_not_share_a_queue(queue: Queue, directory: Path) -> None:
+    assert queue.samples == 0
     with pytest.raises(BlockingIOError):
         opened(directory)
 
 
-def left_by_a_kill(directory: Path, count: int) -> Path:
-    """Return the one segment of a process that had no time to close it."""
-    if directory.exists():
-        shutil.rmtree(directory)
-    spool = opened(directory.with_name("alive"))
-    spool.note_offset(OFFSET_MS)
-    spool.append(beats(count))
-    shutil.copytree(directory.with_name("alive"), directory)
-    drained(spool)
-    spool.close()
-    (segment,) = directory.iterdir()
-    return segment
+values = st.sampled_from([STALE, value_bytes(0.0), value_bytes(1.0)]) | st.binary(min_size=8, max_size=8)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_a_file_that_is_cut_anywhere_loses_its_end_at_most(directory: Path, data: st.DataObject) -> None:
-    segment = left_by_a_kill(directory, 12)
-    whole = segment.read_bytes()
+@st.composite
+def any_frames(draw: st.DrawFn) -> list[Frame]:
+    """Draw beats as they may come: values of any bits, series that come and go, two frames at one moment."""
+    drawn = []
+    monotonic_ms = draw(st.integers(min_value=0, max_value=1 << 40))
+    for _ in range(draw(st.integers(min_value=1, max_value=30))):
+        monotonic_ms += draw(st.sampled_from([0, 1, 5000, 400_000]))
+        series = tuple(draw(st.lists(st.sampled_from(SERIES), min_size=1, max_size=5, unique=True)))
+        drawn.append(
+            Frame(monotonic_ms=monotonic_ms, series=series, values=b"".join(draw(values) for _ in range(len(series))))
+        )
+    return drawn
+
+
+def left_by_a_kill(directory: Path, written: Sequence[Frame]) -> list[bytes]:
+    """Let a process write that has no time to close, and return the content of its last file after each frame."""
+    shutil.rmtree(directory, ignore_errors=True)
+    alive = directory.with_name("alive")
+    queue = opened(alive)
+    queue.note_offset(OFFSET_MS)
+    contents = []
+    for one in written:
+        queue.append([one])
+        contents.append(max(alive.iterdir()).read_bytes())
+    shutil.copytree(alive, directory)
+    drained(queue)
+    queue.close()
+    return contents
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), written=any_frames())
+def test_after_a_kill_at_any_byte_all_before_is_there_bit_by_bit_and_nothing_twice(
+    directory: Path, data: st.DataObject, written: list[Frame]
+) -> None:
+    contents = left_by_a_kill(directory, written)
+    last = max(directory.iterdir())
+    whole = last.read_bytes()
     cut = data.draw(st.integers(min_value=0, max_value=len(whole)))
     filling = data.draw(st.sampled_from([b"", bytes(500), b"\xff" * 40]))
-    content = whole[:cut] + filling
-    segment.write_bytes(content)
+    last.write_bytes(whole[:cut] + filling)
+    in_last = [content for content in contents if whole.startswith(content)]
+    lost = sum(len(content) > cut for content in in_last)
 
-    spool = opened(directory)
-    spool.note_offset(OFFSET_MS)
-    found = drained(spool)
+    queue = opened(directory)
+    queue.note_offset(OFFSET_MS)
+    queue.append(frames(1))
+    found = drained(queue)
 
-    assert found == beats(len(found))
-    # What was whole before the cut is there, and more only where the filling is what was cut off.
-    ends = record_ends(whole)
-    assert len(found) == sum(content[:end] == whole[:end] for end in ends)
-    spool.append(beats(1))
-    assert drained(spool) == beats(1)
-    spool.close()
-
-
-def record_ends(segment: bytes) -> list[int]:
-    ends = []
-    at = record.HEADER_BYTES
-    while at < len(segment):
-        head = segment[at : at + record.FRAME_BYTES]
-        payload = segment[at + record.FRAME_BYTES :][: record.frame_length(head)]
-        at += len(head) + len(payload)
-        if record.frame_kind(head, payload) == record.BEAT:
-            ends.append(at)
-    return ends
+    # More than expected only where the filling is what was cut off.
+    kept = len(found) - 1
+    assert found == [*written[:kept], *frames(1)]
+    assert len(written) - lost <= kept <= len(written)
+    assert filling or kept == len(written) - lost
+    queue.close()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_flipped_bit_costs_no_more_than_what_follows_it(directory: Path, data: st.DataObject) -> None:
-    segment = left_by_a_kill(directory, 12)
-    content = bytearray(segment.read_bytes())
-    ends = record_ends(bytes(content))
-    place = data.draw(st.integers(min_value=record.HEADER_BYTES, max_value=len(content) - 1))
+    contents = left_by_a_kill(directory, frames(12))
+    (path,) = directory.iterdir()
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(min_value=10, max_value=len(content) - 1))  # behind the head of gzip
     content[place] ^= 1 << data.draw(st.integers(min_value=0, max_value=7))
-    segment.write_bytes(content)
+    path.write_bytes(content)
 
-    spool = opened(directory)
-    spool.note_offset(OFFSET_MS)
+    queue = opened(directory)
+    queue.note_offset(OFFSET_MS)
+    found = drained(queue)
 
-    assert drained(spool) == beats(sum(end <= place for end in ends))
-    spool.close()
+    assert found == frames(len(found))
+    # Some bits of a flush mean nothing.
+    assert len(found) >= sum(len(before) <= place for before in contents)
+    queue.close()
 
 
-def test_damage_in_the_middle_of_a_closed_segment_is_counted(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_in_the_middle_of_a_closed_file_is_counted(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sizes = [len(content) for content in left_by_a_kill(directory, frames(12))]
+    shutil.rmtree(directory)
     first = opened(directory)
     first.note_offset(OFFSET_MS)
-    first.append(beats(12))
+    first.append(frames(12))
     first.close()
-    (segment,) = directory.iterdir()
-    content = bytearray(segment.read_bytes())
-    place = record_ends(bytes(content))[5] + 20
-    content[place] ^= 1
-    segment.write_bytes(content)
+    (path,) = directory.iterdir()
+    content = bytearray(path.read_bytes())
+    content[sizes[5] + 5] ^= 0xFF
+    path.write_bytes(content)
     second = opened(directory)
 
-    assert drained(second) == beats(6)
-    assert second.dropped_samples == sum(map(len, beats(12)[6:]))
-    assert said(caplog, logging.WARNING) == [f"{segment} is damaged: {second.dropped_samples} samples are lost"]
+    assert drained(second) == frames(6)
+    assert second.dropped_samples == count(frames(12)[6:])
+    assert said(caplog, logging.WARNING) == [f"{path} is damaged: {second.dropped_samples} samples are lost"]
     assert second.samples == 0
 
 
-def test_a_torn_end_is_cut_off_with_one_line(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
-    segment = left_by_a_kill(directory, 6)
-    size = segment.stat().st_size
-    with segment.open("ab") as file:
-        file.write(bytes(4096))
-    caplog.clear()
-
-    opened(directory).close()
-
-    assert said(caplog, logging.WARNING) == [f"{segment}: its last 4096 bytes are damaged and cut off"]
-    assert segment.stat().st_size == size
-
-
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (b"GIF89a, and more of a picture that somebody dropped here", "not written by sonnen-agent"),
-        (b"x", "not written by sonnen-agent"),
-        (record.header(THIS_BOOT)[:12] + b"\xff" * 30, "its header is damaged"),
-        (bytes(4096) + b"data", "it begins with zeros"),
-    ],
-)
-def test_a_foreign_file_is_set_aside(
-    directory: Path, content: bytes, why: str, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b", bytes(30), bytes(200_000), b"GIF89a, and more of a picture"])
+def test_a_file_in_which_nothing_is_to_be_read_is_removed(directory: Path, content: bytes) -> None:
     directory.mkdir()
-    path = directory / "000000000007.spool"
-    path.write_bytes(content)
-    (directory / "000000000007.spool.bad").write_bytes(b"from another time")
-
-    spool = opened(directory)
-
-    assert said(caplog, logging.WARNING) == [f"{path}: {why}; set aside as 000000000007.spool.bad2"]
-    spool.append(beats(1))
-    assert {file.name: file.read_bytes() for file in directory.iterdir() if "bad" in file.name} == {
-        "000000000007.spool.bad": b"from another time",
-        "000000000007.spool.bad2": content,
-    }
-    assert (directory / "000000000008.spool").exists()
-
-
-def test_a_segment_of_a_later_version_is_set_aside(
-    directory: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    directory.mkdir()
-    with monkeypatch.context() as later:
-        later.setattr(record, "_VERSION", 2)
-        (directory / "000000000001.spool").write_bytes(record.header(THIS_BOOT) + b"what nobody knows yet")
-
-    opened(directory)
-
-    assert "format 2 of another version of sonnen-agent; this one reads 1" in said(caplog, logging.WARNING)[0]
-    assert (directory / "000000000001.spool.bad").exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"SNSP", bytes(30), bytes(200_000), record.header(THIS_BOOT)[:29]])
-def test_a_file_that_never_got_its_header_is_removed(directory: Path, content: bytes) -> None:
-    directory.mkdir()
-    (directory / "000000000001.spool").write_bytes(content)
+    (directory / f"000000000001-0-{'0' * 32}.gz").write_bytes(content)
     assert opened(directory).samples == 0
     assert not list(directory.iterdir())
 
@@ -391,31 +422,47 @@ def test_a_file_that_never_got_its_header_is_removed(directory: Path, content: b
 def test_what_is_not_ours_is_left_alone(directory: Path) -> None:
     directory.mkdir()
     (directory / "lost+found").mkdir()
-    (directory / "000000000001.spool").mkdir()
+    (directory / f"000000000001-0-{'0' * 32}.gz").mkdir()
     (directory / "notes.txt").write_text("mine")
-    spool = opened(directory)
-    spool.note_offset(OFFSET_MS)
-    spool.append(beats(2))
-    assert drained(spool) == beats(2)
-    assert {path.name for path in directory.iterdir()} == {"lost+found", "000000000001.spool", "notes.txt"}
+    before = {path.name for path in directory.iterdir()}
+    queue = opened(directory)
+    queue.note_offset(OFFSET_MS)
+    queue.append(frames(2))
+    assert drained(queue) == frames(2)
+    assert {path.name for path in directory.iterdir()} == before
 
 
-def test_a_spool_that_is_removed_under_way_goes_on(spool: Spool, directory: Path) -> None:
-    spool.append(beats(3))
+def test_files_of_the_release_before_are_named_and_kept(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory.mkdir()
+    for number in (7, 8):
+        (directory / f"{number:012}.spool").write_bytes(b"SNSPOOL\0 and more")
+    queue = opened(directory)
+    assert said(caplog, logging.WARNING) == [
+        f"{directory}: 2 files of an earlier release (*.spool) are left alone; "
+        "go back to it to send them, or remove them"
+    ]
+    assert (queue.samples, queue.size) == (0, 0)
+    assert len(list(directory.iterdir())) == 2
+
+
+def test_a_folder_that_is_removed_under_way_costs_nothing_that_is_not_closed(queue: Queue, directory: Path) -> None:
+    queue.append(frames(3))
     shutil.rmtree(directory)
-    spool.append(beats(5)[3:])
-    assert drained(spool) == beats(5)[3:]
+    queue.append(frames(5)[3:])
+    assert list(directory.iterdir())
+    assert drained(queue) == frames(5)
+    assert queue.dropped_samples == 0
 
 
-def test_a_segment_that_is_removed_before_it_is_read_is_counted(directory: Path) -> None:
+def test_a_file_that_is_removed_before_it_is_read_is_counted(directory: Path) -> None:
     first = opened(directory)
-    first.append(beats(3))
+    first.append(frames(3))
     first.close()
     second = opened(directory)
     next(directory.iterdir()).unlink()
     second.note_offset(OFFSET_MS)
     assert drained(second) == []
-    assert second.dropped_samples == sum(map(len, beats(3)))
+    assert second.dropped_samples == count(frames(3))
 
 
 @contextmanager
@@ -429,16 +476,32 @@ def files_no_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_write_that_fails_in_the_middle_leaves_whole_beats(spool: Spool, directory: Path) -> None:
-    with files_no_larger_than(3000):
-        spool.append(beats(400))
-    assert max(path.stat().st_size for path in directory.iterdir()) <= 3000
-    assert [inspect(path).torn_bytes for path in directory.iterdir()] == [0] * len(list(directory.iterdir()))
-    found = drained(spool)
-    assert sum(map(len, found)) + spool.dropped_samples == sum(map(len, beats(400)))
-    assert set(found) <= set(beats(400))
-    assert len(found) > 350
-    assert spool.dropped_samples > 0
+def test_a_write_that_stops_in_the_middle_goes_on_there(queue: Queue, directory: Path) -> None:
+    with files_no_larger_than(900):
+        for one in frames(40):
+            queue.append([one])
+    assert max(path.stat().st_size for path in directory.iterdir()) == 900
+    queue.append(frames(50)[40:])
+
+    (path,) = directory.iterdir()
+    left = opened(directory.with_name("left"))
+    left.close()
+    (directory.with_name("left") / path.name).write_bytes(path.read_bytes())
+    left = opened(directory.with_name("left"))
+    left.note_offset(OFFSET_MS)
+    assert drained(left) == frames(50)
+    assert drained(queue) == frames(50)
+    assert queue.dropped_samples == 0
+
+
+def test_a_file_that_cannot_be_written_to_its_end_is_lost_and_counted(queue: Queue, directory: Path) -> None:
+    with files_no_larger_than(900):
+        for one in frames(130):
+            queue.append([one])
+    found = drained(queue)
+    assert count(found) + queue.dropped_samples == count(frames(130))
+    assert found == frames(130)[120:]
+    assert not list(directory.iterdir())
 
 
 @pytest.fixture
@@ -454,61 +517,119 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", disk], check=True)
 
 
+def fill(disk: Path) -> Path:
+    blocker = disk / "somebody's"
+    blocker.write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize))
+    return blocker
+
+
 def test_on_a_full_disk_the_present_takes_the_place_of_the_oldest(
     tiny_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spool = opened(tiny_disk / "spool", max_bytes=100_000)
-    spool.note_offset(OFFSET_MS)
-    all_beats = beats(600)
-    spool.append(all_beats[:300])
-    (tiny_disk / "somebody's").write_bytes(bytes(os.statvfs(tiny_disk).f_bavail * os.statvfs(tiny_disk).f_bsize))
-    spool.append(all_beats[300:])
+    queue = opened(tiny_disk / "spool", max_bytes=100_000)
+    queue.note_offset(OFFSET_MS)
+    all_frames = frames(600)
+    for one in all_frames[:300]:
+        queue.append([one])
+    fill(tiny_disk)
+    for one in all_frames[300:]:
+        queue.append([one])
 
-    found = drained(spool)
+    found = drained(queue)
 
-    assert found[-1] == all_beats[-1]
-    assert sum(map(len, found)) + spool.dropped_samples == sum(map(len, all_beats))
-    assert [line for line in said(caplog, logging.WARNING) if "the disk is full" in line]
+    assert found == all_frames[-len(found) :]
+    assert count(found) + queue.dropped_samples == count(all_frames)
+    assert len([line for line in said(caplog, logging.WARNING) if "the disk is full" in line]) == 1
 
 
-def test_a_disk_without_any_room_costs_beats_and_is_told_once(
+def test_a_disk_without_any_room_is_told_once_and_costs_nothing_for_a_while(
     tiny_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    spool = opened(tiny_disk / "spool")
-    spool.note_offset(OFFSET_MS)
-    blocker = tiny_disk / "somebody's"
-    blocker.write_bytes(bytes(os.statvfs(tiny_disk).f_bavail * os.statvfs(tiny_disk).f_bsize))
-    spool.append(beats(5))
-    assert spool.dropped_samples == sum(map(len, beats(5)))
+    queue = opened(tiny_disk / "spool")
+    queue.note_offset(OFFSET_MS)
+    blocker = fill(tiny_disk)
+    for one in frames(5):
+        queue.append([one])
     blocker.unlink()
-    spool.append(beats(3))
+    queue.append(frames(8)[5:])
 
-    assert drained(spool) == beats(3)
+    assert drained(queue) == frames(8)
+    assert queue.dropped_samples == 0
     assert said(caplog) == [
-        f"{tiny_disk / 'spool'} cannot be written: {os.strerror(errno.ENOSPC)}; samples are lost",
+        f"{tiny_disk / 'spool'} cannot be written: {os.strerror(errno.ENOSPC)}; "
+        "samples wait in memory for at most five minutes",
         f"{tiny_disk / 'spool'} can be written again",
     ]
+
+
+def test_a_disk_without_any_room_for_long_costs_what_is_older_than_five_minutes(tiny_disk: Path) -> None:
+    queue = opened(tiny_disk / "spool")
+    queue.note_offset(OFFSET_MS)
+    fill(tiny_disk)
+    for one in frames(130):
+        queue.append([one])
+    assert drained(queue) == frames(130)[120:]
+    assert queue.dropped_samples == count(frames(120))
+
+
+def test_with_a_live_directory_the_card_is_written_once_a_minute(directory: Path, tmp_path: Path) -> None:
+    clock = Clock()
+    queue = opened(directory, live=tmp_path / "live", clock=clock)
+    queue.note_offset(OFFSET_MS)
+    sizes: list[int] = []
+    for number, one in enumerate(frames(60)):
+        clock.seconds = 5.0 * number
+        queue.append([one])
+        sizes.append(sum(path.stat().st_size for path in directory.iterdir()))
+        assert sum(path.stat().st_size for path in (tmp_path / "live").iterdir()) >= sizes[-1]
+    assert sizes[11] == 0  # of an outage of less than a minute the card sees nothing
+    assert len(set(sizes)) == 5
+    queue.append(frames(61)[60:])  # the next file
+    assert [path.stem.split("-")[0] for path in (tmp_path / "live").iterdir()] == ["000000000002"]
+    assert drained(queue) == frames(61)
+    assert not list(directory.iterdir())
+    assert not list((tmp_path / "live").iterdir())
+
+
+@pytest.mark.parametrize("power_cut", [False, True])
+def test_a_kill_costs_nothing_and_a_power_cut_a_minute(directory: Path, tmp_path: Path, *, power_cut: bool) -> None:
+    clock = Clock()
+    queue = opened(directory.with_name("alive"), live=tmp_path / "live", clock=clock)
+    queue.note_offset(OFFSET_MS)
+    for number, one in enumerate(frames(30)):
+        clock.seconds = 5.0 * number
+        queue.append([one])
+    shutil.copytree(directory.with_name("alive"), directory)
+    if not power_cut:
+        shutil.copytree(tmp_path / "live", tmp_path / "left")
+
+    after = opened(directory, live=tmp_path / "left")
+    after.note_offset(OFFSET_MS)
+
+    assert drained(after) == frames(25 if power_cut else 30)
 
 
 WRITER = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
-from test_remote_write_spool import beat, opened, OFFSET_MS
-spool = opened(Path({directory!r}))
-spool.note_offset(OFFSET_MS)
+from test_remote_write_queue import frame, opened, OFFSET_MS
+queue = opened(Path({directory!r}), live={live})
+queue.note_offset(OFFSET_MS)
 number = 0
 while True:
-    spool.append([beat(number)])
+    queue.append([frame(number)])
     print(number, flush=True)
     number += 1
 """
 
 
+@pytest.mark.parametrize("live", [False, True])
 @pytest.mark.parametrize("written", [1, 7, 300])
-def test_a_kill_loses_no_beat_that_was_written(directory: Path, written: int) -> None:
-    program = WRITER.format(tests=str(Path(__file__).parent), directory=str(directory))
+def test_a_kill_loses_no_frame_that_was_written(directory: Path, tmp_path: Path, written: int, *, live: bool) -> None:
+    live_directory = f"Path({str(tmp_path / 'live')!r})" if live else "None"
+    program = WRITER.format(tests=str(Path(__file__).parent), directory=str(directory), live=live_directory)
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -518,30 +639,26 @@ def test_a_kill_loses_no_beat_that_was_written(directory: Path, written: int) ->
         after = [int(line) for line in process.stdout.read().splitlines() if line]
     last = max([written, *after])
 
-    spool = opened(directory)
-    spool.note_offset(OFFSET_MS)
-    found = drained(spool)
+    queue = opened(directory, live=tmp_path / "live" if live else None)
+    queue.note_offset(OFFSET_MS)
+    found = drained(queue)
 
     assert len(found) > last
-    assert found == [beat(number) for number in range(len(found))]
-    spool.close()
+    assert found == [frame(number) for number in range(len(found))]
 
 
-def test_a_day_of_a_hundred_series_that_all_change_stays_small(spool: Spool) -> None:
+def test_a_day_of_a_hundred_series_that_all_change_stays_small(queue: Queue) -> None:
     series = tuple(series_bytes({"__name__": f"sonnen_{number}", "instance": "home"}) for number in range(150))
-    hour = [beat(number, series) for number in range(1, 721)]
-    spool.append(hour)
-    assert spool.size * 24 < 30 << 20
+    hour = [frame(number, series) for number in range(1, 721)]
+    queue.append(hour)
+    assert queue.size * 24 < 30 << 20
 
 
-def batches(queue: BeatQueue) -> Sequence[Batch]:
-    found = []
+def test_a_batch_is_bounded_whatever_waits(queue: Queue) -> None:
+    queue.append(frame(number) for number in range(2000))
+    batches = 0
     while (batch := queue.peek(5000, FAR_FUTURE_MS)) is not None:
-        found.append(batch)
-        queue.advance(batch)
-    return found
-
-
-def test_a_batch_is_bounded_whatever_waits(spool: Spool) -> None:
-    spool.append(beat(number) for number in range(2000))
-    assert all(len(batch.samples()) <= 5000 for batch in batches(spool))
+        assert count(batch[0]) <= 5000
+        queue.advance(batch[0])
+        batches += 1
+    assert batches > 8

@@ -75,7 +75,7 @@ class Queue:
         self._ahead: deque[Frame] | None = None
         """What was not delivered yet of the oldest file, once it is needed."""
         self._offsets: dict[str, int] = {}
-        self._next_sync = float("-inf")
+        self._next_sync = 0.0
         self._changes = ChangeLog(_log)
         self._next_number = 1
         self._lock: int | None = None
@@ -150,6 +150,8 @@ class Queue:
             file = self._open = QueueFile(self._directory, self._live_directory, self._next_number, self._boot)
             file.offset_ms = self._offsets.get(self._boot)
             self._next_number += 1
+            if not self._files:
+                self._next_sync = self._monotonic() + _SYNC_SECONDS
             self._files.append(file)
         if self._ahead is not None and file is self._files[0]:
             self._ahead.append(frame)
