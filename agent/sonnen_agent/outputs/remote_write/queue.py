@@ -240,9 +240,10 @@ class Queue:
     def _adopt_all(self, directory: Path) -> None:
         if self._live_directory is not None and self._live_directory.is_dir():
             for path in self._live_directory.iterdir():
-                if NAME.fullmatch(path.name) is not None:
-                    (directory / path.name).write_bytes(path.read_bytes())
-                    path.unlink()
+                content, on_card = path.read_bytes(), directory / path.name
+                if NAME.fullmatch(path.name) and (not on_card.exists() or on_card.stat().st_size < len(content)):
+                    on_card.write_bytes(content)
+                path.unlink()
         earlier = 0
         for path in sorted(directory.iterdir()):
             earlier += path.suffix == ".spool"

@@ -152,9 +152,9 @@ class QueueFile:
         """Let what was added survive the end of this process, with `sync` also a power cut; or raise OSError."""
         if self._content is None or self._card is None:
             return
-        if self._live is not None and not sync:
+        if self._live is not None:
             self._live.write(self._content)
-        else:
+        if self._live is None or sync:
             self._card.write(self._content, sync=sync)
 
     def close(self) -> None:
