@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC
@@ -23,7 +24,7 @@ from sonnen_agent.energy import EnergyMeter
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.outputs import Retain, Surroundings, Waiting
 from sonnen_agent.outputs.remote_write import Options
-from sonnen_agent.outputs.remote_write.output import RemoteWriteOutput
+from sonnen_agent.outputs.remote_write.output import BoundedQueue, RemoteWriteOutput
 from sonnen_agent.scheduler import ProgressWatch, Threads
 from sonnen_agent.shared_meter import SharedMeter
 
@@ -637,3 +638,31 @@ def test_the_thread_sends_what_is_put_and_ends_when_closed(fake: FakeReceiver, t
     assert threads.join(20)
     assert not threads.crashed
     assert stale(fake, "sonnen_online") == 1
+
+
+def test_the_bounded_queue_keeps_every_group_in_order() -> None:
+    groups = [battery_group(at=1), battery_group("garage", at=1), battery_group(at=2)]
+    bounded = BoundedQueue(3)
+    for group in groups:
+        bounded.put(group)
+    assert bounded.take(0) == (tuple(groups), 0)
+    assert bounded.take(0) == ((), 0)
+
+
+def test_a_full_bounded_queue_loses_the_oldest_and_says_how_many() -> None:
+    bounded = BoundedQueue(3)
+    for number in range(5):
+        bounded.put(battery_group(at=number))
+    groups, lost = bounded.take(0)
+    assert [group.taken_monotonic_seconds for group in groups] == [2, 3, 4]
+    assert lost == 2
+    assert bounded.take(0) == ((), 0)
+
+
+def test_a_group_and_the_end_wake_who_waits() -> None:
+    bounded = BoundedQueue(3)
+    threading.Timer(0.05, bounded.put, [battery_group(at=1)]).start()
+    assert len(bounded.take(20)[0]) == 1
+    threading.Timer(0.05, bounded.close).start()
+    assert bounded.take(20) == ((), 0)
+    assert bounded.closed

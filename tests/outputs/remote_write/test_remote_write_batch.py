@@ -36,8 +36,6 @@ class Trial:
             if not is_bad:
                 self.stored += piece
             batch.tell(self.result if is_bad else WRITTEN)
-            if batch.hopeless:
-                batch.give_up()
 
     def reject(self, dropped: Sequence[Sample], _: WriteResult) -> None:
         self.rejected += dropped

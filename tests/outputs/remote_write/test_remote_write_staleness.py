@@ -1,10 +1,7 @@
-import threading
-
 from decoding import Decoded, decode, double
 from groups import battery_group, family
 
 from sonnen_agent.group import Group, GroupKey
-from sonnen_agent.outputs.remote_write.bounded_queue import BoundedQueue
 from sonnen_agent.outputs.remote_write.staleness import StalenessTracker
 from sonnen_agent.outputs.remote_write.wire import STALE, Frame, frames_of, write_request
 
@@ -138,30 +135,3 @@ def test_samples_become_the_frames_they_were() -> None:
         )
         for frame in frames
     ]
-
-
-def test_the_bounded_queue_keeps_every_group_in_order() -> None:
-    groups = [battery_group(at=1), agent_group(), battery_group(at=2)]
-    bounded = BoundedQueue(3)
-    for group in groups:
-        bounded.put(group)
-    assert list(bounded.take(0)) == groups
-    assert bounded.take(0) == ()
-    assert bounded.take_lost() == 0
-
-
-def test_a_full_bounded_queue_loses_the_oldest_and_says_how_many() -> None:
-    bounded = BoundedQueue(3)
-    for number in range(5):
-        bounded.put(battery_group(at=number))
-    assert [group.taken_monotonic_seconds for group in bounded.take(0)] == [2, 3, 4]
-    assert (bounded.take_lost(), bounded.take_lost()) == (2, 0)
-
-
-def test_a_group_and_the_end_wake_who_waits() -> None:
-    bounded = BoundedQueue(3)
-    threading.Timer(0.05, bounded.put, [battery_group(at=1)]).start()
-    assert len(bounded.take(20)) == 1
-    threading.Timer(0.05, bounded.close).start()
-    assert bounded.take(20) == ()
-    assert bounded.closed

@@ -5,14 +5,15 @@ put ─▶ BoundedQueue ─▶ StalenessTracker ─▶ Frame ─▶ Sender ─�
 """
 
 import logging
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from sonnen_agent.clock import boot_id
 from sonnen_agent.group import Group
 from sonnen_agent.outputs import Retain, Surroundings, Waiting
 from sonnen_agent.outputs.remote_write import Options
-from sonnen_agent.outputs.remote_write.bounded_queue import BoundedQueue
 from sonnen_agent.outputs.remote_write.client import NAME, RemoteWriteClient
 from sonnen_agent.outputs.remote_write.clock_offset import ClockOffset
 from sonnen_agent.outputs.remote_write.queue import Queue
@@ -102,11 +103,10 @@ class RemoteWriteOutput:
 
     def _take(self, wait_seconds: float) -> Sequence[Frame]:
         with self._watch.rest():
-            groups = self._groups.take(wait_seconds)
+            groups, lost = self._groups.take(wait_seconds)
         frames = [self._tracker.frame(group) for group in groups]
         if frames:
             self._frame_samples = max(map(len, frames))
-        lost = self._groups.take_lost()
         if lost:
             _log.warning("the card or the receiver was too slow: %d beats are lost", lost)
             self._lost_samples += lost * self._frame_samples
@@ -122,6 +122,39 @@ class RemoteWriteOutput:
             dropped_samples=queue.dropped_samples + self._lost_samples,
             rejected_samples=self._sender.rejected.count,
         )
+
+
+class BoundedQueue:
+    """Holds groups until they are taken. Putting never waits; when it is full the oldest is lost."""
+
+    def __init__(self, most: int) -> None:
+        self._groups: deque[Group] = deque(maxlen=most)
+        self._changed = threading.Condition()
+        self._lost = 0
+        self.closed = False
+        """Whether no more is to be waited for."""
+
+    def put(self, group: Group) -> None:
+        """Leave a group; never waits."""
+        with self._changed:
+            self._lost += len(self._groups) == self._groups.maxlen
+            self._groups.append(group)
+            self._changed.notify()
+
+    def take(self, timeout_seconds: float) -> tuple[Sequence[Group], int]:
+        """Return all there is, and how many were lost; wait as long as there is nothing, it is open, and time is left."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._groups or self.closed, timeout_seconds)
+            groups, lost = tuple(self._groups), self._lost
+            self._groups.clear()
+            self._lost = 0
+            return groups, lost
+
+    def close(self) -> None:
+        """Let `take` wait no more."""
+        with self._changed:
+            self.closed = True
+            self._changed.notify_all()
 
 
 def _open_queue(surroundings: Surroundings, max_bytes: int, monotonic: Callable[[], float]) -> Queue:
