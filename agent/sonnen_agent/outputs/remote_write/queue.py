@@ -6,10 +6,9 @@ minutes another file begins. The frames of the oldest file are held in memory: w
 down is not read back for each attempt. What was delivered of that file is remembered in memory only: after a kill
 it is sent again, which receivers take for what it is, duplicates.
 
-A frame has the time of the monotonic clock, and gets its Unix time when it is sent: by the offset known
-then if it is of the present boot, so that a clock that was put right later puts it right, too; by the
-last offset that was written during an earlier boot. A frame of an earlier boot that never knew the time
-cannot be placed, and is dropped and counted.
+A frame has the time of the monotonic clock, and gets its Unix time when it is sent: by the offset known then if
+it is of the present boot, so that a clock that was put right later puts it right, too; by the last offset that was
+written during an earlier boot. Without one it cannot be placed, and is dropped and counted.
 """
 
 import contextlib
@@ -26,9 +25,8 @@ from sonnen_agent.changes import ChangeLog
 from sonnen_agent.outputs.remote_write.queue_file import END_BYTES, NAME, QueueFile
 from sonnen_agent.outputs.remote_write.wire import Frame
 
-_LARGEST_FILE_BYTES = 256 * 1024
-_FILES = 8
-"""At least, so that the bound drops no more than an eighth at once."""
+_FEWEST_FILES = 8
+"""So that the bound drops no more than an eighth at once."""
 _SYNC_SECONDS = 60
 _AHEAD_MS = 10 * 60 * 1000
 """A sample later than that from now was stamped by a wrong clock; Prometheus takes none either (docs/facts.md 4.3)."""
@@ -39,10 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Queue:
-    """First in, first out, bounded, and never in the way: a frame that cannot be kept is counted.
-
-    Not for use by two threads at once, nor by two processes.
-    """
+    """First in, first out, bounded; a frame that cannot be kept is counted. For one thread of one process."""
 
     def __init__(
         self,
@@ -59,10 +54,8 @@ class Queue:
         """
         self.place = "memory" if directory is None else str(directory)
         """Where samples wait."""
-        self.samples = 0
-        """How many wait."""
-        self.size = 0
-        """What they take, in bytes."""
+        self.samples = self.size = 0
+        """How many wait, and what they take in bytes."""
         self.dropped_samples = 0
         """Lost so far, most of them to the bound."""
         self._directory = directory
@@ -74,10 +67,10 @@ class Queue:
         self._open: QueueFile | None = None
         self._ahead: deque[Frame] | None = None
         """What was not delivered yet of the oldest file, once it is needed."""
-        self._offsets: dict[str, int] = {}
+        self._offsets: dict[str, int | None] = {}
         self._next_sync = 0.0
-        self._changes = ChangeLog(_log)
         self._next_number = 1
+        self._changes = ChangeLog(_log)
         self._lock: int | None = None
         if directory is not None:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,13 +81,15 @@ class Queue:
     def oldest_unix_ms(self) -> int | None:
         """When the oldest frame was, if that is known yet."""
         offset_ms = self._offsets.get(self._files[0].boot) if self._files else None
-        return self._head()[0].monotonic_ms + offset_ms if offset_ms is not None and self._head() else None
+        return None if offset_ms is None or not self._head() else self._head()[0].monotonic_ms + offset_ms
 
     def append(self, frames: Iterable[Frame]) -> None:
         """Keep frames of this boot; the oldest make room for them."""
         for frame in frames:
-            if self._open is not None and self._open.full(self._max_bytes // _FILES, frame.monotonic_ms):
+            if self._open is not None and self._open.full(self._max_bytes // _FEWEST_FILES, frame.monotonic_ms):
                 self._close_file()
+            if self._open is None:
+                self._begin_file()
             self._add(frame)
         if self._open is not None:
             self._save(self._open)
@@ -102,8 +97,6 @@ class Queue:
     def note_offset(self, offset_ms: int) -> None:
         """Take note of Unix time minus monotonic time in milliseconds: it holds for all frames of this boot."""
         self._offsets[self._boot] = offset_ms
-        if self._open is not None:
-            self._open.offset_ms = offset_ms
 
     def peek(self, most_samples: int, now_unix_ms: int) -> tuple[Sequence[Frame], int] | None:
         """Return the oldest frames that have a believable time, at least one, with their offset; None without any."""
@@ -144,54 +137,52 @@ class Queue:
             os.close(self._lock)
             self._lock = None
 
+    def _begin_file(self) -> None:
+        self._open = QueueFile(self._directory, self._live_directory, self._next_number, self._boot)
+        self._next_number += 1
+        if not self._files:
+            self._next_sync = self._monotonic() + _SYNC_SECONDS
+            self._ahead = deque()
+        self._files.append(self._open)
+
     def _add(self, frame: Frame) -> None:
-        file = self._open
-        if file is None:
-            file = self._open = QueueFile(self._directory, self._live_directory, self._next_number, self._boot)
-            file.offset_ms = self._offsets.get(self._boot)
-            self._next_number += 1
-            if not self._files:
-                self._next_sync = self._monotonic() + _SYNC_SECONDS
-            self._files.append(file)
-        if self._ahead is not None and file is self._files[0]:
-            self._ahead.append(frame)
-        elif self._ahead is None and file is self._files[0] and not file.samples:
-            self._ahead = deque([frame])
+        file = self._files[-1]
         before = file.size
+        file.offset_ms = self._offsets.get(self._boot)
         file.add(frame)
         self.size += file.size - before
         self.samples += len(frame)
+        if file is self._files[0] and self._ahead is not None:
+            self._ahead.append(frame)
         while self.size > self._max_bytes:
             self._drop_oldest("the spool is full")
 
     def _save(self, file: QueueFile) -> None:
         """Write what is new; what cannot be written is tried again as long as the file is open."""
-        now = self._monotonic()
+        sync = self._monotonic() >= self._next_sync
         try:
-            file.save(sync=now >= self._next_sync)
+            file.save(sync=sync)
         except OSError as error:
             self._tell_failure(error)
             if error.errno in (errno.ENOSPC, errno.EDQUOT) and len(self._files) > 1:
                 # The present is worth more than the oldest that is kept.
                 self._drop_oldest("the disk is full")
-        else:
-            self._changes.over("disk", "%s can be written again", self.place)
-            if now >= self._next_sync:
-                self._next_sync = now + _SYNC_SECONDS
+            return
+        self._changes.over("disk", "%s can be written again", self.place)
+        if sync:
+            self._next_sync = self._monotonic() + _SYNC_SECONDS
 
     def _close_file(self) -> None:
         file, self._open = self._open, None
-        if file is None:
-            return
-        before = file.size
-        try:
-            file.close()
-            self.size += file.size - before
-        except OSError as error:
-            self._tell_failure(error)
-            self.dropped_samples += file.samples
-            self.size += file.size - before
-            self._forget(file)
+        if file is not None:
+            self.size -= file.size
+            try:
+                file.close()
+            except OSError as error:
+                self._tell_failure(error)
+                self.dropped_samples += file.samples
+                self._forget(file)
+            self.size += file.size
 
     def _head(self) -> deque[Frame]:
         """Return what was not delivered yet of the oldest file; what cannot be read is lost."""
@@ -229,24 +220,27 @@ class Queue:
         if file is self._files[0]:
             self._ahead = None
         self._files.remove(file)
-        if not self._files:
-            for why in self._changes.kinds() - {"disk"}:
-                self._changes.over(why)
+        for why in () if self._files else self._changes.kinds() - {"disk"}:
+            self._changes.over(why)
         try:
             file.remove()
         except OSError as error:
             _log.warning("%s cannot be removed: %s", file.path, error.strerror)
 
+    def _tell_failure(self, error: OSError) -> None:
+        message = "%s cannot be written: %s; samples wait in memory for at most five minutes"
+        self._changes.trouble("disk", "disk", message, self.place, error.strerror)
+
     def _adopt_all(self, directory: Path) -> None:
-        if self._live_directory is not None and self._live_directory.is_dir():
-            for path in self._live_directory.iterdir():
-                content, on_card = path.read_bytes(), directory / path.name
-                if NAME.fullmatch(path.name) and (not on_card.exists() or on_card.stat().st_size < len(content)):
-                    on_card.write_bytes(content)
-                path.unlink()
-        earlier = 0
+        live = (
+            [] if self._live_directory is None or not self._live_directory.is_dir() else self._live_directory.iterdir()
+        )
+        for path in [path for path in live if NAME.fullmatch(path.name)]:
+            on_card = directory / path.name
+            if not on_card.exists() or on_card.stat().st_size < path.stat().st_size:
+                on_card.write_bytes(path.read_bytes())
+            path.unlink()
         for path in sorted(directory.iterdir()):
-            earlier += path.suffix == ".spool"
             try:
                 file = QueueFile.adopt(path)
             except OSError as error:
@@ -258,24 +252,17 @@ class Queue:
                 self.size += file.size
                 self.samples += file.samples
         for file in {file.boot: file for file in self._files}.values():
-            # The last file of a boot knows best.
             with contextlib.suppress(OSError):
-                file.read()
-            if file.offset_ms is not None:
-                self._offsets[file.boot] = file.offset_ms
+                file.read()  # the last file of a boot knows its offset best
+            self._offsets[file.boot] = file.offset_ms
         for file in [file for file in self._files if not file.samples]:
             self._forget(file)
         if self.samples:
             _log.info("%s: %d samples wait from before", directory, self.samples)
+        earlier = len(list(directory.glob("*.spool")))
         if earlier:
-            _log.warning(
-                "%s: %d files of an earlier release (*.spool) are left alone; go back to it to send them, or remove them",
-                directory,
-                earlier,
-            )
-
-    def _tell_failure(self, error: OSError) -> None:
-        self._changes.trouble("disk", "disk", "%s cannot be written: %s; samples wait in memory for at most five minutes", self.place, error.strerror)
+            message = "%s: %d files of an earlier release (*.spool) are left alone; go back to it to send them, or remove them"
+            _log.warning(message, directory, earlier)
 
 
 def _lock(directory: Path) -> int:

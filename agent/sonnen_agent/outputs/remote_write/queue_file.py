@@ -24,9 +24,10 @@ NAME = re.compile(r"(\d{12})-(\d+)-([0-9a-f]{32})\.gz")
 _GZIP = 16 + zlib.MAX_WBITS
 _FLUSHED = b"\0\0\xff\xff"
 """The end of what was flushed."""
-_FILE_SECONDS = 300
-_MOST_PLAIN_BYTES = 4 << 20
-"""A file that unpacks to more is closed: the oldest one is held in memory."""
+_MOST_SECONDS = 300
+_MOST_BYTES = 256 * 1024
+_MOST_LINES_BYTES = 4 * 1024 * 1024
+"""A larger file is closed: the oldest one is held in memory."""
 
 
 class _Copy:
@@ -56,11 +57,6 @@ class _Copy:
             os.close(self._fd)
             self._fd = None
 
-    def remove(self) -> None:
-        """Remove the file, or raise OSError; one that is gone already is fine."""
-        self.close()
-        self.path.unlink(missing_ok=True)
-
 
 class QueueFile:
     """A file of the queue. What is added is in memory until `save`."""
@@ -74,16 +70,14 @@ class QueueFile:
         self._card = None if directory is None else _Copy(directory / name)
         self._live = None if directory is None or live_directory is None else _Copy(live_directory / name)
         self.boot = boot
-        self.size = 0
-        """Bytes."""
-        self.samples = 0
-        """Those that were not delivered yet."""
+        self.size = self.samples = 0
+        """Bytes, and the samples that were not delivered yet."""
         self.offset_ms: int | None = None
         """Unix time minus monotonic time in milliseconds, the last one that was known."""
         self._content: bytearray | None = bytearray()
         """Of an open file, or of one in memory."""
-        self._first_monotonic_ms: int | None = None
-        self._check = self._plain_bytes = self._added_samples = 0
+        self._full_ms = 0
+        self._check = self._lines_bytes = self._added_samples = 0
         self._lists: dict[tuple[bytes, ...], int] = {}
         self._deflater = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
 
@@ -106,20 +100,20 @@ class QueueFile:
 
     def full(self, most_bytes: int, now_ms: int) -> bool:
         """Return whether another file should begin: this one is large or old."""
-        age_ms = 0 if self._first_monotonic_ms is None else now_ms - self._first_monotonic_ms
-        return self.size >= most_bytes or self._plain_bytes >= _MOST_PLAIN_BYTES or age_ms >= 1000 * _FILE_SECONDS
+        large = self.size >= min(most_bytes, _MOST_BYTES) or self._lines_bytes >= _MOST_LINES_BYTES
+        return large or (self._added_samples > 0 and now_ms >= self._full_ms)
 
     def add(self, frame: Frame) -> None:
         """Add a frame at the end of an open file."""
         new = None if frame.series in self._lists else [series.decode("latin-1") for series in frame.series]
         number = self._lists.setdefault(frame.series, len(self._lists))
         line = json.dumps([number, new, frame.monotonic_ms, self.offset_ms, frame.values.hex()]).encode()
+        if self._added_samples == 0:
+            self._full_ms = frame.monotonic_ms + 1000 * _MOST_SECONDS
         self._check = zlib.crc32(line, self._check)
-        self._plain_bytes += len(line)
+        self._lines_bytes += len(line)
         self._added_samples += len(frame)
         self.samples += len(frame)
-        if self._first_monotonic_ms is None:
-            self._first_monotonic_ms = frame.monotonic_ms
         self._extend(self._deflater.compress(b"%08x %s\n" % (self._check, line)))
         self._extend(self._deflater.flush(zlib.Z_SYNC_FLUSH))
 
@@ -129,14 +123,14 @@ class QueueFile:
         if content is None and self._card is not None:
             content = bytearray(self._card.path.read_bytes())
         inflater = zlib.decompressobj(_GZIP)
-        plain = bytearray()
+        lines = bytearray()
         with contextlib.suppress(zlib.error):
             for piece in (content or b"").split(_FLUSHED):
-                plain += inflater.decompress(piece + _FLUSHED)
+                lines += inflater.decompress(piece + _FLUSHED)
         lists: list[tuple[bytes, ...]] = []
         frames = []
         check, offset_ms = 0, None
-        for line in plain.split(b"\n")[:-1]:
+        for line in lines.split(b"\n")[:-1]:
             check = zlib.crc32(line[9:], check)
             if line[:9] != b"%08x " % check:
                 break
@@ -150,28 +144,27 @@ class QueueFile:
 
     def save(self, *, sync: bool) -> None:
         """Let what was added survive the end of this process, with `sync` also a power cut; or raise OSError."""
-        if self._content is None or self._card is None:
-            return
-        if self._live is not None:
-            self._live.write(self._content)
-        if self._live is None or sync:
-            self._card.write(self._content, sync=sync)
+        if self._content is not None and self._card is not None:
+            if self._live is None or sync:
+                self._card.write(self._content, sync=sync)
+            if self._live is not None:
+                self._live.write(self._content)
 
     def close(self) -> None:
         """Finish the file, and let all of it survive a power cut; or raise OSError."""
         self._extend(self._deflater.flush())
-        self.save(sync=True)
-        if self._card is not None:
-            path = self._card.path
+        if self._card is not None and self._content is not None:
+            self._card.write(self._content, sync=True)
             self._abandon()
-            self._card.path = path.rename(path.with_name(path.name.replace("-0-", f"-{self._added_samples}-")))
+            closed = self._card.path.name.replace("-0-", f"-{self._added_samples}-")
+            self._card.path = self._card.path.rename(self._card.path.with_name(closed))
             self._content = None
 
     def remove(self) -> None:
         """Remove it with all that is in it, or raise OSError."""
         self._abandon()
         if self._card is not None:
-            self._card.remove()
+            self._card.path.unlink(missing_ok=True)
 
     def _extend(self, data: bytes) -> None:
         if self._content is not None:
@@ -179,7 +172,9 @@ class QueueFile:
             self.size += len(data)
 
     def _abandon(self) -> None:
-        if self._live is not None:
-            self._live.remove()
         if self._card is not None:
             self._card.close()
+        if self._live is not None:
+            self._live.close()
+            self._live.path.unlink(missing_ok=True)
+            self._live = None

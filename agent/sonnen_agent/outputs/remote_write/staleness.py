@@ -5,20 +5,13 @@ battery that falls silent, a light that is gone, an agent that stops.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.outputs.remote_write.wire import STALE, Frame, series_bytes, value_bytes
 
 _MOST_REMEMBERED = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    series: tuple[bytes, ...]
-    monotonic_ms: int
-    shown_ms: int
-    """After so long without news the series end."""
+_NOTHING = Frame(monotonic_ms=-1, series=(), values=b"")
 
 
 class StalenessTracker:
@@ -26,7 +19,8 @@ class StalenessTracker:
 
     def __init__(self, external_labels: Mapping[str, str]) -> None:
         self._external_labels = external_labels
-        self._shown: dict[GroupKey, _Shown] = {}
+        self._shown: dict[GroupKey, tuple[Frame, float]] = {}
+        """The last frame of each group, without stale markers, and when its series end without news."""
         self._encoded: dict[tuple[object, ...], bytes] = {}
 
     def frame(self, group: Group) -> Frame:
@@ -37,38 +31,35 @@ class StalenessTracker:
             for sample in family.samples:
                 # A name that is there twice, such as of two meters with the same one, is sent once.
                 values.setdefault(self._series(key, sample.name, sample.labels), value_bytes(sample.value))
-        before = self._shown.get(key)
+        before, _ = self._shown.get(key, (_NOTHING, 0.0))
         series = tuple(values)
-        if before is not None and before.series == series:
-            series = before.series  # one tuple for all frames, wherever they wait
-        monotonic_ms = round(group.taken_monotonic_seconds * 1000)
-        if before is not None and monotonic_ms <= before.monotonic_ms:
-            monotonic_ms = before.monotonic_ms + 1
-        self._shown[key] = _Shown(series, monotonic_ms, round(group.shown_seconds * 1000))
-        for ended in before.series if before is not None else ():
-            values.setdefault(ended, STALE)
-        if len(values) > len(series):
-            series = tuple(values)
-        return Frame(monotonic_ms=monotonic_ms, series=series, values=b"".join(values.values()))
+        frame = Frame(
+            monotonic_ms=max(round(group.taken_monotonic_seconds * 1000), before.monotonic_ms + 1),
+            series=before.series if before.series == series else series,  # one tuple for all frames that wait
+            values=b"".join(values.values()),
+        )
+        self._shown[key] = frame, frame.monotonic_ms + round(group.shown_seconds * 1000)
+        ended = tuple(series for series in before.series if series not in values)
+        if not ended:
+            return frame
+        return replace(frame, series=frame.series + ended, values=frame.values + STALE * len(ended))
 
     def end_silent(self, now_monotonic_seconds: float) -> Sequence[Frame]:
         """Return stale markers for the groups from which nothing was heard for longer than they may be shown."""
         now_ms = round(now_monotonic_seconds * 1000)
-        silent = [key for key, shown in self._shown.items() if now_ms - shown.monotonic_ms > shown.shown_ms]
-        return [frame for key in silent for frame in self._end(key, now_ms)]
+        return self._end([key for key, (_, until_ms) in self._shown.items() if now_ms > until_ms], now_ms)
 
     def end_all(self, now_monotonic_seconds: float, retain: Collection[GroupKey] = ()) -> Sequence[Frame]:
         """Return stale markers for everything but the groups to retain."""
-        now_ms = round(now_monotonic_seconds * 1000)
-        ending = [key for key in self._shown if key not in retain]
-        return [frame for key in ending for frame in self._end(key, now_ms)]
+        return self._end([key for key in self._shown if key not in retain], round(now_monotonic_seconds * 1000))
 
-    def _end(self, key: GroupKey, now_ms: int) -> Sequence[Frame]:
-        shown = self._shown.pop(key)
-        if not shown.series:
-            return ()
-        monotonic_ms = max(now_ms, shown.monotonic_ms + 1)
-        return (Frame(monotonic_ms=monotonic_ms, series=shown.series, values=STALE * len(shown.series)),)
+    def _end(self, keys: Sequence[GroupKey], now_ms: int) -> Sequence[Frame]:
+        last = [self._shown.pop(key)[0] for key in keys]
+        return [
+            replace(frame, monotonic_ms=max(now_ms, frame.monotonic_ms + 1), values=STALE * len(frame))
+            for frame in last
+            if frame.series
+        ]
 
     def _series(self, key: GroupKey, name: str, labels: Mapping[str, str]) -> bytes:
         known = (key, name, *labels.items())
