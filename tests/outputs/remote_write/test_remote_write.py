@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC
@@ -24,7 +23,7 @@ from sonnen_agent.energy import EnergyMeter
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.outputs import Retain, Surroundings, Waiting
 from sonnen_agent.outputs.remote_write import Options
-from sonnen_agent.outputs.remote_write.output import BoundedQueue, RemoteWriteOutput
+from sonnen_agent.outputs.remote_write.output import RemoteWriteOutput
 from sonnen_agent.scheduler import ProgressWatch, Threads
 from sonnen_agent.shared_meter import SharedMeter
 
@@ -536,7 +535,7 @@ def test_a_kill_in_an_outage_loses_one_beat_at_most(fake: FakeReceiver, tmp_path
     assert sorted(kept) == [float(number) for number in range(1, len(kept) + 1)]
 
 
-def test_without_a_spool_a_little_waits_in_memory(
+def test_without_a_spool_a_little_waits_elsewhere(
     fake: FakeReceiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "spool").write_text("not a directory")
@@ -548,7 +547,7 @@ def test_without_a_spool_a_little_waits_in_memory(
     fake.reply = lambda _: None
     site.beats(1)
     assert len(watts(fake)) == 7
-    assert "samples wait in memory: " in said(caplog, logging.WARNING)[1]
+    assert "samples wait in /tmp/sonnen-agent-spool-" in said(caplog, logging.WARNING)[1]
     site.stop()
 
 
@@ -566,7 +565,10 @@ def test_a_spool_that_cannot_be_used_is_no_reason_to_stop(
     site = Site(fake.url, tmp_path / "spool")
     site.beats(2)
     assert len(watts(fake)) == 2
-    assert said(caplog) == [f"{tmp_path / 'spool'} {why}; in an outage samples wait in memory only"]
+    (line,) = said(caplog)
+    waits = f"{tmp_path / 'spool'} {why}; in an outage samples wait in /tmp/sonnen-agent-spool-"
+    assert line.startswith(waits)
+    assert line.endswith(", for this process alone")
     site.stop()
     if first is not None:
         first.stop()
@@ -581,6 +583,7 @@ def test_beats_that_came_faster_than_they_could_be_handled_are_counted(
     site.output.turn(0)
     assert len(fake.of("sonnen_online")) == 1 + 64
     assert site.output.waiting().dropped_samples >= 6
+    assert list(fake.of("sonnen_online"))[1] == round(site.unix_ms(0)) + 60  # the oldest are lost
     assert said(caplog, logging.WARNING) == ["the card or the receiver was too slow: 6 beats are lost"]
 
 
@@ -625,9 +628,7 @@ def test_a_reload_leaves_the_series_of_its_groups(fake: FakeReceiver, site: Site
 
 
 def test_the_thread_sends_what_is_put_and_ends_when_closed(fake: FakeReceiver, tmp_path: Path) -> None:
-    surroundings = Surroundings(
-        interval_seconds=0.2, state_directory=tmp_path, record=lambda *_: None, clock=time.time
-    )
+    surroundings = Surroundings(interval_seconds=0.2, state_directory=tmp_path, record=lambda *_: None, clock=time.time)
     output = Options(destination=Destination(url=fake.url)).open(surroundings)
     threads = Threads()
     output.start(threads)
@@ -638,31 +639,3 @@ def test_the_thread_sends_what_is_put_and_ends_when_closed(fake: FakeReceiver, t
     assert threads.join(20)
     assert not threads.crashed
     assert stale(fake, "sonnen_online") == 1
-
-
-def test_the_bounded_queue_keeps_every_group_in_order() -> None:
-    groups = [battery_group(at=1), battery_group("garage", at=1), battery_group(at=2)]
-    bounded = BoundedQueue(3)
-    for group in groups:
-        bounded.put(group)
-    assert bounded.take(0) == (tuple(groups), 0)
-    assert bounded.take(0) == ((), 0)
-
-
-def test_a_full_bounded_queue_loses_the_oldest_and_says_how_many() -> None:
-    bounded = BoundedQueue(3)
-    for number in range(5):
-        bounded.put(battery_group(at=number))
-    groups, lost = bounded.take(0)
-    assert [group.taken_monotonic_seconds for group in groups] == [2, 3, 4]
-    assert lost == 2
-    assert bounded.take(0) == ((), 0)
-
-
-def test_a_group_and_the_end_wake_who_waits() -> None:
-    bounded = BoundedQueue(3)
-    threading.Timer(0.05, bounded.put, [battery_group(at=1)]).start()
-    assert len(bounded.take(20)[0]) == 1
-    threading.Timer(0.05, bounded.close).start()
-    assert bounded.take(20) == ((), 0)
-    assert bounded.closed

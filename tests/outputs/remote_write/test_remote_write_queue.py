@@ -57,7 +57,7 @@ class Clock:
 
 
 def opened(
-    directory: Path | None,
+    directory: Path,
     *,
     boot: str | None = THIS_BOOT,
     max_bytes: int = 1 << 20,
@@ -93,9 +93,8 @@ def queue(directory: Path) -> Queue:
     return queue
 
 
-@pytest.mark.parametrize("kind", ["disk", "memory"])
-def test_frames_come_out_in_the_order_they_went_in(kind: str, directory: Path) -> None:
-    queue = opened(directory if kind == "disk" else None)
+def test_frames_come_out_in_the_order_they_went_in(directory: Path) -> None:
+    queue = opened(directory)
     queue.append(frames(130))  # more than one file
     assert queue.peek(100, FAR_FUTURE_MS) is None  # nobody knows the time yet
     queue.note_offset(OFFSET_MS)
@@ -108,9 +107,8 @@ def test_frames_come_out_in_the_order_they_went_in(kind: str, directory: Path) -
     assert queue.oldest_unix_ms is None
 
 
-@pytest.mark.parametrize("kind", ["disk", "memory"])
-def test_what_was_not_delivered_comes_out_again(kind: str, directory: Path) -> None:
-    queue = opened(directory if kind == "disk" else None)
+def test_what_was_not_delivered_comes_out_again(directory: Path) -> None:
+    queue = opened(directory)
     queue.note_offset(OFFSET_MS)
     queue.append(frames(9))
 
@@ -126,16 +124,14 @@ def test_what_was_not_delivered_comes_out_again(kind: str, directory: Path) -> N
     assert drained(queue) == frames(9)[1:]
 
 
-@pytest.mark.parametrize("kind", ["disk", "memory"])
-def test_the_bound_drops_the_oldest_and_counts_them(kind: str, directory: Path) -> None:
-    queue = opened(directory if kind == "disk" else None, max_bytes=32_000)
+def test_the_bound_drops_the_oldest_and_counts_them(directory: Path) -> None:
+    queue = opened(directory, max_bytes=32_000)
     queue.note_offset(OFFSET_MS)
     all_frames = frames(2000)
     for one in all_frames:
         queue.append([one])
         assert queue.size <= 32_000
-        if kind == "disk":
-            assert sum(path.stat().st_size for path in directory.iterdir()) <= queue.size
+        assert sum(path.stat().st_size for path in directory.iterdir()) <= queue.size
 
     kept = drained(queue)
 
@@ -153,9 +149,8 @@ def test_a_frame_that_is_larger_than_the_bound_is_dropped_and_counted(directory:
     assert not list(directory.iterdir())
 
 
-@pytest.mark.parametrize("kind", ["disk", "memory"])
-def test_a_batch_whose_frames_were_dropped_meanwhile_takes_no_others_along(kind: str, directory: Path) -> None:
-    queue = opened(directory if kind == "disk" else None, max_bytes=32_000)
+def test_a_batch_whose_frames_were_dropped_meanwhile_takes_no_others_along(directory: Path) -> None:
+    queue = opened(directory, max_bytes=32_000)
     queue.note_offset(OFFSET_MS)
     queue.append(frames(10))
     batch = queue.peek(100, FAR_FUTURE_MS)
@@ -364,11 +359,11 @@ def test_after_a_kill_at_any_byte_all_before_is_there_bit_by_bit_and_nothing_twi
     queue.append(frames(1))
     found = drained(queue)
 
-    # More than expected only where the filling is what was cut off.
+    # More than expected only where the filling is what was cut off, or all but the end of a flush, which tells nothing.
     kept = len(found) - 1
     assert found == [*written[:kept], *frames(1)]
     assert len(written) - lost <= kept <= len(written)
-    assert filling or kept == len(written) - lost
+    assert filling or kept <= len(written) - lost + 1
     queue.close()
 
 

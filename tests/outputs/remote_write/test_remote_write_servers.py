@@ -225,9 +225,7 @@ def test_a_series_that_was_once_ahead_does_not_hold_up_the_others(
     port = free_port()
     sender = Past(tmp_path, port, past_beats=60)
     database = running.enter_context(prometheus(tmp_path, port, window))
-    client = RemoteWriteClient(
-        Destination(url=f"{database.url}{PATH}"), {}, interval_seconds=5, record=lambda *_: None
-    )
+    client = RemoteWriteClient(Destination(url=f"{database.url}{PATH}"), {}, interval_seconds=5, record=lambda *_: None)
     ahead = {
         "__name__": "sonnen_consumption_watts",
         "instance": "home",

@@ -1,14 +1,19 @@
 """The output's own thread: the present goes out, what cannot go out waits, what waits goes out in between.
 
-put ─▶ BoundedQueue ─▶ StalenessTracker ─▶ Frame ─▶ Sender ─▶ Batch ─▶ RemoteWriteClient
-                                                      └─▶ Queue (only in an outage)
+put ─▶ StalenessTracker ─▶ Frame ─▶ Sender ─▶ Batch ─▶ RemoteWriteClient
+                                      └─▶ Queue (only in an outage)
 """
 
+import atexit
+import contextlib
 import logging
+import queue
+import shutil
+import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from sonnen_agent.clock import boot_id
 from sonnen_agent.group import Group
@@ -26,6 +31,9 @@ _FEWEST_GROUPS = 64
 _GROUPS_PER_BATTERY = 16
 """All batteries put at one moment, and a request may take a beat or two."""
 
+_INSTEAD_BYTES = 2 * 1024 * 1024
+"""What waits where the spool cannot be used: most of a day of one battery at 5 s."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -42,7 +50,9 @@ class RemoteWriteOutput:
         self._monotonic = monotonic
         self._watch = ProgressWatch(monotonic)
         self._interval_seconds = surroundings.interval_seconds
-        self._groups = BoundedQueue(max(_FEWEST_GROUPS, _GROUPS_PER_BATTERY * len(surroundings.meters)))
+        most = max(_FEWEST_GROUPS, _GROUPS_PER_BATTERY * len(surroundings.meters))
+        self._groups: queue.Queue[Group | None] = queue.Queue(most)
+        """What was put and not taken yet, None at the end."""
         self._tracker = StalenessTracker(options.external_labels)
         self._queue = _open_queue(surroundings, options.spool_max_bytes, monotonic)
         client = RemoteWriteClient(
@@ -59,7 +69,9 @@ class RemoteWriteOutput:
             monotonic=monotonic,
         )
         self._retain = Retain()
-        self._lost_samples = 0
+        self._stopping = False
+        self._putting = threading.Lock()
+        self._lost = self._told_lost = self._lost_samples = 0
         self._frame_samples = 0
         self._waiting = Waiting()
         self._publish()
@@ -71,7 +83,7 @@ class RemoteWriteOutput:
     def put(self, group: Group) -> None:
         """Leave what is to be sent; never waits. The pages of others go to a gateway alone."""
         if group.page is None:
-            self._groups.put(group)
+            self._hand_over(group)
 
     def waiting(self) -> Waiting:
         """Return what waits."""
@@ -80,12 +92,13 @@ class RemoteWriteOutput:
     def stop(self, retain: Retain) -> None:
         """Let `run` come to its end: the request under way and one more, each within its deadline."""
         self._retain = retain
-        self._groups.close()
+        self._stopping = True
+        self._hand_over(None)
 
     def run(self, watch: ProgressWatch) -> None:
         """Send until `stop`, then end all series but those to retain, and keep what could not be sent."""
         self._watch = watch
-        while not self._groups.closed:
+        while not self._stopping:
             pause = self._sender.pause_seconds()
             self.turn(self._interval_seconds if pause is None else min(pause, self._interval_seconds))
         frames = self._take(0)
@@ -101,70 +114,55 @@ class RemoteWriteOutput:
             self._sender.send_waiting()
         self._publish()
 
+    def _hand_over(self, group: Group | None) -> None:
+        """Put at the end; when it is full the oldest is lost."""
+        with self._putting:
+            if self._groups.full():
+                with contextlib.suppress(queue.Empty):
+                    self._groups.get_nowait()
+                    self._lost += 1
+            self._groups.put_nowait(group)
+
     def _take(self, wait_seconds: float) -> Sequence[Frame]:
-        with self._watch.rest():
-            groups, lost = self._groups.take(wait_seconds)
-        frames = [self._tracker.frame(group) for group in groups]
+        frames = []
+        with contextlib.suppress(queue.Empty):
+            with self._watch.rest():
+                group = self._groups.get(timeout=wait_seconds)
+            while True:
+                if group is not None:
+                    frames.append(self._tracker.frame(group))
+                group = self._groups.get_nowait()
         if frames:
             self._frame_samples = max(map(len, frames))
+        lost = self._lost - self._told_lost
         if lost:
+            self._told_lost += lost
             _log.warning("the card or the receiver was too slow: %d beats are lost", lost)
             self._lost_samples += lost * self._frame_samples
         return [*frames, *self._tracker.end_silent(self._monotonic())]
 
     def _publish(self) -> None:
-        queue = self._queue
-        oldest_ms = queue.oldest_unix_ms
+        oldest_ms = self._queue.oldest_unix_ms
         self._waiting = Waiting(
-            samples=queue.samples,
-            bytes=queue.size,
+            samples=self._queue.samples,
+            bytes=self._queue.size,
             oldest_timestamp_seconds=None if oldest_ms is None else oldest_ms / 1000,
-            dropped_samples=queue.dropped_samples + self._lost_samples,
+            dropped_samples=self._queue.dropped_samples + self._lost_samples,
             rejected_samples=self._sender.rejected.count,
         )
 
 
-class BoundedQueue:
-    """Holds groups until they are taken. Putting never waits; when it is full the oldest is lost."""
-
-    def __init__(self, most: int) -> None:
-        self._groups: deque[Group] = deque(maxlen=most)
-        self._changed = threading.Condition()
-        self._lost = 0
-        self.closed = False
-        """Whether no more is to be waited for."""
-
-    def put(self, group: Group) -> None:
-        """Leave a group; never waits."""
-        with self._changed:
-            self._lost += len(self._groups) == self._groups.maxlen
-            self._groups.append(group)
-            self._changed.notify()
-
-    def take(self, timeout_seconds: float) -> tuple[Sequence[Group], int]:
-        """Return all there is, and how many were lost; wait as long as there is nothing, it is open, and time is left."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._groups or self.closed, timeout_seconds)
-            groups, lost = tuple(self._groups), self._lost
-            self._groups.clear()
-            self._lost = 0
-            return groups, lost
-
-    def close(self) -> None:
-        """Let `take` wait no more."""
-        with self._changed:
-            self.closed = True
-            self._changed.notify_all()
-
-
 def _open_queue(surroundings: Surroundings, max_bytes: int, monotonic: Callable[[], float]) -> Queue:
-    boot = boot_id()
     directory, runtime = surroundings.state_directory / "spool", surroundings.runtime_directory
+    boot = boot_id()
     live = None if runtime is None else runtime / "spool"
     try:
         return Queue(directory, max_bytes, boot=boot, monotonic=monotonic, live_directory=live)
     except BlockingIOError:
-        _log.warning("%s is in use by another process; in an outage samples wait in memory only", directory)
+        problem = "is in use by another process"
     except OSError as error:
-        _log.warning("%s cannot be used: %s; in an outage samples wait in memory only", directory, error.strerror)
-    return Queue(None, max_bytes, boot=boot, monotonic=monotonic)
+        problem = f"cannot be used: {error.strerror}"
+    instead = Path(tempfile.mkdtemp(prefix="sonnen-agent-spool-", dir=runtime))
+    atexit.register(shutil.rmtree, instead, ignore_errors=True)
+    _log.warning("%s %s; in an outage samples wait in %s, for this process alone", directory, problem, instead)
+    return Queue(instead, min(max_bytes, _INSTEAD_BYTES), boot=boot, monotonic=monotonic)

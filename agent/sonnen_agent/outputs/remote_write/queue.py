@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from sonnen_agent.changes import ChangeLog
-from sonnen_agent.outputs.remote_write.queue_file import END_BYTES, NAME, QueueFile
+from sonnen_agent.outputs.remote_write.queue_file import END_BYTES, QueueFile
 from sonnen_agent.outputs.remote_write.wire import Frame
 
 _FEWEST_FILES = 8
@@ -30,8 +30,6 @@ _FEWEST_FILES = 8
 _SYNC_SECONDS = 60
 _AHEAD_MS = 10 * 60 * 1000
 """A sample later than that from now was stamped by a wrong clock; Prometheus takes none either (docs/facts.md 4.3)."""
-_MEMORY_BYTES = 2 * 1024 * 1024
-"""What waits without a directory: most of a day of one battery at 5 s."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,26 +39,25 @@ class Queue:
 
     def __init__(
         self,
-        directory: Path | None,
+        directory: Path,
         max_bytes: int,
         *,
         boot: str | None,
         monotonic: Callable[[], float],
         live_directory: Path | None = None,
     ) -> None:
-        """Open it with what an earlier process has left, or raise OSError. Without a directory it ends with the process.
+        """Open it with what an earlier process has left, or raise OSError.
 
         `boot` tells between which times the monotonic clock ran through, None where that is not known.
         """
-        self.place = "memory" if directory is None else str(directory)
+        self.directory = directory
         """Where samples wait."""
         self.samples = self.size = 0
         """How many wait, and what they take in bytes."""
         self.dropped_samples = 0
         """Lost so far, most of them to the bound."""
-        self._directory = directory
         self._live_directory = live_directory
-        self._max_bytes = (max_bytes if directory is not None else min(max_bytes, _MEMORY_BYTES)) - END_BYTES
+        self._max_bytes = max_bytes - END_BYTES
         self._boot = (boot or str(uuid.uuid4())).replace("-", "")
         self._monotonic = monotonic
         self._files: deque[QueueFile] = deque()
@@ -71,11 +68,12 @@ class Queue:
         self._next_sync = 0.0
         self._next_number = 1
         self._changes = ChangeLog(_log)
-        self._lock: int | None = None
-        if directory is not None:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _lock(directory)
-            self._adopt_all(directory)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if live_directory is not None:
+            self._bring_back(live_directory)
+        self._adopt_all()
 
     @property
     def oldest_unix_ms(self) -> int | None:
@@ -133,12 +131,12 @@ class Queue:
     def close(self) -> None:
         """Let all that waits survive a power cut; closing twice does no harm."""
         self._close_file()
-        if self._lock is not None:
+        if self._lock >= 0:
             os.close(self._lock)
-            self._lock = None
+            self._lock = -1
 
     def _begin_file(self) -> None:
-        self._open = QueueFile(self._directory, self._live_directory, self._next_number, self._boot)
+        self._open = QueueFile(self.directory, self._live_directory, self._next_number, self._boot)
         self._next_number += 1
         if not self._files:
             self._next_sync = self._monotonic() + _SYNC_SECONDS
@@ -168,7 +166,7 @@ class Queue:
                 # The present is worth more than the oldest that is kept.
                 self._drop_oldest("the disk is full")
             return
-        self._changes.over("disk", "%s can be written again", self.place)
+        self._changes.over("disk", "%s can be written again", self.directory)
         if sync:
             self._next_sync = self._monotonic() + _SYNC_SECONDS
 
@@ -203,7 +201,7 @@ class Queue:
 
     def _drop_oldest(self, why: str) -> None:
         lost = self._files[0].samples
-        self._changes.trouble(why, why, "%s: the oldest %d samples are dropped: %s", self.place, lost, why)
+        self._changes.trouble(why, why, "%s: the oldest %d samples are dropped: %s", self.directory, lost, why)
         self.dropped_samples += lost
         self._forget(self._files[0])
 
@@ -229,18 +227,18 @@ class Queue:
 
     def _tell_failure(self, error: OSError) -> None:
         message = "%s cannot be written: %s; samples wait in memory for at most five minutes"
-        self._changes.trouble("disk", "disk", message, self.place, error.strerror)
+        self._changes.trouble("disk", "disk", message, self.directory, error.strerror)
 
-    def _adopt_all(self, directory: Path) -> None:
-        live = (
-            [] if self._live_directory is None or not self._live_directory.is_dir() else self._live_directory.iterdir()
-        )
-        for path in [path for path in live if NAME.fullmatch(path.name)]:
-            on_card = directory / path.name
+    def _bring_back(self, live_directory: Path) -> None:
+        """Complete on the card what a process that was killed had not written there yet."""
+        for path in live_directory.glob("*.gz"):
+            on_card = self.directory / path.name
             if not on_card.exists() or on_card.stat().st_size < path.stat().st_size:
                 on_card.write_bytes(path.read_bytes())
             path.unlink()
-        for path in sorted(directory.iterdir()):
+
+    def _adopt_all(self) -> None:
+        for path in sorted(self.directory.iterdir()):
             try:
                 file = QueueFile.adopt(path)
             except OSError as error:
@@ -258,18 +256,10 @@ class Queue:
         for file in [file for file in self._files if not file.samples]:
             self._forget(file)
         if self.samples:
-            _log.info("%s: %d samples wait from before", directory, self.samples)
-        earlier = len(list(directory.glob("*.spool")))
+            _log.info("%s: %d samples wait from before", self.directory, self.samples)
+        earlier = len(list(self.directory.glob("*.spool")))
         if earlier:
-            message = "%s: %d files of an earlier release (*.spool) are left alone; go back to it to send them, or remove them"
-            _log.warning(message, directory, earlier)
-
-
-def _lock(directory: Path) -> int:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
+            fix = "go back to it to send them, or remove them"
+            _log.warning(
+                "%s: %d files of an earlier release (*.spool) are left alone; %s", self.directory, earlier, fix
+            )

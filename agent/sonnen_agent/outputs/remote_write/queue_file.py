@@ -20,7 +20,7 @@ from sonnen_agent.outputs.remote_write.wire import Frame
 
 END_BYTES = 32
 """What closing a file adds at most."""
-NAME = re.compile(r"(\d{12})-(\d+)-([0-9a-f]{32})\.gz")
+_NAME = re.compile(r"(\d{12})-(\d+)-([0-9a-f]{32})\.gz")
 _GZIP = 16 + zlib.MAX_WBITS
 _FLUSHED = b"\0\0\xff\xff"
 """The end of what was flushed."""
@@ -30,73 +30,35 @@ _MOST_LINES_BYTES = 4 * 1024 * 1024
 """A larger file is closed: the oldest one is held in memory."""
 
 
-class _Copy:
-    """What a file on disk has of a content that grows."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._fd: int | None = None
-        self._size = 0
-
-    def write(self, content: bytearray, *, sync: bool = False) -> None:
-        """Append what is new, or raise OSError; the next call goes on from there."""
-        if self._fd is not None and os.fstat(self._fd).st_nlink == 0:
-            self.close()  # somebody has removed it: begin anew
-        if self._fd is None:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            self._size = 0
-        while self._size < len(content):
-            self._size += os.write(self._fd, memoryview(content)[self._size :])
-        if sync:
-            os.fdatasync(self._fd)
-
-    def close(self) -> None:
-        """Write no more."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-
 class QueueFile:
     """A file of the queue. What is added is in memory until `save`."""
 
-    def __init__(self, directory: Path | None, live_directory: Path | None, number: int, boot: str) -> None:
-        """Begin a new file; without a directory it stays in memory.
-
-        In the live directory, which is no card, is what a kill must not lose before it is synced.
-        """
-        name = f"{number:012}-0-{boot}.gz"
-        self._card = None if directory is None else _Copy(directory / name)
-        self._live = None if directory is None or live_directory is None else _Copy(live_directory / name)
+    def __init__(self, directory: Path, live_directory: Path | None, number: int, boot: str) -> None:
+        """Begin a new file. What a kill must not lose before it is synced is in the live directory, which is no card."""
+        self.path = directory / f"{number:012}-0-{boot}.gz"
         self.boot = boot
         self.size = self.samples = 0
         """Bytes, and the samples that were not delivered yet."""
         self.offset_ms: int | None = None
         """Unix time minus monotonic time in milliseconds, the last one that was known."""
-        self._content: bytearray | None = bytearray()
-        """Of an open file, or of one in memory."""
-        self._full_ms = 0
-        self._check = self._lines_bytes = self._added_samples = 0
+        self._live = None if live_directory is None else live_directory / self.path.name
+        self._content = bytearray()
+        """Of an open file."""
+        self._full_ms = self._check = self._lines_bytes = self._added_samples = 0
         self._lists: dict[tuple[bytes, ...], int] = {}
         self._deflater = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
 
     @classmethod
     def adopt(cls, path: Path) -> "QueueFile | None":
         """Return a file of an earlier process, None where the name is not that of one; or raise OSError."""
-        name = NAME.fullmatch(path.name)
+        name = _NAME.fullmatch(path.name)
         if name is None or not path.is_file():
             return None
         file = cls(path.parent, None, int(name[1]), name[3])
-        file._card, file._content = _Copy(path), None
+        file.path = path
         file.size = path.stat().st_size
         file.samples = int(name[2]) or sum(map(len, file.read()))
         return file
-
-    @property
-    def path(self) -> Path | None:
-        """Where it is on the card."""
-        return None if self._card is None else self._card.path
 
     def full(self, most_bytes: int, now_ms: int) -> bool:
         """Return whether another file should begin: this one is large or old."""
@@ -114,18 +76,17 @@ class QueueFile:
         self._lines_bytes += len(line)
         self._added_samples += len(frame)
         self.samples += len(frame)
-        self._extend(self._deflater.compress(b"%08x %s\n" % (self._check, line)))
-        self._extend(self._deflater.flush(zlib.Z_SYNC_FLUSH))
+        self._content += self._deflater.compress(b"%08x %s\n" % (self._check, line))
+        self._content += self._deflater.flush(zlib.Z_SYNC_FLUSH)
+        self.size = len(self._content)
 
     def read(self) -> list[Frame]:
         """Return its frames as far as they are as they were written, or raise OSError."""
-        content = self._content
-        if content is None and self._card is not None:
-            content = bytearray(self._card.path.read_bytes())
+        content = self._content or self.path.read_bytes()
         inflater = zlib.decompressobj(_GZIP)
         lines = bytearray()
         with contextlib.suppress(zlib.error):
-            for piece in (content or b"").split(_FLUSHED):
+            for piece in content.split(_FLUSHED):
                 lines += inflater.decompress(piece + _FLUSHED)
         lists: list[tuple[bytes, ...]] = []
         frames = []
@@ -138,43 +99,44 @@ class QueueFile:
             if new is not None:
                 lists.append(tuple(series.encode("latin-1") for series in new))
             frames.append(Frame(monotonic_ms=monotonic_ms, series=lists[number], values=bytes.fromhex(values)))
-        if self._content is None:
+        if not self._content:
             self.offset_ms = offset_ms
         return frames
 
     def save(self, *, sync: bool) -> None:
         """Let what was added survive the end of this process, with `sync` also a power cut; or raise OSError."""
-        if self._content is not None and self._card is not None:
-            if self._live is None or sync:
-                self._card.write(self._content, sync=sync)
-            if self._live is not None:
-                self._live.write(self._content)
+        if self._live is None or sync:
+            _write(self.path, self._content, sync=sync)
+        if self._live is not None:
+            _write(self._live, self._content, sync=False)
 
     def close(self) -> None:
         """Finish the file, and let all of it survive a power cut; or raise OSError."""
-        self._extend(self._deflater.flush())
-        if self._card is not None and self._content is not None:
-            self._card.write(self._content, sync=True)
-            self._abandon()
-            closed = self._card.path.name.replace("-0-", f"-{self._added_samples}-")
-            self._card.path = self._card.path.rename(self._card.path.with_name(closed))
-            self._content = None
+        self._content += self._deflater.flush()
+        _write(self.path, self._content, sync=True)
+        if self._live is not None:
+            self._live.unlink(missing_ok=True)
+        closed = self.path.name.replace("-0-", f"-{self._added_samples}-")
+        self.path = self.path.rename(self.path.with_name(closed))
+        self.size = len(self._content)
+        self._content.clear()
 
     def remove(self) -> None:
         """Remove it with all that is in it, or raise OSError."""
-        self._abandon()
-        if self._card is not None:
-            self._card.path.unlink(missing_ok=True)
+        for path in (self.path, self._live):
+            if path is not None:
+                path.unlink(missing_ok=True)
 
-    def _extend(self, data: bytes) -> None:
-        if self._content is not None:
-            self._content += data
-            self.size += len(data)
 
-    def _abandon(self) -> None:
-        if self._card is not None:
-            self._card.close()
-        if self._live is not None:
-            self._live.close()
-            self._live.path.unlink(missing_ok=True)
-            self._live = None
+def _write(path: Path, content: bytearray, *, sync: bool) -> None:
+    """Append what a file does not have yet of a content, or raise OSError; the next call goes on from there."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        at = os.fstat(fd).st_size
+        while at < len(content):
+            at += os.write(fd, memoryview(content)[at:])
+        if sync:
+            os.fdatasync(fd)
+    finally:
+        os.close(fd)

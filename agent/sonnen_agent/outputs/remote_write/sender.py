@@ -214,7 +214,7 @@ class Sender:
             self._left_alone_until = self._monotonic() + result.wait_seconds
             kind = "away" if result.away else result.outcome
             message = "remote write fails, samples wait in %s: %s"
-            self._changes.trouble("link", kind, message, self._queue.place, result.words)
+            self._changes.trouble("link", kind, message, self._queue.directory, result.words)
 
     def _offset_ms(self) -> int | None:
         """Return the offset to send with, or None while the time is unknown; ask for the receiver's if need be."""
