@@ -32,7 +32,7 @@ from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination
 from sonnen_agent.outputs import Output, Surroundings
 
-# TODO(integration): import these from sonnen_agent.metrics.battery and sonnen_agent.metrics.agent once they are there.
+# A stand-in until sonnen_agent.metrics.battery and sonnen_agent.metrics.agent have these two.
 BATTERY_LABELS = frozenset(
     {"job", "instance", "phase", "meter", "direction", "from", "to", "probe", "stat", "led", "reason"}
     | {"component", "state", "endpoint", "firmware", "model", "generation", "tariff", "currency"}
@@ -62,10 +62,8 @@ class Options:
     def read(cls, section: Section, secrets: Secrets) -> "Options":
         """Return what a section says; what is wrong with it is noted there."""
         if find_spec("snappy") is None:
-            section.problem(
-                "url",
-                "needs python-snappy; run: apt install python3-snappy, or install sonnen-agent[remote-write] with pip",
-            )
+            fix = "run: apt install python3-snappy, or with pip: pip install 'sonnen-agent[remote-write]'"
+            section.problems.append(f"{section.path}: needs python-snappy; {fix}")
         destination = secrets.destination(section, "https://prometheus.example/api/v1/write", "remote-write")
         headers = section.texts("headers")
         for name in headers:
