@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sonnen_agent.outputs.remote_write.wire import Sample
 from sonnen_agent.outputs.remote_write.batch import Batch
 from sonnen_agent.outputs.remote_write.client import WriteResult
+from sonnen_agent.outputs.remote_write.wire import Sample
 
 WRITTEN = WriteResult(kind="written", outcome="ok")
 REJECTED = WriteResult(kind="rejected", outcome="rejected", words="answered 400: duplicate sample")

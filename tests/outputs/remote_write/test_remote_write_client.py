@@ -8,8 +8,8 @@ import snappy
 from pytest_httpserver import HTTPServer
 from receivers import FakeReceiver, always
 
-from sonnen_agent.errors import Outcome
 from sonnen_agent.destination import Destination, Secret
+from sonnen_agent.errors import Outcome
 from sonnen_agent.outputs.remote_write.client import RemoteWriteClient, WriteResult
 from sonnen_agent.outputs.remote_write.wire import series_bytes, value_bytes, write_request
 
