@@ -19,11 +19,12 @@ def battery_group(
     battery: str = "home",
     *,
     at: float,
+    watts: Mapping[str, float] | None = None,
     labels: Mapping[str, str] | None = None,
     interval_seconds: float = BEAT_SECONDS,
-    **watts: float,
 ) -> Group:
     """Return the group of a battery; without any watts it is silent."""
+    watts = watts or {}
     families = [family("sonnen_online", float(bool(watts)), labels)]
     families += [family(f"sonnen_{name}_watts", value, labels) for name, value in watts.items()]
     return Group(

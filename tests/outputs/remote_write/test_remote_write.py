@@ -67,7 +67,7 @@ class Site:
         self.monotonic = self.begin_seconds + self.number * BEAT_SECONDS
         self.number += 1
         watts = {"production": float(self.number), "consumption": 2.0, "grid_export": 3.0, "grid_import": 0.0}
-        self.output.put(battery_group(at=self.monotonic, **watts if online else {}))
+        self.output.put(battery_group(at=self.monotonic, watts=watts if online else None))
         self.output.turn(0)
         self.idle()
 

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,7 @@ URL = "https://prometheus.example/api/v1/write"
 
 
 def read(folder: Path, **values: object) -> tuple[Options, list[str]]:
-    content: Mapping[object, object] = dict(values)
-    section = Section(content, "remote_write", [])
+    section = Section({**values}, "remote_write", [])
     options = Options.read(section, Secrets(folder=folder))
     section.close()
     return options, section.problems
@@ -78,15 +76,12 @@ def test_without_snappy_the_fix_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.delitem(sys.modules, "snappy", raising=False)
     monkeypatch.setattr(sys, "path", [])
     _, problems = read(tmp_path, url=URL)
-    assert problems == [
-        "remote_write: needs python-snappy; run: apt install python3-snappy, "
-        "or with pip: pip install 'sonnen-agent[remote-write]'"
-    ]
+    fix = "run: apt install python3-snappy, or with pip: pip install 'sonnen-agent[remote-write]'"
+    assert problems == [f"remote_write: needs python-snappy; {fix}"]
 
 
 def test_reading_the_options_loads_nothing_that_only_the_output_needs() -> None:
-    program = (
-        "import sys; import sonnen_agent.outputs.remote_write as r; print([n for n in sys.modules if 'snappy' in n])"
-    )
+    name = Options.__module__
+    program = f"import sys; import {name}; print([module for module in sys.modules if '{name}' in module])"
     printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    assert printed == "[]\n"
+    assert printed == f"['{name}']\n"

@@ -432,9 +432,9 @@ def test_files_of_the_release_before_are_named_and_kept(directory: Path, caplog:
     for number in (7, 8):
         (directory / f"{number:012}.spool").write_bytes(b"SNSPOOL\0 and more")
     queue = opened(directory)
+    fix = "go back to it to send them, or remove them"
     assert said(caplog, logging.WARNING) == [
-        f"{directory}: 2 files of an earlier release (*.spool) are left alone; "
-        "go back to it to send them, or remove them"
+        f"{directory}: 2 files of an earlier release (*.spool) are left alone; {fix}"
     ]
     assert (queue.samples, queue.size) == (0, 0)
     assert len(list(directory.iterdir())) == 2
@@ -551,9 +551,9 @@ def test_a_disk_without_any_room_is_told_once_and_costs_nothing_for_a_while(
 
     assert drained(queue) == frames(8)
     assert queue.dropped_samples == 0
+    consequence = "samples wait in memory for at most five minutes"
     assert said(caplog) == [
-        f"{tiny_disk / 'spool'} cannot be written: {os.strerror(errno.ENOSPC)}; "
-        "samples wait in memory for at most five minutes",
+        f"{tiny_disk / 'spool'} cannot be written: {os.strerror(errno.ENOSPC)}; {consequence}",
         f"{tiny_disk / 'spool'} can be written again",
     ]
 

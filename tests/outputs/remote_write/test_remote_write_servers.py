@@ -118,7 +118,7 @@ class Past:
         """Put a beat of now; its production counts the beats, from 1."""
         self.sent += 1
         watts = {"production": float(self.sent), "consumption": 2.0, "charge": 0.0, "discharge": 3.0}
-        self.output.put(battery_group(at=self._now(), **watts))
+        self.output.put(battery_group(at=self._now(), watts=watts))
 
     @contextmanager
     def live(self) -> Iterator[None]:

@@ -24,7 +24,7 @@ def names(frame: Frame, *, stale: bool) -> set[str]:
 
 
 def test_a_group_becomes_samples_with_the_labels_of_its_key_and_its_own_time() -> None:
-    samples = decoded(StalenessTracker({}).frame(battery_group(production=812.5, at=10.0005)))
+    samples = decoded(StalenessTracker({}).frame(battery_group(watts={"production": 812.5}, at=10.0005)))
     ((unix_ms, value),) = samples[(("__name__", "sonnen_production_watts"), ("instance", "home"), ("job", "sonnen"))]
     assert (unix_ms, double(value)) == (10_000, 812.5)
 
@@ -60,7 +60,7 @@ def test_the_labels_of_the_group_win_and_external_ones_only_fill_up() -> None:
 
 def test_what_a_battery_does_not_tell_any_more_ends_once() -> None:
     tracker = StalenessTracker({})
-    tracker.frame(battery_group(production=1, at=10))
+    tracker.frame(battery_group(watts={"production": 1}, at=10))
 
     silent = tracker.frame(battery_group(at=15))
     still_silent = tracker.frame(battery_group(at=20))
@@ -72,9 +72,9 @@ def test_what_a_battery_does_not_tell_any_more_ends_once() -> None:
 
 def test_a_group_of_which_nothing_is_heard_for_as_long_as_it_may_be_shown_ends() -> None:
     tracker = StalenessTracker({})
-    tracker.frame(battery_group("home", production=1, at=10))
-    tracker.frame(battery_group("garage", production=1, at=20))
-    tracker.frame(battery_group("slow", production=1, at=10, interval_seconds=15))
+    tracker.frame(battery_group("home", watts={"production": 1}, at=10))
+    tracker.frame(battery_group("garage", watts={"production": 1}, at=20))
+    tracker.frame(battery_group("slow", watts={"production": 1}, at=10, interval_seconds=15))
 
     assert tracker.end_silent(25) == []
     (ended,) = tracker.end_silent(25.1)
@@ -86,7 +86,7 @@ def test_a_group_of_which_nothing_is_heard_for_as_long_as_it_may_be_shown_ends()
 
 def test_everything_ends_at_the_end_and_later_than_all_before() -> None:
     tracker = StalenessTracker({})
-    last = tracker.frame(battery_group(production=1, at=10))
+    last = tracker.frame(battery_group(watts={"production": 1}, at=10))
     tracker.frame(agent_group(3))
 
     ended = tracker.end_all(9.5)
@@ -99,7 +99,7 @@ def test_everything_ends_at_the_end_and_later_than_all_before() -> None:
 
 def test_a_group_with_which_another_process_goes_on_does_not_end() -> None:
     tracker = StalenessTracker({})
-    tracker.frame(battery_group(production=1, at=10))
+    tracker.frame(battery_group(watts={"production": 1}, at=10))
     tracker.frame(agent_group())
     ended = tracker.end_all(11, {GroupKey(job="sonnen", instance="home")})
     assert {dict(labels)["job"] for labels in decoded(*ended)} == {"sonnen_agent"}
@@ -107,8 +107,8 @@ def test_a_group_with_which_another_process_goes_on_does_not_end() -> None:
 
 def test_the_same_series_are_the_same_object_in_every_frame() -> None:
     tracker = StalenessTracker({})
-    first = tracker.frame(battery_group(production=1, at=10))
-    second = tracker.frame(battery_group(production=2, at=15))
+    first = tracker.frame(battery_group(watts={"production": 1}, at=10))
+    second = tracker.frame(battery_group(watts={"production": 2}, at=15))
     assert first.series is second.series
 
 
@@ -125,7 +125,7 @@ def test_a_series_that_is_there_twice_is_sent_once() -> None:
 
 def test_samples_become_the_frames_they_were() -> None:
     tracker = StalenessTracker({})
-    frames = [tracker.frame(battery_group(production=number, at=10 + number)) for number in range(3)]
+    frames = [tracker.frame(battery_group(watts={"production": number}, at=10 + number)) for number in range(3)]
     samples = [sample for frame in frames for sample in frame.samples(77)]
     assert list(frames_of(reversed(samples), 77)) == [
         Frame(

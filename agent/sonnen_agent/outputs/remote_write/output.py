@@ -40,8 +40,8 @@ _log = logging.getLogger(__name__)
 class RemoteWriteOutput:
     """One receiver. `run` is the body of its thread; the other methods are for the other threads."""
 
-    name = NAME
-    verb = "written"
+    name: str = NAME
+    verb: str | None = "written"
 
     def __init__(
         self, options: Options, surroundings: Surroundings, monotonic: Callable[[], float] = time.monotonic

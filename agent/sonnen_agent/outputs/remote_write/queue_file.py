@@ -34,7 +34,7 @@ class QueueFile:
     """A file of the queue. What is added is in memory until `save`."""
 
     def __init__(self, directory: Path, live_directory: Path | None, number: int, boot: str) -> None:
-        """Begin a new file. What a kill must not lose before it is synced is in the live directory, which is no card."""
+        """Begin a new file; in the live directory, which is no card, is what a kill must not lose before a sync."""
         self.path = directory / f"{number:012}-0-{boot}.gz"
         self.boot = boot
         self.size = self.samples = 0
