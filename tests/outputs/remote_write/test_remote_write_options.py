@@ -13,7 +13,8 @@ URL = "https://prometheus.example/api/v1/write"
 
 
 def read(folder: Path, **values: object) -> tuple[Options, list[str]]:
-    section = Section({**values}, "remote_write", [])
+    content: dict[object, object] = dict(values.items())
+    section = Section(content, "remote_write", [])
     options = Options.read(section, Secrets(folder=folder))
     section.close()
     return options, section.problems
