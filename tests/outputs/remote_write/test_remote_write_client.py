@@ -169,9 +169,9 @@ def raw_answer() -> Iterator[Callable[[bytes | None], str]]:
 @pytest.mark.parametrize(
     ("answer", "outcome", "words"),
     [
-        (b"\x00\x01\x02 garbage\r\n\r\n", "invalid", "a broken HTTP answer"),
+        (b"\x00\x01\x02 garbage\r\n\r\n", "invalid", "HTTP answer"),
         (b"", "closed", "closed without an answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "invalid", "a broken HTTP answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "invalid", "HTTP answer"),
         (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000, "invalid", "larger than 65536 bytes"),
     ],
 )

@@ -113,11 +113,12 @@ class QueueFile:
     def close(self) -> None:
         """Finish the file, and let all of it survive a power cut; or raise OSError."""
         self._content += self._deflater.flush()
+        _write(self.path, self._content, sync=False)
+        # Before it is synced, so that the name goes to the card along with the content.
+        self.path = self.path.rename(self.path.with_name(self.path.name.replace("-0-", f"-{self._added_samples}-")))
         _write(self.path, self._content, sync=True)
         if self._live is not None:
             self._live.unlink(missing_ok=True)
-        closed = self.path.name.replace("-0-", f"-{self._added_samples}-")
-        self.path = self.path.rename(self.path.with_name(closed))
         self.size = len(self._content)
         self._content.clear()
 

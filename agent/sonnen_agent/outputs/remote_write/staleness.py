@@ -11,7 +11,7 @@ from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.outputs.remote_write.wire import STALE, Frame, series_bytes, value_bytes
 
 _MOST_REMEMBERED = 4096
-_NOTHING = Frame(monotonic_ms=-1, series=(), values=b"")
+_NOTHING = Frame(monotonic_ms=-(1 << 60), series=(), values=b"")
 
 
 class StalenessTracker:
