@@ -39,9 +39,6 @@ BATTERY_LABELS = frozenset(
 )
 AGENT_LABELS = frozenset({"battery", "outcome", "relay", "sink", "version", "revision", "pythonversion"})
 
-DEFAULT_SPOOL_MAX_BYTES = 256 * 1024 * 1024
-_SMALLEST_SPOOL_BYTES = 1024 * 1024
-_LARGEST_SPOOL_BYTES = 1024**4
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _OUR_HEADERS = frozenset({"authorization", "content-encoding", "content-length", "content-type", "host", "user-agent"})
 
@@ -55,7 +52,7 @@ class Options:
     """Sent along with every request, such as a tenant."""
     external_labels: Mapping[str, str] = field(default_factory=dict)
     """Added to every series that has no label of that name."""
-    spool_max_bytes: int = DEFAULT_SPOOL_MAX_BYTES
+    spool_max_bytes: int = 256 << 20
     """The most that waits on disk in an outage."""
 
     @classmethod
@@ -75,14 +72,7 @@ class Options:
             destination=destination,
             headers=headers,
             external_labels=section.labels("external_labels", BATTERY_LABELS | AGENT_LABELS),
-            spool_max_bytes=int(
-                section.number(
-                    "spool_max_bytes",
-                    minimum=_SMALLEST_SPOOL_BYTES,
-                    maximum=_LARGEST_SPOOL_BYTES,
-                    default=DEFAULT_SPOOL_MAX_BYTES,
-                )
-            ),
+            spool_max_bytes=int(section.number("spool_max_bytes", minimum=1 << 20, maximum=1 << 40, default=256 << 20)),
         )
 
     @property

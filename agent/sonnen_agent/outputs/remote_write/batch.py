@@ -24,6 +24,7 @@ _QUIET_SECONDS = 3600
 _VARIABLE = re.compile(r'"[^"]*"|\{[^}]*\}|\d[\d.:TZ-]*')
 _GIST_CHARACTERS = 80
 
+_Rejected = Callable[[Sequence[Sample], WriteResult], None]
 _Search = Generator[Sequence[Sample], WriteResult, None]
 """Yields what to send next, and is told what became of it."""
 
@@ -33,12 +34,7 @@ _log = logging.getLogger(__name__)
 class Batch:
     """Samples that are sent together, until the last of them is stored or dropped."""
 
-    def __init__(
-        self,
-        samples: Sequence[Sample],
-        rejected: Callable[[Sequence[Sample], WriteResult], None],
-        apart: frozenset[bytes] = frozenset(),
-    ) -> None:
+    def __init__(self, samples: Sequence[Sample], rejected: _Rejected, apart: frozenset[bytes] = frozenset()) -> None:
         """Tell `rejected` of what is dropped. The series `apart` go last, in one request that is not halved."""
         self._rejected = rejected
         self._left = dict.fromkeys(samples)
@@ -134,11 +130,10 @@ class Batch:
     def _by_age(self, samples: Sequence[Sample], result: WriteResult) -> _Search:
         """Let one of the newest samples show whether any of them is young enough."""
         newest = max(samples, key=lambda sample: sample[1])
-        if newest[1] == min(unix_ms for _, unix_ms, _ in samples):
-            self._drop(samples, result)
-            return
-        result = yield [newest]
-        if result.too_old:
+        one_moment = newest[1] == min(unix_ms for _, unix_ms, _ in samples)
+        if not one_moment:
+            result = yield [newest]
+        if one_moment or result.too_old:
             self._drop(samples, result)
             return
         if result.kind == "rejected":

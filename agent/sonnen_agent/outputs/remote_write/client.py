@@ -99,18 +99,18 @@ class RemoteWriteClient:
 
     def _result(self, answer: Answer) -> WriteResult:
         problem = _problem_of(answer)
-        outcome = "ok" if problem is None else problem.outcome
-        kind: Literal["written", "rejected", "later"] = "written" if problem is None else "later"
-        if outcome == "rejected":
-            kind = "rejected"
+        date = answer.headers.get("Date")
+        if problem is None:
+            return WriteResult(kind="written", outcome="ok", status=answer.status, date=date)
+        rejected = problem.outcome == "rejected"
         return WriteResult(
-            kind=kind,
-            outcome=outcome,
-            words="" if problem is None else f"{self._url}: {problem}",
-            away=problem is not None and problem.away,
+            kind="rejected" if rejected else "later",
+            outcome=problem.outcome,
+            words=f"{self._url}: {problem}",
+            away=problem.away,
             status=answer.status,
-            date=answer.headers.get("Date"),
-            wait_seconds=_wait_seconds(answer) if kind == "later" else 0.0,
+            date=date,
+            wait_seconds=0.0 if rejected else _wait_seconds(answer),
         )
 
 

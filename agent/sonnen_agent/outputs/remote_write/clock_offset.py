@@ -19,14 +19,11 @@ _AGREEMENT_MS = 10 * 60 * 1000
 """Prometheus takes no sample that is further ahead, since 2.54."""
 _LASTING_MS = 15 * 60 * 1000
 
-Clock = Callable[[], float | None]
-"""Returns Unix time in seconds, or None while it is unknown."""
-
 
 class ClockOffset:
     """Unix time minus monotonic time, in milliseconds, and whether it may be used."""
 
-    def __init__(self, clock: Clock, monotonic: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float | None], monotonic: Callable[[], float]) -> None:
         self._clock = clock
         self._monotonic = monotonic
         self._offset_ms: int | None = None
@@ -80,14 +77,14 @@ class ClockOffset:
         return self._offset_ms
 
     def _listen(self) -> None:
-        now = self._monotonic()
         unix = self._clock()
         if unix is None:
             return
-        claimed = round((unix - now) * 1000)
-        if self._claimed_ms is None or abs(claimed - self._claimed_ms) > _JUMP_MS:
+        claimed = round((unix - self._monotonic()) * 1000)
+        step = float("inf") if self._claimed_ms is None else abs(claimed - self._claimed_ms)
+        if step > _JUMP_MS:
             self._claimed_since_ms = self.now_ms
-        if self._claimed_ms is None or abs(claimed - self._claimed_ms) > _STICKY_MS:
+        if step > _STICKY_MS:
             self._claimed_ms = claimed
 
     def _believable(self, claimed: int, offset: int) -> bool:

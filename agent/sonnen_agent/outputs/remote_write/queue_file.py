@@ -56,6 +56,7 @@ class QueueFile:
             return None
         file = cls(path.parent, None, int(name[1]), name[3])
         file.path = path
+        file._forget_how()
         file.size = path.stat().st_size
         file.samples = int(name[2]) or sum(map(len, file.read()))
         return file
@@ -121,6 +122,12 @@ class QueueFile:
             self._live.unlink(missing_ok=True)
         self.size = len(self._content)
         self._content.clear()
+        self._forget_how()
+
+    def _forget_how(self) -> None:
+        """Do without what only an open file needs, which is a quarter of a MiB."""
+        self._lists.clear()
+        del self._deflater
 
     def remove(self) -> None:
         """Remove it with all that is in it, or raise OSError."""
