@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sonnen_agent.clock import boot_id
 from sonnen_agent.group import Group
-from sonnen_agent.outputs import Retain, Surroundings, Waiting
+from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.remote_write import Options
 from sonnen_agent.outputs.remote_write.client import NAME, RemoteWriteClient
 from sonnen_agent.outputs.remote_write.clock_offset import ClockOffset
@@ -26,6 +26,7 @@ from sonnen_agent.outputs.remote_write.sender import Sender
 from sonnen_agent.outputs.remote_write.staleness import StalenessTracker
 from sonnen_agent.outputs.remote_write.wire import Frame
 from sonnen_agent.scheduler import ProgressWatch, Threads
+from sonnen_agent.telemetry import Waiting
 
 _FEWEST_GROUPS = 64
 _GROUPS_PER_BATTERY = 16
