@@ -106,7 +106,8 @@ def test_nothing_is_spooled_while_the_link_is_up_and_a_stop_ends_the_series(
     assert [file.name for file in spool.iterdir() if file.stat().st_size > 0 and file.name != "lock"] == []
     ((_, waiting),) = receiver.query('sonnen_agent_spool_samples{sink="remote_write"}')
     assert waiting == 0
-    assert receiver.query('sonnen_agent_sends_total{sink="remote_write",outcome="ok"}')
+    # The agent tells of itself every 15 s.
+    receiver.wait_for('sonnen_agent_sends_total{sink="remote_write",outcome="ok"}')
 
     assert agent.stop() == 0
 
