@@ -109,9 +109,7 @@ class PushgatewayOutput:
         self._interval_seconds = surroundings.interval_seconds
         self._meters = surroundings.meters
         self._delete_on_stop = options.on_stop == "delete"
-        self._gateway = Gateway(
-            options.destination, compress=options.compression == "gzip", record=surroundings.record
-        )
+        self._gateway = Gateway(options.destination, compress=options.compression == "gzip", record=surroundings.record)
         self._queue = ConflatingQueue()
         self._retain = Retain()
         self._seen: dict[GroupKey, None] = dict.fromkeys(surroundings.meters)
@@ -234,4 +232,3 @@ class PushgatewayOutput:
         known = None if about_the_page else kind in self._changes.kinds()
         self._changes.trouble(key, kind, "push of %s failed: %s", key, error, known=known)
         self._lost += 1
-

@@ -9,7 +9,6 @@ import hashlib
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from sonnen_agent.changes import ChangeLog
@@ -34,7 +33,7 @@ class RuntimeCheckpoint:
         found: dict[str, MeterState] = {}
         for battery in batteries:
             try:
-                found[battery] = read(self._file(battery), partial(self._state, battery))
+                found[battery] = self._state(battery, read(self._file(battery)))
             except FileNotFoundError:
                 continue
             except (OSError, AgentError) as error:

@@ -76,7 +76,7 @@ class StateStore:
         try:
             self._ledger.append(self._waiting)
             self._waiting = ()
-            self._checkpoint.save(self._document(clean=clean))
+            self._checkpoint.save(self._document(clean=clean), last=clean)
         except OSError as error:
             words = "the counters cannot be saved: %s; trying again every minute"
             self._changes.trouble("disk", "unwritable", words, error, level=logging.ERROR)
