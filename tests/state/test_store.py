@@ -124,12 +124,12 @@ def test_a_disk_that_fails_is_told_once_and_so_is_its_return(
 ) -> None:
     caplog.set_level(logging.INFO)
     first = shared_meter()
-    store.keep({"home": first}, None)
-    (tmp_path / "counters.writing").mkdir()
+    store.keep({"home": first}, store.load())
+    (tmp_path / "counters.previous.json").mkdir()
     buy(first, NOON, 50)
 
     assert [store.save(), store.save()] == [False, False]
-    (tmp_path / "counters.writing").rmdir()
+    (tmp_path / "counters.previous.json").rmdir()
     assert store.save()
 
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [

@@ -66,6 +66,8 @@ sonnen-agent-state 1 91bc28c1a19926525f4aa91a0497361806ef068118cd564b044e82ef64d
 }
 """
 """A `counters.json` of a clean stop; `counters.previous.json` has the same form."""
+OLDER_BODY = COUNTERS.partition("\n")[2].replace('"production": 4000.5', '"production": 3999.5')
+OLDER = f"sonnen-agent-state 1 {hashlib.sha256(OLDER_BODY.encode()).hexdigest()}\n{OLDER_BODY}"
 
 IMAGE = """\
 {
@@ -147,15 +149,30 @@ def test_its_counters_go_on(tmp_path: Path, name: str) -> None:
 
 
 def test_its_newest_counters_stand_in_for_a_first_file_of_ours_that_is_torn(tmp_path: Path) -> None:
-    newest = tmp_path / "counters.json"
-    newest.write_text(COUNTERS)
+    (tmp_path / "counters.json").write_text(COUNTERS)
+    ours = tmp_path / "counters.previous.json"
+    ours.write_text(OLDER)
     with closing(StateStore(tmp_path)) as store:
         store.keep({}, store.load())
-    assert (tmp_path / "counters.previous.json").read_text() == COUNTERS
-    newest.write_bytes(newest.read_bytes()[:-100])
+    assert (tmp_path / "counters.json").read_text() == COUNTERS
+    stored = peek(tmp_path)
+    assert stored is not None
+    assert not stored.clean
+    ours.write_bytes(ours.read_bytes()[:-100])
 
     with closing(StateStore(tmp_path)) as store:
         stored = store.load()
+
+    assert stored is not None
+    assert stored.clean
+    assert stored.meters == {"home": HOME}
+
+
+def test_of_its_two_files_the_newest_counts(tmp_path: Path) -> None:
+    (tmp_path / "counters.json").write_text(COUNTERS)
+    (tmp_path / "counters.previous.json").write_text(OLDER)
+
+    stored = peek(tmp_path)
 
     assert stored is not None
     assert stored.meters == {"home": HOME}
