@@ -79,7 +79,7 @@ def test_a_checkpoint_that_was_loaded_goes_on_in_the_older_file(checkpoint: Chec
     ],
     ids=["empty", "zeros", "torn", "edited", "json", "binary", "future"],
 )
-def test_a_newest_that_cannot_be_used_is_set_aside_and_the_one_before_is_loaded(  # noqa: PLR0913 - fixtures and cases
+def test_a_newest_that_cannot_be_used_is_set_aside_and_the_one_before_is_loaded(
     checkpoint: Checkpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes, reason: str, saves: int
 ) -> None:
     for number in range(1, saves + 1):
