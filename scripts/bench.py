@@ -68,7 +68,7 @@ class House:
         self._battery = SimulatedBattery(
             generation=generation_named("sb10"),
             seed=1,
-            clock=Clock(start=START, speed=1, monotonic=clock.monotonic, wall=clock.unix, started=self._begin),
+            clock=Clock(start=START, speed=1, monotonic=clock.monotonic, started=self._begin),
             token=None,
         )
         self._details: dict[str, object] = {}
@@ -113,7 +113,7 @@ class House:
         )
 
     def _ask(self, path: str, parse: Callable[[object], Answer]) -> Answer:
-        return parse(parse_document(self._battery.answer(path, "token", frozenset()).payload))
+        return parse(parse_document(self._battery.answer(path, "token").payload))
 
 
 class Quiet(BaseHTTPRequestHandler):

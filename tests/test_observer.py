@@ -3,12 +3,12 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
+from faulty_simulator import FaultySimulator as Simulator
 
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.errors import Outcome
 from sonnen_agent.observer import Observer
 from sonnen_agent.reading import Endpoint
-from sonnen_agent.simulator.server import Simulator
 
 SLOW: tuple[Endpoint, ...] = ("powermeter", "latestdata", "battery", "inverter", "configurations")
 LABELS = {"host": "sonnen-a"}

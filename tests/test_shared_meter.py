@@ -3,9 +3,9 @@ from threading import Thread
 
 import pytest
 
-from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.energy import FLOWS, Energies, EnergyMeter, EnergyTotals, MeterState, RecoveredCounters, Tally
 from sonnen_agent.reading import Reading, Status
+from sonnen_agent.shared_meter import SharedMeter
 
 NOON = datetime(2026, 6, 2, 12, tzinfo=UTC).timestamp()
 BUYING = Status(production_watts=0, consumption_watts=3_600, grid_feed_in_watts=-3_600, discharge_watts=0)
@@ -71,7 +71,7 @@ def test_what_was_counted_while_nobody_could_see_it_is_there_once_it_is_settled(
     home.settle(None)
 
     assert home.settled
-    assert seen(home).grid_import_watt_hours == pytest.approx(50)
+    assert seen(home).watt_hours["grid_import"] == pytest.approx(50)
     assert seen(home).observed_seconds == pytest.approx(50)
 
 
@@ -82,7 +82,7 @@ def test_what_an_earlier_run_had_counted_is_added_to_what_this_one_counts() -> N
     home.settle(RecoveredCounters(tally=counted(1_000)))
     buy(home, 50, 25)
 
-    assert seen(home).grid_import_watt_hours == pytest.approx(1_075)
+    assert seen(home).watt_hours["grid_import"] == pytest.approx(1_075)
 
 
 def test_an_older_copy_than_the_one_that_was_kept_takes_nothing_away() -> None:
@@ -90,7 +90,7 @@ def test_an_older_copy_than_the_one_that_was_kept_takes_nothing_away() -> None:
 
     home.settle(RecoveredCounters(tally=counted(1_000)))
 
-    assert seen(home).grid_import_watt_hours == 5_000
+    assert seen(home).watt_hours["grid_import"] == 5_000
 
 
 def test_settling_twice_with_the_same_copy_counts_nothing_twice() -> None:
@@ -99,13 +99,13 @@ def test_settling_twice_with_the_same_copy_counts_nothing_twice() -> None:
     for _ in range(2):
         home.settle(RecoveredCounters(tally=counted(1_000)))
 
-    assert seen(home).grid_import_watt_hours == pytest.approx(1_000)
+    assert seen(home).watt_hours["grid_import"] == pytest.approx(1_000)
 
 
 def test_an_account_that_counted_nothing_shows_no_zeros() -> None:
     totals = seen(account())
 
-    assert totals.grid_import_watt_hours is None
+    assert totals.watt_hours.get("grid_import") is None
     assert totals.observed_seconds is None
     assert totals.flows_watt_hours == {}
 
@@ -125,11 +125,11 @@ def test_after_a_crash_the_unasked_wait_for_more_than_what_the_gateway_had_seen(
     buy(home, 745, 10)
     late = home.certain_totals()
 
-    assert seen(home).grid_import_watt_hours == pytest.approx(9_755)
+    assert seen(home).watt_hours["grid_import"] == pytest.approx(9_755)
     assert early is not None
-    assert early.grid_import_watt_hours is None
+    assert early.watt_hours.get("grid_import") is None
     assert late is not None
-    assert late.grid_import_watt_hours == pytest.approx(9_755)
+    assert late.watt_hours["grid_import"] == pytest.approx(9_755)
 
 
 def test_a_day_ends_without_a_reading_too() -> None:
@@ -154,7 +154,7 @@ def test_a_clock_that_nobody_believes_ends_no_day_and_shows_none() -> None:
     home.count(None, 13 * 3600.0)
 
     assert home.take_finished_days() == ()
-    assert seen(home).grid_import_watt_hours == pytest.approx(50)
+    assert seen(home).watt_hours["grid_import"] == pytest.approx(50)
     assert seen(home).today_watt_hours is None
 
 
@@ -197,7 +197,7 @@ def test_another_meter_goes_on_from_the_state_of_an_account() -> None:
     home = account()
     buy(home, 0, 50)
 
-    assert seen(account(state=home.state())).grid_import_watt_hours == pytest.approx(50)
+    assert seen(account(state=home.state())).watt_hours["grid_import"] == pytest.approx(50)
 
 
 def test_it_can_be_settled_saved_and_shown_while_it_is_counted() -> None:
@@ -207,9 +207,9 @@ def test_it_can_be_settled_saved_and_shown_while_it_is_counted() -> None:
     home.settle(RecoveredCounters(tally=counted(1_000)))
     shown = [0.0]
     while beats.is_alive():
-        shown.append(seen(home).grid_import_watt_hours or 0.0)
+        shown.append(seen(home).watt_hours.get("grid_import") or 0.0)
         home.state()
     beats.join()
 
     assert shown == sorted(shown)
-    assert seen(home).grid_import_watt_hours == pytest.approx(11_000)
+    assert seen(home).watt_hours["grid_import"] == pytest.approx(11_000)

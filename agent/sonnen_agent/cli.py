@@ -36,8 +36,6 @@ def _run_command(arguments: Sequence[str] | None) -> int:
     level = logging.DEBUG if options.verbose else logging.INFO
     # No timestamps: journald has them.
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
-    # It warns of a wrong certificate in every beat; we say it once, as an error of our own.
-    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)

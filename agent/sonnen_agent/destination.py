@@ -10,6 +10,8 @@ from sonnen_agent import __version__
 from sonnen_agent.errors import ExchangeError, Outcome
 from sonnen_agent.transport import Answer, Connection
 
+_LOCATION_CHARACTERS = 300
+"""Of where a redirect leads, in a message: a peer may send 64 KiB."""
 _REJECTIONS = (400, 409, 413, 422)
 """What was sent is at fault: 409 is Thanos's word for it, 413 and 422 are Mimir's and its kin's."""
 
@@ -92,9 +94,8 @@ def problem_of(answer: Answer, hints: Mapping[Outcome, str], *, sent: bool = Fal
         return None
     hint = hints.get(outcome, "")
     if 300 <= answer.status < 400:
-        hint = (
-            f"a redirect to {answer.headers.get('Location', 'elsewhere')}, which is not followed; write the final URL"
-        )
+        location = "".join(c for c in answer.headers.get("Location", "elsewhere") if c.isprintable())
+        hint = f"a redirect to {location[:_LOCATION_CHARACTERS]}, which is not followed; write the final URL"
     excerpt = answer.excerpt if sent or not hint else ""
     said = f"answered {answer.status}" + (f": {excerpt}" if excerpt else "")
     join = "; " if excerpt else ": "

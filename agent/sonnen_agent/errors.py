@@ -54,9 +54,5 @@ class BatteryError(ExchangeError):
     """A battery's endpoint could not be read."""
 
 
-class ExporterError(ExchangeError):
-    """Another exporter's page could not be read."""
-
-
 class PushError(ExchangeError):
     """A Pushgateway did not take a group."""

@@ -1,14 +1,15 @@
-"""What one battery told us, in our words and units. The API's own names stop at the parsers.
+"""What one battery told us, in our words and units, with the metric that shows it.
 
 Every field is None (or empty) where the battery did not report a believable value: no reading
-is never the same as zero. The comments name no API field; `battery/` maps them, and the
-last column of docs/metrics.md is the reference.
+is never the same as zero. `battery/` maps the API's fields to these.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
+
+from sonnen_agent.rows import Counter, Gauge
 
 Endpoint = Literal["status", "powermeter", "inverter", "battery", "latestdata", "configurations"]
 """The kinds of answers a battery gives; the values of the `endpoint` label."""
@@ -21,46 +22,102 @@ Phases = tuple[float | None, float | None, float | None]
 
 NO_PHASES: Phases = (None, None, None)
 
+_CELL_CELSIUS = (
+    "sonnen_cell_temperature_celsius",
+    "Temperature of the coldest and the warmest cell in degrees Celsius.",
+)
+_CELL_VOLTS = ("sonnen_cell_volts", "Voltage of the weakest and the strongest cell in volts.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The power values of one moment, and what belongs to them."""
 
-    production_watts: float | None = None
-    """PV production."""
-    consumption_watts: float | None = None
-    """House consumption."""
-    grid_feed_in_watts: float | None = None
-    """Above zero: export to the grid; below: import."""
-    discharge_watts: float | None = None
-    """Above zero: the battery discharges; below: it charges."""
-    state_of_charge_percent: float | None = None
-    """Of the whole pack."""
-    usable_state_of_charge_percent: float | None = None
-    """As the owner sees it, without the deep-discharge reserve."""
-    backup_buffer_percent: float | None = None
-    """The reserve set by the owner, on the usable scale."""
-    consumption_average_watts: float | None = None
-    """House consumption, mean of the last 60 s."""
-    inverter_ac_volts: float | None = None
-    battery_volts: float | None = None
-    """DC voltage of the stack."""
-    inverter_hertz: float | None = None
-    apparent_output_voltamperes: Phases = NO_PHASES
-    on_grid: bool | None = None
-    discharge_not_allowed: bool | None = None
-    operating_mode: float | None = None
-    """The number as reported; new ones appear with new firmware."""
-    flows: Mapping[tuple[Place, Place], bool] = field(default_factory=dict)
-    """Which flows the battery says are running, as (from, to)."""
+    production_watts: Annotated[float | None, Gauge("sonnen_production_watts", "PV production in watts.")] = None
+    consumption_watts: Annotated[
+        float | None, Gauge("sonnen_consumption_watts", "Consumption of the house in watts.")
+    ] = None
+    grid_feed_in_watts: Annotated[
+        float | None,
+        Gauge(
+            "sonnen_grid_feed_in_watts",
+            "Grid power in watts, positive for export to the grid, negative for import from it.",
+        ),
+    ] = None
+    discharge_watts: Annotated[
+        float | None,
+        Gauge(
+            "sonnen_discharge_watts", "Battery power in watts, positive while it discharges, negative while it charges."
+        ),
+    ] = None
+    state_of_charge_percent: Annotated[
+        float | None, Gauge("sonnen_state_of_charge_percent", "Charge in percent of the whole pack.")
+    ] = None
+    usable_state_of_charge_percent: Annotated[
+        float | None,
+        Gauge(
+            "sonnen_usable_state_of_charge_percent",
+            "Charge in percent as the owner sees it, without the deep-discharge reserve.",
+        ),
+    ] = None
+    backup_buffer_percent: Annotated[
+        float | None,
+        Gauge("sonnen_backup_buffer_percent", "Reserve set by the owner, in percent of the usable charge."),
+    ] = None
+    consumption_average_watts: Annotated[
+        float | None,
+        Gauge("sonnen_consumption_average_watts", "Consumption of the house in watts, mean of the last 60 seconds."),
+    ] = None
+    inverter_ac_volts: Annotated[
+        float | None, Gauge("sonnen_inverter_ac_volts", "AC voltage at the inverter in volts.")
+    ] = None
+    battery_volts: Annotated[
+        float | None, Gauge("sonnen_battery_volts", "DC voltage of the battery stack in volts.")
+    ] = None
+    inverter_hertz: Annotated[
+        float | None, Gauge("sonnen_frequency_inverter", "AC frequency at the inverter in hertz.")
+    ] = None
+    apparent_output_voltamperes: Annotated[
+        Phases,
+        Gauge(
+            "sonnen_apparent_output_voltamperes", "Apparent power of the inverter in volt-amperes, by phase.", "phase"
+        ),
+    ] = NO_PHASES
+    on_grid: Annotated[bool | None, Gauge("sonnen_on_grid", "1 on grid, 0 off grid.")] = None
+    discharge_not_allowed: Annotated[
+        bool | None,
+        Gauge(
+            "sonnen_discharge_not_allowed",
+            "1 while the battery may not discharge, such as during battery care, 0 otherwise.",
+        ),
+    ] = None
+    operating_mode: Annotated[
+        float | None,
+        Gauge(
+            "sonnen_operating_mode",
+            "Operating mode as the battery numbers it: 1 manual, 2 self-consumption, 10 time of use.",
+        ),
+    ] = None
+    flows: Annotated[
+        Mapping[tuple[Place, Place], bool],
+        Gauge("sonnen_flow_active", "1 while the battery says that power flows this way, 0 while not.", "from", "to"),
+    ] = field(default_factory=dict)
     local_time: str | None = None
     """The battery's wall clock, `YYYY-MM-DD HH:MM:SS` without a zone."""
     booting: bool = False
     """The answer's zeros are those of a battery that has not measured anything yet."""
 
     @property
-    def power_balance_watts(self) -> float | None:
-        """Production + discharge - consumption - feed-in; near zero when all clamps are right."""
+    def power_balance_watts(
+        self,
+    ) -> Annotated[
+        float | None,
+        Gauge(
+            "sonnen_power_balance_watts",
+            "Production + discharge - consumption - feed-in in watts; near 0 when the clamps are right.",
+        ),
+    ]:
+        """Near zero when all clamps are right."""
         terms = (self.production_watts, self.discharge_watts, self.consumption_watts, self.grid_feed_in_watts)
         production, discharge, consumption, feed_in = terms
         if production is None or discharge is None or consumption is None or feed_in is None:
@@ -76,52 +133,80 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meter:
-    """One power meter; a meter with an error has no values."""
+    """One power meter; a meter with an error has no values. Its series have its direction and its name as labels."""
 
     direction: str
     """`production` or `consumption`."""
     name: str
     """Device and channel, such as `4_1`: unique per battery."""
-    error: float | None = None
-    """0 is fine."""
-    amperes: Phases = NO_PHASES
-    volts: Phases = NO_PHASES
-    """Phase to neutral."""
-    watts: Phases = NO_PHASES
-    total_watts: float | None = None
-    imported_watt_hours: float | None = None
-    """Lifetime production, or lifetime consumption: not grid import."""
-    exported_watt_hours: float | None = None
+    amperes: Annotated[
+        Phases, Gauge("sonnen_meter_current", "Current at a power meter in amperes, by phase.", "phase")
+    ] = NO_PHASES
+    volts: Annotated[
+        Phases, Gauge("sonnen_meter_volts", "Voltage from phase to neutral at a power meter in volts.", "phase")
+    ] = NO_PHASES
+    watts: Annotated[Phases, Gauge("sonnen_meter_watts", "Power at a power meter in watts, by phase.", "phase")] = (
+        NO_PHASES
+    )
+    total_watts: Annotated[
+        float | None, Gauge("sonnen_meter_total_watts", "Power at a power meter in watts, all phases.")
+    ] = None
+    imported_watt_hours: Annotated[
+        float | None,
+        Counter(
+            "sonnen_meter_imported_watt_hours_total",
+            "Lifetime energy of a power meter in watt-hours: all production, or all consumption of the house.",
+        ),
+    ] = None
+    exported_watt_hours: Annotated[
+        float | None,
+        Counter(
+            "sonnen_meter_exported_watt_hours_total",
+            "Lifetime energy of a power meter against its direction, in watt-hours.",
+        ),
+    ] = None
+    error: Annotated[
+        float | None,
+        Gauge("sonnen_meter_error", "Error code of a power meter, 0 if it is fine; with an error it shows no values."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inverter:
     """The inverter's own measurements."""
 
-    grid_hertz: float | None = None
-    grid_volts: Phases = NO_PHASES
-    temperatures: Mapping[str, float] = field(default_factory=dict)
-    """Degrees Celsius by probe: `bdc`, `hmi`, `pu` (old firmware) or `max`."""
-    pv_watts: float | None = None
-    """DC-coupled PV."""
-    microgrid_watts: float | None = None
-    """Off-grid output, above zero out of the battery."""
+    grid_hertz: Annotated[float | None, Gauge("sonnen_frequency_grid", "Grid frequency in hertz.")] = None
+    grid_volts: Annotated[Phases, Gauge("sonnen_grid_volts", "Grid voltage in volts, by phase.", "phase")] = NO_PHASES
+    temperatures: Annotated[
+        Mapping[str, float],
+        Gauge("sonnen_temperature", "Temperature inside the inverter in degrees Celsius, by probe.", "probe"),
+    ] = field(default_factory=dict)
+    pv_watts: Annotated[float | None, Gauge("sonnen_pv_watts", "DC-coupled PV power in watts.")] = None
+    microgrid_watts: Annotated[
+        float | None, Gauge("sonnen_microgrid_watts", "Off-grid output in watts, positive out of the battery.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
     """The battery modules as the battery management system sees them."""
 
-    cycles: float | None = None
-    current_amperes: float | None = None
-    cell_temperature_min_celsius: float | None = None
-    cell_temperature_max_celsius: float | None = None
-    cell_min_volts: float | None = None
-    cell_max_volts: float | None = None
-    alarm: float | None = None
-    """Bit field, 0 is fine."""
-    warning: float | None = None
-    """Bit field, 0 is fine."""
+    cycles: Annotated[float | None, Counter("sonnen_battery_cycles_total", "Full charge cycles of the battery.")] = None
+    current_amperes: Annotated[
+        float | None,
+        Gauge(
+            "sonnen_battery_current_amperes",
+            "DC current of the battery stack in amperes, sign as the battery reports it.",
+        ),
+    ] = None
+    cell_temperature_min_celsius: Annotated[float | None, Gauge(*_CELL_CELSIUS, at={"stat": "min"})] = None
+    cell_temperature_max_celsius: Annotated[float | None, Gauge(*_CELL_CELSIUS, at={"stat": "max"})] = None
+    cell_min_volts: Annotated[float | None, Gauge(*_CELL_VOLTS, at={"stat": "min"})] = None
+    cell_max_volts: Annotated[float | None, Gauge(*_CELL_VOLTS, at={"stat": "max"})] = None
+    alarm: Annotated[float | None, Gauge("sonnen_system_alarm", "Alarm bits of the battery, 0 if it is fine.")] = None
+    warning: Annotated[
+        float | None, Gauge("sonnen_system_warning", "Warning bits of the battery, 0 if it is fine.")
+    ] = None
     full_charge_capacity_watt_hours: float | None = None
 
 
@@ -131,12 +216,32 @@ class System:
 
     states: Mapping[str, str] = field(default_factory=dict)
     """State by component: `bms`, `core`, `inverter`."""
-    leds: Mapping[str, bool] = field(default_factory=dict)
-    shutdown_reasons: Mapping[str, bool] = field(default_factory=dict)
-    battery_modules: float | None = None
-    seconds_since_full_charge: float | None = None
+    leds: Annotated[
+        Mapping[str, bool],
+        Gauge("sonnen_eclipse_led", "1 if the light on the battery's front shows this, 0 if not.", "led"),
+    ] = field(default_factory=dict)
+    shutdown_reasons: Annotated[
+        Mapping[str, bool],
+        Gauge(
+            "sonnen_dc_shutdown_reason", "1 if the battery shut its DC side down for this reason, 0 if not.", "reason"
+        ),
+    ] = field(default_factory=dict)
+    battery_modules: Annotated[float | None, Gauge("sonnen_battery_modules", "Number of battery modules.")] = None
+    seconds_since_full_charge: Annotated[
+        float | None, Gauge("sonnen_seconds_since_full_charge", "Seconds since the battery was last full.")
+    ] = None
     full_charge_capacity_watt_hours: float | None = None
     utc_offset_hours: float | None = None
+
+    @property
+    def component_states(
+        self,
+    ) -> Annotated[
+        Mapping[tuple[str, str], float],
+        Gauge("sonnen_component_state", "1 for the present state of a component of the battery.", "component", "state"),
+    ]:
+        """A 1 for each component and its state."""
+        return dict.fromkeys(self.states.items(), 1)
 
     @property
     def booting(self) -> bool:
@@ -149,7 +254,13 @@ class Configuration:
     """What the battery is, as far as it tells."""
 
     firmware: str | None = None
-    installed_capacity_watt_hours: float | None = None
+    installed_capacity_watt_hours: Annotated[
+        float | None,
+        Gauge(
+            "sonnen_installed_capacity_watt_hours",
+            "Energy of the pack as sold, in watt-hours: modules times capacity of a module.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +281,47 @@ class Reading:
     configuration: Configuration = field(default_factory=Configuration)
 
     @property
-    def clock_offset_seconds(self) -> float | None:
-        """The battery's clock minus ours, or None while its zone is unknown; good to a second."""
+    def full_charge_capacity_watt_hours(
+        self,
+    ) -> Annotated[
+        float | None,
+        Gauge(
+            "sonnen_full_charge_capacity_watt_hours",
+            "Energy of the pack when full, in watt-hours, as the battery measures it today.",
+        ),
+    ]:
+        """The pack's own, and else the system's."""
+        capacity = self.pack.full_charge_capacity_watt_hours
+        return self.system.full_charge_capacity_watt_hours if capacity is None else capacity
+
+    @property
+    def info(
+        self,
+    ) -> Annotated[
+        Mapping[tuple[str, str, str], float],
+        Gauge(
+            "sonnen_battery_info",
+            "1; the labels say which firmware the battery runs and which API generation answers.",
+            "firmware",
+            "model",
+            "generation",
+        ),
+    ]:
+        """A 1 for what the battery is."""
+        # No firmware tells its model in words over the local API; the label waits for one that does.
+        return {(self.configuration.firmware or "", "", self.generation): 1}
+
+    @property
+    def clock_offset_seconds(
+        self,
+    ) -> Annotated[
+        float | None,
+        Gauge(
+            "sonnen_clock_offset_seconds",
+            "The battery's clock minus the agent's, in seconds, positive if the battery's is ahead.",
+        ),
+    ]:
+        """None while the battery's zone is unknown; good to a second."""
         if self.system.utc_offset_hours is None or self.status.local_time is None:
             return None
         if not -12 <= self.system.utc_offset_hours <= 14:  # no zone has it

@@ -3,7 +3,14 @@
 import threading
 from collections.abc import Callable
 
-from sonnen_agent.energy import EnergyMeter, EnergyTotals, FinishedDay, MeterState, RecoveredCounters, certain
+from sonnen_agent.energy import (
+    EnergyMeter,
+    EnergyTotals,
+    FinishedDay,
+    MeterState,
+    RecoveredCounters,
+    without_possible_resets,
+)
 from sonnen_agent.reading import Reading
 
 
@@ -57,7 +64,7 @@ class SharedMeter:
             if not self._settled:
                 return None
             totals = self._meter.totals(wall_seconds=self._clock())
-            return totals, certain(totals, self._kept) if self._after_crash else totals
+            return totals, without_possible_resets(totals, self._kept) if self._after_crash else totals
 
     def recover(self, recovered: RecoveredCounters | None) -> None:
         """Take in what an earlier run was seen to have counted, if that is known anywhere, and be settled."""

@@ -1,13 +1,15 @@
 """What the agent counts about itself, from all its threads."""
 
+import collections
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from sonnen_agent.errors import Outcome
 from sonnen_agent.reading import Endpoint
+from sonnen_agent.rows import Counter, Gauge, Summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,19 +28,107 @@ class Tally:
 class Counts:
     """The agent's counters at one moment."""
 
-    reads: Mapping[tuple[str, Endpoint, Outcome], int] = field(default_factory=dict)
-    """Requests by battery, endpoint, outcome."""
-    read_durations: Mapping[tuple[str, Endpoint], Tally] = field(default_factory=dict)
-    sends: Mapping[tuple[str, Outcome], int] = field(default_factory=dict)
-    """Deliveries by sink, outcome."""
-    send_durations: Mapping[str, Tally] = field(default_factory=dict)
-    sent_bytes: Mapping[str, int] = field(default_factory=dict)
-    missed_beats: Mapping[str, int] = field(default_factory=dict)
-    """By battery."""
-    relay_reads: Mapping[tuple[str, Outcome], int] = field(default_factory=dict)
-    """Requests to other exporters by relay, outcome."""
-    relays_up: Mapping[str, bool] = field(default_factory=dict)
-    """Whether the last one brought a page, by relay."""
+    reads: Annotated[
+        Mapping[tuple[str, Endpoint, Outcome], int],
+        Counter(
+            "sonnen_agent_reads_total",
+            "Requests to a battery by endpoint and by how they ended.",
+            "battery",
+            "endpoint",
+            "outcome",
+        ),
+    ] = field(default_factory=dict)
+    sends: Annotated[
+        Mapping[tuple[str, Outcome], int],
+        Counter("sonnen_agent_sends_total", "Deliveries by a sink and by how they ended.", "sink", "outcome"),
+    ] = field(default_factory=dict)
+    sent_bytes: Annotated[
+        Mapping[str, int],
+        Counter("sonnen_agent_sent_bytes_total", "Bytes that a sink sent, bodies as they were on the wire.", "sink"),
+    ] = field(default_factory=dict)
+    missed_beats: Annotated[
+        Mapping[str, int],
+        Counter(
+            "sonnen_agent_missed_beats_total",
+            "Beats of a battery that were skipped because the one before was still running.",
+            "battery",
+        ),
+    ] = field(default_factory=dict)
+    relays_up: Annotated[
+        Mapping[str, bool],
+        Gauge(
+            "sonnen_agent_relay_up",
+            "1 if the last request to another exporter brought a page to push along, else 0.",
+            "relay",
+        ),
+    ] = field(default_factory=dict)
+    relay_reads: Annotated[
+        Mapping[tuple[str, Outcome], int],
+        Counter(
+            "sonnen_agent_relay_reads_total", "Requests to another exporter by how they ended.", "relay", "outcome"
+        ),
+    ] = field(default_factory=dict)
+    read_durations: Annotated[
+        Mapping[tuple[str, Endpoint], Tally],
+        Summary("sonnen_agent_read_seconds", "Duration of requests to a battery in seconds.", "battery", "endpoint"),
+    ] = field(default_factory=dict)
+    send_durations: Annotated[
+        Mapping[str, Tally],
+        Summary("sonnen_agent_send_seconds", "Duration of deliveries by a sink in seconds.", "sink"),
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What waits in an output for the link to come back, and what was lost. Its series have `sink` as a label."""
+
+    samples: Annotated[int, Gauge("sonnen_agent_spool_samples", "Samples that wait for the link to come back.")] = 0
+    bytes: Annotated[int, Gauge("sonnen_agent_spool_bytes", "Bytes on disk of the samples that wait.")] = 0
+    oldest_timestamp_seconds: Annotated[
+        float | None, Gauge("sonnen_agent_spool_oldest_timestamp_seconds", "Unix time of the oldest sample that waits.")
+    ] = None
+    """None when nothing waits, or while the clock is unknown."""
+    dropped_samples: Annotated[
+        int,
+        Counter(
+            "sonnen_agent_spool_dropped_samples_total",
+            "Samples lost because the spool was full or damaged, the oldest first.",
+        ),
+    ] = 0
+    """Since the start, also to a full disk, or because nobody knows when they were."""
+    rejected_samples: Annotated[
+        int,
+        Counter("sonnen_agent_spool_rejected_samples_total", "Samples lost because the receiver refuses them."),
+    ] = 0
+    """Since the start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentInfo:
+    """Which agent runs, and since when."""
+
+    version: str
+    revision: str
+    python_version: str
+    start_unix_seconds: Annotated[
+        float, Gauge("sonnen_agent_start_time_seconds", "Unix time at which the agent started.")
+    ]
+
+    @property
+    def build(
+        self,
+    ) -> Annotated[
+        Mapping[tuple[str, str, str], float],
+        Gauge(
+            "sonnen_build_info",
+            "1; the labels say which build of the agent runs.",
+            "version",
+            "revision",
+            "pythonversion",
+        ),
+    ]:
+        """A 1 for the build."""
+        return {(self.version, self.revision, self.python_version): 1}
 
 
 class Telemetry:
@@ -49,13 +139,13 @@ class Telemetry:
         self._clock = clock
         self._sent_at: dict[str, float] = {}
         self._lock = threading.Lock()
-        self._reads: Counter[tuple[str, Endpoint, Outcome]] = Counter()
+        self._reads: collections.Counter[tuple[str, Endpoint, Outcome]] = collections.Counter()
         self._read_durations: dict[tuple[str, Endpoint], Tally] = {}
-        self._sends: Counter[tuple[str, Outcome]] = Counter()
+        self._sends: collections.Counter[tuple[str, Outcome]] = collections.Counter()
         self._send_durations: dict[str, Tally] = {}
-        self._sent_bytes: Counter[str] = Counter()
-        self._missed_beats: Counter[str] = Counter(dict.fromkeys(batteries, 0))
-        self._relay_reads: Counter[tuple[str, Outcome]] = Counter()
+        self._sent_bytes: collections.Counter[str] = collections.Counter()
+        self._missed_beats: collections.Counter[str] = collections.Counter(dict.fromkeys(batteries, 0))
+        self._relay_reads: collections.Counter[tuple[str, Outcome]] = collections.Counter()
         self._relays_up: dict[str, bool] = {}
 
     def record_read(self, battery: str, endpoint: Endpoint, outcome: Outcome, seconds: float) -> None:

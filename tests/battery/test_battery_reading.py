@@ -4,13 +4,16 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 import pytest
+from faulty_simulator import FaultySimulator as Simulator
+from simulator_faults import FAULT_NAMES, FaultName
 
+from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.battery import Battery
+from sonnen_agent.clock import Deadline
+from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.reading import Endpoint, Inverter, Pack, Reading
-from sonnen_agent.simulator.faults import FAULT_NAMES, FaultName
 from sonnen_agent.simulator.generations import GenerationName
-from sonnen_agent.simulator.server import Simulator
 
 TOKEN = "the-token"
 START = datetime(2024, 6, 20, 10, 0, tzinfo=UTC)
@@ -53,9 +56,7 @@ def records() -> Records:
 
 def battery_at(url: str, records: Records, token: str | None = TOKEN) -> Battery:
     return Battery(
-        "home",
-        url,
-        token,
+        BatteryOptions(name="home", destination=Destination(url=url), token=None if token is None else Secret(token)),
         interval_seconds=5,
         record=lambda endpoint, outcome, _: records.append((endpoint, outcome)),
     )
@@ -69,7 +70,7 @@ def battery(simulator: Simulator, records: Records) -> Iterator[Battery]:
 
 def failure(battery: Battery, timeout_seconds: float = 10) -> BatteryError:
     with pytest.raises(BatteryError) as caught:
-        battery.read(timeout_seconds)
+        battery.read(Deadline(timeout_seconds))
     return caught.value
 
 
@@ -78,7 +79,7 @@ def said(caplog: pytest.LogCaptureFixture, level: str) -> list[str]:
 
 
 def test_a_reading_has_what_every_endpoint_told(simulator: Simulator, battery: Battery, records: Records) -> None:
-    reading = battery.read(10)
+    reading = battery.read(Deadline(10))
 
     house = simulator.house
     assert reading.generation == "v2"
@@ -99,9 +100,9 @@ def test_a_reading_has_what_every_endpoint_told(simulator: Simulator, battery: B
 def test_the_next_beat_asks_the_status_only_and_keeps_the_rest(
     simulator: Simulator, battery: Battery, records: Records
 ) -> None:
-    first = battery.read(10)
+    first = battery.read(Deadline(10))
     records.clear()
-    second = battery.read(10)
+    second = battery.read(Deadline(10))
 
     assert records == [("status", "ok")]
     assert (second.meters, second.pack, second.system) == (first.meters, first.pack, first.system)
@@ -110,7 +111,7 @@ def test_the_next_beat_asks_the_status_only_and_keeps_the_rest(
 
 
 def test_the_token_goes_to_protected_v2_paths_only(simulator: Simulator, battery: Battery) -> None:
-    battery.read(10)
+    battery.read(Deadline(10))
     simulator.set_fault("error", "powermeter")
     simulator.set_fault("unauthorized", "status")
     failure(battery)
@@ -121,22 +122,22 @@ def test_the_token_goes_to_protected_v2_paths_only(simulator: Simulator, battery
 
 
 @pytest.mark.parametrize(
-    ("generation", "face", "asked"),
+    ("generation", "variant", "asked"),
     [
         ("eco8", "v1", ["/api/v2/status", "/api/v1/status", "/api/powermeter", "/api/inverter"]),
         ("eco6", "eco6", ["/api/v2/status", "/api/v1/status", "/rest/devices/battery"]),
     ],
 )
 def test_an_older_battery_is_read_without_the_token(
-    records: Records, generation: GenerationName, face: str, asked: list[str]
+    records: Records, generation: GenerationName, variant: str, asked: list[str]
 ) -> None:
     with simulated(generation) as simulator, closing(battery_at(simulator.url, records)) as battery:
-        reading = battery.read(10)
+        reading = battery.read(Deadline(10))
 
         assert [(request.path, request.auth_token) for request in simulator.requests] == [
             (path, None) for path in asked
         ]
-        assert reading.generation == face
+        assert reading.generation == variant
         assert reading.status.production_watts == pytest.approx(simulator.house.production_watts, abs=1)
         balance = reading.status.power_balance_watts
         assert balance is not None
@@ -145,7 +146,7 @@ def test_an_older_battery_is_read_without_the_token(
 
 def test_an_eco8_has_the_meters_and_probes_of_its_legacy_api(records: Records) -> None:
     with simulated("eco8") as simulator, closing(battery_at(simulator.url, records)) as battery:
-        reading = battery.read(10)
+        reading = battery.read(Deadline(10))
 
         assert {meter.direction for meter in reading.meters} == {"production", "consumption"}
         assert None not in reading.inverter.grid_volts
@@ -155,7 +156,7 @@ def test_an_eco8_has_the_meters_and_probes_of_its_legacy_api(records: Records) -
 
 def test_the_newest_firmware_is_read_without_its_nulls(records: Records) -> None:
     with simulated("evo") as simulator, closing(battery_at(simulator.url, records)) as battery:
-        reading = battery.read(10)
+        reading = battery.read(Deadline(10))
 
         assert reading.status.apparent_output_voltamperes == (None, None, None)
         assert reading.inverter.grid_hertz is None
@@ -167,7 +168,7 @@ def test_the_newest_firmware_is_read_without_its_nulls(records: Records) -> None
 def test_a_fault_of_the_status_fails_a_reading_and_the_next_one_recovers(
     simulator: Simulator, battery: Battery, records: Records, fault: FaultName
 ) -> None:
-    before = battery.read(10)
+    before = battery.read(Deadline(10))
     records.clear()
     simulator.set_fault(fault)
 
@@ -179,14 +180,14 @@ def test_a_fault_of_the_status_fails_a_reading_and_the_next_one_recovers(
     assert not battery.endpoints()["status"]
 
     simulator.clear_faults()
-    after = battery.read(10)
+    after = battery.read(Deadline(10))
 
     assert after.status.production_watts == before.status.production_watts
     assert battery.endpoints()["status"]
 
 
 @pytest.mark.parametrize("fault", OUTCOMES)
-def test_a_battery_that_is_faulty_from_the_start_is_recorded_at_every_face(
+def test_a_battery_that_is_faulty_from_the_start_is_recorded_in_every_variant(
     simulator: Simulator, battery: Battery, records: Records, fault: FaultName
 ) -> None:
     simulator.set_fault(fault)
@@ -197,7 +198,7 @@ def test_a_battery_that_is_faulty_from_the_start_is_recorded_at_every_face(
 
 
 def test_a_refused_status_says_what_to_do_and_is_not_asked_again(simulator: Simulator, battery: Battery) -> None:
-    battery.read(10)
+    battery.read(Deadline(10))
     simulator.set_fault("unauthorized")
 
     error = failure(battery)
@@ -215,7 +216,7 @@ def test_a_slow_endpoint_that_fails_is_its_own_affair(
 ) -> None:
     simulator.set_fault("error", endpoint)
 
-    battery.read(10)
+    battery.read(Deadline(10))
 
     assert records == [("status", "ok"), *((name, "http_error" if name == endpoint else "ok") for name in ALL_SLOW)]
     assert battery.endpoints() == dict.fromkeys(("status", *ALL_SLOW), True) | {endpoint: False}
@@ -227,7 +228,7 @@ def test_a_fault_of_a_slow_endpoint_leaves_the_reading_whole(
 ) -> None:
     simulator.set_fault(fault, "battery")
 
-    reading = battery.read(1)
+    reading = battery.read(Deadline(1))
 
     assert ("battery", OUTCOMES[fault]) in records
     assert reading.pack == Pack()
@@ -238,20 +239,20 @@ def test_a_fault_of_a_slow_endpoint_leaves_the_reading_whole(
 def test_what_failed_costs_no_more_than_what_the_beat_has_left(simulator: Simulator, battery: Battery) -> None:
     simulator.set_fault("timeout", "powermeter")
 
-    reading = battery.read(1)
+    reading = battery.read(Deadline(1))
 
     assert reading.meters == ()
     assert battery.endpoints() == {"status": True, "powermeter": False}
-    assert battery.read(10).pack != Pack()
+    assert battery.read(Deadline(10)).pack != Pack()
     assert battery.endpoints() == dict.fromkeys(("status", *ALL_SLOW), True) | {"powermeter": False}
 
 
 def test_every_request_is_recorded_once(simulator: Simulator, battery: Battery, records: Records) -> None:
-    battery.read(10)
+    battery.read(Deadline(10))
     simulator.set_fault("html")
     failure(battery)
     simulator.clear_faults()
-    battery.read(10)
+    battery.read(Deadline(10))
 
     assert len(records) == len(simulator.requests)
 
@@ -269,7 +270,7 @@ def test_slow_endpoints_of_nulls_say_nothing(simulator: Simulator, battery: Batt
     for endpoint in ALL_SLOW:
         simulator.set_fault("nulls", endpoint)
 
-    reading = battery.read(10)
+    reading = battery.read(Deadline(10))
 
     assert reading.meters == ()
     assert (reading.pack, reading.inverter) == (Pack(), Inverter())
@@ -303,7 +304,7 @@ def test_a_battery_that_has_started_is_read_at_the_next_beat(simulator: Simulato
     failure(battery)
     simulator.clear_faults()
 
-    assert battery.read(10).status.has_power
+    assert battery.read(Deadline(10)).status.has_power
     assert battery.states is None
 
 
@@ -343,10 +344,10 @@ def test_states_are_forgotten_when_the_battery_is_gone(simulator: Simulator, bat
 
 @pytest.mark.parametrize("fault", ["frozen", "clock_jump"])
 def test_a_strange_clock_alone_fails_no_reading(simulator: Simulator, battery: Battery, fault: FaultName) -> None:
-    before = battery.read(10)
+    before = battery.read(Deadline(10))
     simulator.set_fault(fault)
 
-    assert battery.read(10).status.production_watts == before.status.production_watts
+    assert battery.read(Deadline(10)).status.production_watts == before.status.production_watts
 
 
 def test_a_clock_that_jumped_shows_in_the_offset(simulator: Simulator, battery: Battery) -> None:
@@ -354,9 +355,9 @@ def test_a_clock_that_jumped_shows_in_the_offset(simulator: Simulator, battery: 
         assert reading.clock_offset_seconds is not None
         return reading.clock_offset_seconds
 
-    before = offset(battery.read(10))
+    before = offset(battery.read(Deadline(10)))
     simulator.set_fault("clock_jump")
-    after = offset(battery.read(10))
+    after = offset(battery.read(Deadline(10)))
 
     # In between, simulated time stands still and ours goes on.
     assert after - before == pytest.approx(365 * 86_400, abs=60)
@@ -371,8 +372,8 @@ def test_without_the_right_token_the_status_is_read_and_the_log_says_what_to_do(
     simulator: Simulator, records: Records, caplog: pytest.LogCaptureFixture, token: str | None
 ) -> None:
     with closing(battery_at(simulator.url, records, token)) as battery:
-        assert battery.read(10).status.has_power
-        battery.read(10)
+        assert battery.read(Deadline(10)).status.has_power
+        battery.read(Deadline(10))
 
         asked: tuple[Endpoint, ...] = ALL_SLOW if token else ("powermeter", "inverter")
         assert battery.endpoints() == {"status": True, **dict.fromkeys(asked, False)}
@@ -395,8 +396,8 @@ def test_a_battery_behind_a_restarted_server_is_read_again(records: Records) -> 
     with simulated() as simulator:
         port = simulator.port
         battery = battery_at(simulator.url, records)
-        battery.read(10)
+        battery.read(Deadline(10))
     with closing(battery):
         assert failure(battery).outcome == "refused"
         with Simulator(seed=1, start=START, token=TOKEN, speed=1e-6, port=port):
-            assert battery.read(10).status.has_power
+            assert battery.read(Deadline(10)).status.has_power

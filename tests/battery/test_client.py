@@ -8,11 +8,14 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from sonnen_agent.battery.client import BODY_LIMIT_BYTES, Address, Client
+from sonnen_agent import __version__
+from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.battery.client import BODY_LIMIT_BYTES, Client
 from sonnen_agent.battery.parsers import parse_status, parse_system
+from sonnen_agent.clock import Deadline
+from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.reading import Endpoint
-from sonnen_agent.version import agent_version
 
 TOKEN = "6c1f0a52-the-token"
 PATH = "/api/v2/battery"
@@ -26,7 +29,8 @@ def as_is(document: object) -> object:
 
 @contextmanager
 def client_for(url: str, records: Records, token: str | None = None) -> Iterator[Client]:
-    client = Client("home", Address.from_url(url), token, lambda *record: records.append(record))
+    options = BatteryOptions(name="home", destination=Destination(url=url), token=Secret(token) if token else None)
+    client = Client(options, lambda *record: records.append(record))
     yield client
     client.close()
 
@@ -43,12 +47,12 @@ def client(httpserver: HTTPServer, records: Records) -> Iterator[Client]:
 
 
 def ask(client: Client, port: int, path: str = PATH, *, with_token: bool = False) -> object:
-    return client.get("battery", port, path, parse=as_is, timeout_seconds=5, with_token=with_token)
+    return client.get("battery", port, path, parse=as_is, deadline=Deadline(5), with_token=with_token)
 
 
 def failure(client: Client, port: int, *, timeout_seconds: float = 5) -> BatteryError:
     with pytest.raises(BatteryError) as caught:
-        client.get("battery", port, PATH, parse=as_is, timeout_seconds=timeout_seconds, with_token=True)
+        client.get("battery", port, PATH, parse=as_is, deadline=Deadline(timeout_seconds), with_token=True)
     return caught.value
 
 
@@ -58,19 +62,6 @@ def unused_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
-
-
-@pytest.mark.parametrize(
-    ("url", "address"),
-    [
-        ("http://192.168.1.20", Address(scheme="http", host="192.168.1.20", port=None, prefix="")),
-        ("http://battery.lan:8080/", Address(scheme="http", host="battery.lan", port=8080, prefix="")),
-        ("https://proxy/cellar/", Address(scheme="https", host="proxy", port=None, prefix="/cellar")),
-        ("http://[fd00::20]:80", Address(scheme="http", host="fd00::20", port=80, prefix="")),
-    ],
-)
-def test_an_address_has_the_parts_of_a_url(url: str, address: Address) -> None:
-    assert Address.from_url(url) == address
 
 
 def test_an_answer_is_what_the_parser_makes_of_it(httpserver: HTTPServer, client: Client, records: Records) -> None:
@@ -96,7 +87,7 @@ def test_a_request_says_who_asks_and_for_what(httpserver: HTTPServer, client: Cl
     request = httpserver.log[0][0]
     assert request.method == "GET"
     assert request.headers["Accept"] == "application/json"
-    assert request.headers["User-Agent"] == f"sonnen-agent/{agent_version()}"
+    assert request.headers["User-Agent"] == f"sonnen-agent/{__version__}"
 
 
 def test_the_token_goes_along_only_where_it_is_asked_for(httpserver: HTTPServer, client: Client) -> None:
@@ -166,9 +157,14 @@ def test_a_missing_token_names_the_fix(httpserver: HTTPServer, records: Records)
     [
         (404, "<h3>Page not found</h3>", "not_found", "answered 404: this firmware does not have it"),
         (500, '{"error":"internal server error"}', "http_error", 'answered 500: {"error":"internal server error"}'),
-        (502, "", "http_error", "answered 502: "),
-        (204, "", "http_error", "answered 204: "),
-        (301, "", "http_error", "answered 301, a redirect, which is not followed: not a battery's API?"),
+        (502, "", "http_error", "answered 502"),
+        (204, "", "invalid", "answered something that is not JSON: Expecting value: line 1 column 1 (char 0)"),
+        (
+            301,
+            "",
+            "http_error",
+            "answered 301: a redirect to http://localhost:9/dash, which is not followed; write the final URL",
+        ),
         (200, "<!DOCTYPE html>", "invalid", "answered a web page instead of JSON"),
         (200, "", "invalid", "answered something that is not JSON: Expecting value: line 1 column 1 (char 0)"),
         (200, "[" * 100, "invalid", "answered JSON nested deeper than 32 levels"),
@@ -217,7 +213,7 @@ def test_a_parsers_complaint_says_where(httpserver: HTTPServer, client: Client, 
     httpserver.expect_request("/api/v1/status").respond_with_json({"ReturnCode": 13})
 
     with pytest.raises(BatteryError) as caught:
-        client.get("status", httpserver.port, "/api/v1/status", parse=parse_status, timeout_seconds=5)
+        client.get("status", httpserver.port, "/api/v1/status", parse=parse_status, deadline=Deadline(5))
 
     assert str(caught.value) == (
         f"http://localhost:{httpserver.port}/api/v1/status: answered ReturnCode 13 instead of a status"
@@ -231,8 +227,8 @@ def test_a_starting_battery_is_answered_and_counted_as_not_ready(
     httpserver.expect_request("/status").respond_with_json({"Uac": 0, "Ubat": 0, "Fac": 0})
     httpserver.expect_request("/latestdata").respond_with_json({"ic_status": {"statebms": "not ready"}})
 
-    status = client.get("status", httpserver.port, "/status", parse=parse_status, timeout_seconds=5)
-    system = client.get("latestdata", httpserver.port, "/latestdata", parse=parse_system, timeout_seconds=5)
+    status = client.get("status", httpserver.port, "/status", parse=parse_status, deadline=Deadline(5))
+    system = client.get("latestdata", httpserver.port, "/latestdata", parse=parse_system, deadline=Deadline(5))
 
     assert status.booting
     assert system.booting
@@ -272,6 +268,27 @@ def hang_up_twice(listener: socket.socket) -> None:
         peer, _ = listener.accept()
         with peer:
             peer.recv(65536)
+
+
+def test_where_a_redirect_leads_is_told_in_few_and_printable_characters(records: Records) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, client_for("http://127.0.0.1", records) as client:
+        thread = threading.Thread(target=redirect_rudely, args=(listener,))
+        thread.start()
+        message = str(failure(client, listener.getsockname()[1]))
+        thread.join()
+
+    assert "answered 302: a redirect to http://elsewhere/[31mxxx" in message
+    assert message.endswith("xxx, which is not followed; write the final URL")
+    assert message.isprintable()
+    assert len(message) < 500
+
+
+def redirect_rudely(listener: socket.socket) -> None:
+    peer, _ = listener.accept()
+    with peer:
+        peer.recv(65536)
+        location = b"http://elsewhere/\x1b[31m" + b"x" * 10_000
+        peer.sendall(b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n")
 
 
 def test_a_battery_that_says_nothing_is_timed_out(httpserver: HTTPServer, client: Client, records: Records) -> None:

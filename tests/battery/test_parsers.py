@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from sonnen_agent.battery import parsers
-from sonnen_agent.battery.faces import SLOW
+from sonnen_agent.battery.variants import SLOW_ENDPOINTS
 from sonnen_agent.errors import BatteryError
 from sonnen_agent.reading import Configuration, Inverter, Meter, Pack, Status, System
 
@@ -512,7 +512,7 @@ def test_half_an_installed_capacity_is_none(key: str, missing: object) -> None:
 
 
 @pytest.mark.parametrize("document", [None, True, 7, "text"])
-@pytest.mark.parametrize("parse", [parsers.parse_status, *(slow.parse for slow in SLOW.values())])
+@pytest.mark.parametrize("parse", [parsers.parse_status, *(slow.parse for slow in SLOW_ENDPOINTS.values())])
 def test_a_document_of_another_shape_is_an_error_that_names_it(parse: Any, document: object) -> None:  # noqa: ANN401 - of any part
     with pytest.raises(BatteryError, match=r"answered a JSON .* where an object was expected") as caught:
         parse(document)
@@ -520,6 +520,6 @@ def test_a_document_of_another_shape_is_an_error_that_names_it(parse: Any, docum
     assert type(document).__name__ in str(caught.value)
 
 
-@pytest.mark.parametrize("parse", [parsers.parse_status, *(slow.parse for slow in SLOW.values())])
+@pytest.mark.parametrize("parse", [parsers.parse_status, *(slow.parse for slow in SLOW_ENDPOINTS.values())])
 def test_an_empty_object_is_never_an_error(parse: Any) -> None:  # noqa: ANN401 - of any part
     parse({})

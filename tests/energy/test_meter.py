@@ -20,7 +20,7 @@ def read(meter: EnergyMeter, *readings: tuple[float, Status]) -> EnergyTotals:
 
 def test_the_first_reading_counts_nothing_yet() -> None:
     totals = read(EnergyMeter(zone=BERLIN), (0, SUNNY))
-    assert totals.production_watt_hours is None
+    assert totals.watt_hours.get("production") is None
     assert totals.flows_watt_hours == {}
     assert totals.observed_seconds is None
     assert totals.today_watt_hours == {}
@@ -29,12 +29,12 @@ def test_the_first_reading_counts_nothing_yet() -> None:
 
 def test_two_readings_count_what_was_between_them() -> None:
     totals = read(EnergyMeter(zone=BERLIN), (0, SUNNY), (10, SUNNY))
-    assert totals.production_watt_hours == pytest.approx(10)
-    assert totals.consumption_watt_hours == pytest.approx(2)
-    assert totals.grid_export_watt_hours == pytest.approx(3)
-    assert totals.grid_import_watt_hours == 0
-    assert totals.battery_charge_watt_hours == pytest.approx(5)
-    assert totals.battery_discharge_watt_hours == 0
+    assert totals.watt_hours["production"] == pytest.approx(10)
+    assert totals.watt_hours["consumption"] == pytest.approx(2)
+    assert totals.watt_hours["grid_export"] == pytest.approx(3)
+    assert totals.watt_hours["grid_import"] == 0
+    assert totals.watt_hours["battery_charge"] == pytest.approx(5)
+    assert totals.watt_hours["battery_discharge"] == 0
     expected = {("solar", "home"): 2, ("solar", "battery"): 5, ("solar", "grid"): 3}
     assert totals.flows_watt_hours == pytest.approx(dict.fromkeys(FLOWS, 0) | expected)
     assert totals.today_watt_hours == totals.flows_watt_hours
@@ -44,16 +44,16 @@ def test_two_readings_count_what_was_between_them() -> None:
 def test_a_gap_of_more_than_a_minute_is_missing_and_shows_as_such() -> None:
     totals = read(EnergyMeter(zone=BERLIN), (0, SUNNY), (10, SUNNY), (70.1, SUNNY), (80.1, SUNNY))
     assert totals.observed_seconds == pytest.approx(20)
-    assert totals.production_watt_hours == pytest.approx(20)
+    assert totals.watt_hours["production"] == pytest.approx(20)
 
 
 def test_a_gap_of_a_minute_is_bridged() -> None:
-    assert read(EnergyMeter(zone=BERLIN), (0, SUNNY), (60, SUNNY)).production_watt_hours == pytest.approx(60)
+    assert read(EnergyMeter(zone=BERLIN), (0, SUNNY), (60, SUNNY)).watt_hours["production"] == pytest.approx(60)
 
 
 def test_the_longest_gap_is_for_the_operator_to_say() -> None:
     meter = EnergyMeter(zone=BERLIN, max_gap_seconds=600)
-    assert read(meter, (0, SUNNY), (600, SUNNY)).production_watt_hours == pytest.approx(600)
+    assert read(meter, (0, SUNNY), (600, SUNNY)).watt_hours["production"] == pytest.approx(600)
 
 
 @pytest.mark.parametrize(
@@ -61,24 +61,24 @@ def test_the_longest_gap_is_for_the_operator_to_say() -> None:
 )
 def test_a_reading_without_power_is_no_reading(silent: Status) -> None:
     totals = read(EnergyMeter(zone=BERLIN), (0, SUNNY), (20, silent), (40, SUNNY))
-    assert totals.production_watt_hours == pytest.approx(40)
+    assert totals.watt_hours["production"] == pytest.approx(40)
 
 
 def test_a_battery_that_never_tells_its_production_gets_no_counter_of_it() -> None:
     blind = Status(consumption_watts=720, grid_feed_in_watts=-720, discharge_watts=0)
     totals = read(EnergyMeter(zone=BERLIN), (0, blind), (50, blind))
-    assert totals.production_watt_hours is None
-    assert totals.grid_import_watt_hours == pytest.approx(10)
+    assert totals.watt_hours.get("production") is None
+    assert totals.watt_hours["grid_import"] == pytest.approx(10)
     assert totals.flows_watt_hours == {}
     assert totals.observed_seconds == 0
 
 
 def test_the_same_reading_twice_counts_once() -> None:
     totals = read(EnergyMeter(zone=BERLIN), (0, SUNNY), (10, SUNNY), (10, SUNNY), (20, SUNNY))
-    assert totals.production_watt_hours == pytest.approx(20)
+    assert totals.watt_hours["production"] == pytest.approx(20)
 
 
 def test_a_monotonic_clock_that_starts_anew_is_a_reboot() -> None:
     meter = EnergyMeter(zone=BERLIN)
     read(meter, (1000, SUNNY), (1010, SUNNY))
-    assert read(meter, (5, SUNNY), (15, SUNNY)).production_watt_hours == pytest.approx(20)
+    assert read(meter, (5, SUNNY), (15, SUNNY)).watt_hours["production"] == pytest.approx(20)

@@ -48,7 +48,7 @@ class House:
 
     @property
     def total(self) -> float | None:
-        return self.meter.totals(wall_seconds=None).grid_import_watt_hours
+        return self.meter.totals(wall_seconds=None).watt_hours.get("grid_import")
 
     @property
     def today(self) -> float | None:

@@ -63,7 +63,7 @@ def fresh() -> EnergyMeter:
 def shown(totals: EnergyTotals) -> tuple[float | None, ...]:
     today, yesterday = totals.today_watt_hours, totals.yesterday_watt_hours
     return (
-        totals.grid_import_watt_hours or 0.0,
+        totals.watt_hours.get("grid_import") or 0.0,
         totals.tariff_import_watt_hours["flat"],
         totals.observed_seconds,
         None if today is None else today["grid", "home"],
@@ -137,8 +137,8 @@ def test_a_damaged_copy_spoils_no_counter() -> None:
     )
     run(meter, NOON, NOON + 100)
     totals = meter.totals(wall_seconds=NOON + 100)
-    assert totals.grid_import_watt_hours == pytest.approx(100)
-    assert totals.production_watt_hours == pytest.approx(7)
+    assert totals.watt_hours["grid_import"] == pytest.approx(100)
+    assert totals.watt_hours["production"] == pytest.approx(7)
     assert totals.flows_watt_hours == pytest.approx(bought(190))
     assert totals.today_watt_hours == pytest.approx(bought(100) | {("solar", "home"): 3})
     assert totals.observed_seconds == pytest.approx(100)

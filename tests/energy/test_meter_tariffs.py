@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sonnen_agent.energy import EnergyMeter, Price, TariffPeriod, Tariffs
+from sonnen_agent.energy import EnergyMeter, TariffPeriod, Tariffs
 from sonnen_agent.energy.days import Calendar
 from sonnen_agent.reading import Status
 
@@ -66,11 +66,11 @@ def test_the_prices_in_force_are_shown_once_each() -> None:
     peak = TariffPeriod(name="peak", price_per_kilowatt_hour=0.4, start=time(7), end=time(9))
     evening = replace(peak, start=time(17), end=time(20))
     meter = usual_meter(replace(USUAL, import_periods=(peak, evening, DAY)))
-    assert meter.totals(wall_seconds=None).prices == (
-        Price(tariff="peak", direction="import", currency="EUR", per_kilowatt_hour=0.4),
-        Price(tariff="day", direction="import", currency="EUR", per_kilowatt_hour=0.31),
-        Price(tariff="feed_in", direction="export", currency="EUR", per_kilowatt_hour=0.08),
-    )
+    assert meter.totals(wall_seconds=None).prices == {
+        ("peak", "import", "EUR"): 0.4,
+        ("day", "import", "EUR"): 0.31,
+        ("feed_in", "export", "EUR"): 0.08,
+    }
 
 
 def test_counters_of_configured_tariffs_start_at_zero() -> None:
@@ -84,7 +84,7 @@ def test_without_tariffs_there_are_no_such_counters() -> None:
     meter = usual_meter(None)
     end = run(meter, BUYING, CALENDAR.start_of(date(2024, 6, 1)), 3)
     totals = meter.totals(wall_seconds=end)
-    assert (totals.tariff_import_watt_hours, totals.cost, totals.prices) == ({}, {}, ())
+    assert (totals.tariff_import_watt_hours, totals.cost, totals.prices) == ({}, {}, {})
 
 
 def test_new_prices_do_not_change_the_money_counted_so_far() -> None:
@@ -127,12 +127,12 @@ def test_energy_whose_time_is_not_known_is_priced_when_it_is() -> None:
     start = CALENDAR.start_of(date(2024, 6, 1)) + 20 * HOUR
     end = run(meter, BUYING, start, 4, clock_known=False)
     waiting = meter.totals(wall_seconds=None)
-    assert waiting.grid_import_watt_hours == pytest.approx(4000)
+    assert waiting.watt_hours["grid_import"] == pytest.approx(4000)
     assert waiting.tariff_import_watt_hours == {"night": 0, "day": 0}
     meter.tell_time(monotonic_seconds=end - 1e9, wall_seconds=end)
     totals = meter.totals(wall_seconds=end)
     assert totals.tariff_import_watt_hours == pytest.approx({"day": 2000, "night": 2000})
-    assert totals.grid_import_watt_hours == pytest.approx(4000)
+    assert totals.watt_hours["grid_import"] == pytest.approx(4000)
 
 
 def test_tariffs_that_make_a_counter_go_backwards_are_refused() -> None:

@@ -2,10 +2,9 @@ import pytest
 from prometheus_client.core import Metric
 
 from sonnen_agent.errors import Outcome
-from sonnen_agent.metrics.agent import agent_families
+from sonnen_agent.metrics.agent import AGENT_LABELS, agent_families
 from sonnen_agent.reading import Endpoint
-from sonnen_agent.snapshot import AgentReport
-from sonnen_agent.telemetry import Counts, Tally, Telemetry
+from sonnen_agent.telemetry import AgentInfo, Counts, Tally, Telemetry
 
 ALWAYS = {
     ("sonnen_build_info", (("pythonversion", "3.11.2"), ("revision", "0123abc"), ("version", "1.2.3"))): 1.0,
@@ -23,21 +22,13 @@ _RELAYED: tuple[tuple[str, Outcome], ...] = (
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-def report(counts: Counts) -> AgentReport:
-    return AgentReport(
-        host="pi",
-        version="1.2.3",
-        revision="0123abc",
-        python_version="3.11.2",
-        start_unix_seconds=1700000000.5,
-        counts=counts,
-    )
+ABOUT = AgentInfo(version="1.2.3", revision="0123abc", python_version="3.11.2", start_unix_seconds=1700000000.5)
 
 
 def series(counts: Counts) -> Series:
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in agent_families(report(counts))
+        for family in agent_families(ABOUT, counts, {})
         for sample in family.samples
     }
 
@@ -140,4 +131,8 @@ def test_counts_that_were_given_out_do_not_change_any_more() -> None:
 
 def test_what_is_known_of_the_process_comes_along() -> None:
     process = Metric("process_open_fds", "Number of open file descriptors.", "gauge")
-    assert list(agent_families(report(Counts()), [process]))[-1] is process
+    assert agent_families(ABOUT, Counts(), {}, [process])[-1] is process
+
+
+def test_the_labels_of_the_agents_series_are_those_beside_a_batterys() -> None:
+    assert {"battery", "outcome", "pythonversion", "relay", "revision", "sink", "version"} == AGENT_LABELS

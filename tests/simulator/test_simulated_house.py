@@ -12,8 +12,8 @@ import pytest
 
 from sonnen_agent.simulator.generations import GENERATION_NAMES, GenerationName, generation_named
 from sonnen_agent.simulator.house import House, State
-from sonnen_agent.simulator.loads import STEP_SECONDS, Loads, battery_zone, day_plan
-from sonnen_agent.simulator.parameters import HouseParameters
+from sonnen_agent.simulator.parameters import STEP_SECONDS, HouseParameters, battery_zone
+from sonnen_agent.simulator.profiles import Loads, day_plan
 
 SUMMER = datetime(2024, 6, 20, 22, 0, tzinfo=UTC)
 WINTER = datetime(2024, 12, 10, 23, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from programs import MissingProgramError
 from sandbox import watch_denied_calls
-from servers import Agent, Prometheus, Pushgateway, RunAgent, Simulator
+from servers import Agent, FaultySimulator, Prometheus, Pushgateway, RunAgent
 
 
 @pytest.hookimpl(wrapper=True)
@@ -63,9 +63,9 @@ def prometheus(running: ExitStack, tmp_path: Path, pushgateway: Pushgateway) -> 
 
 
 @pytest.fixture
-def simulator(running: ExitStack, tmp_path: Path) -> Simulator:
+def simulator(running: ExitStack, tmp_path: Path) -> FaultySimulator:
     """Return a battery whose token is in `home.token`, beside the config of the agent."""
-    battery = running.enter_context(Simulator(tmp_path))
+    battery = running.enter_context(FaultySimulator(tmp_path))
     battery.write_token(tmp_path / "home.token")
     return battery
 

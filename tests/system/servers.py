@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 from programs import HOST, PATIENCE_SECONDS, Program, ServerError, find_program, free_port, wait_until
 
 Labels = dict[str, str]
+_FAULTY_SIMULATOR = Path(__file__).parents[1] / "simulator/faulty_simulator.py"
 
 
 class Server(Program):
@@ -217,8 +219,7 @@ class Simulator(Server):
         port = free_port()
         self.token = "a-made-up-token"
         super().__init__(
-            find_program("sonnen-agent"),
-            "simulate",
+            *self._program(),
             f"--port={port}",
             f"--token={self.token}",
             *options,
@@ -232,8 +233,18 @@ class Simulator(Server):
         file.write_text(self.token)
         return file
 
+    def _program(self) -> Sequence[str | Path]:
+        return find_program("sonnen-agent"), "simulate"
+
     def _answers(self) -> bool:
         return f"at {self.url}" in self.log
+
+
+class FaultySimulator(Simulator):
+    """One that logs what it was asked and has faults to switch on, by its interface under `/simulator/`."""
+
+    def _program(self) -> Sequence[str | Path]:
+        return sys.executable, _FAULTY_SIMULATOR
 
 
 class Agent(Program):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from programs import wait_until
-from servers import Labels, Prometheus, Pushgateway, RunAgent, Simulator
+from servers import FaultySimulator, Labels, Prometheus, Pushgateway, RunAgent
 
 pytestmark = pytest.mark.system
 
@@ -150,7 +150,7 @@ _OF_THE_AGENT = re.compile(rf"{_COUNTED}|{_ALWAYS_SHOWN}|sonnen_clock_offset_sec
 _OFFLINE = re.compile(rf"{_COUNTED}|{_ALWAYS_SHOWN}")
 
 
-def control(simulator: Simulator, path: str, method: str = "GET") -> Any:  # noqa: ANN401 - JSON
+def control(simulator: FaultySimulator, path: str, method: str = "GET") -> Any:  # noqa: ANN401 - JSON
     request = urllib.request.Request(f"{simulator.url}/simulator/{path}", method=method)
     with urllib.request.urlopen(request, timeout=10) as response:
         return json.loads(response.read() or "null")
@@ -171,15 +171,15 @@ def own_labels(labels: Labels) -> Labels:
 
 
 @pytest.fixture
-def simulator(running: ExitStack, tmp_path: Path) -> Simulator:
+def simulator(running: ExitStack, tmp_path: Path) -> FaultySimulator:
     """Return a battery whose house lives a hundred times faster, so that no two readings are alike."""
-    battery = running.enter_context(Simulator(tmp_path, options=["--speed=100", "--start=2026-06-21T05:30"]))
+    battery = running.enter_context(FaultySimulator(tmp_path, options=["--speed=100", "--start=2026-06-21T05:30"]))
     battery.write_token(tmp_path / "home.token")
     return battery
 
 
 def test_prometheus_holds_what_the_battery_said_series_by_series(
-    simulator: Simulator, pushgateway: Pushgateway, prometheus: Prometheus, run_agent: RunAgent
+    simulator: FaultySimulator, pushgateway: Pushgateway, prometheus: Prometheus, run_agent: RunAgent
 ) -> None:
     agent = run_agent(config(simulator.url, pushgateway.url))
     wait_until(
@@ -216,7 +216,7 @@ def moment(series: Series) -> float:
 
 
 def test_a_silent_battery_takes_its_gauges_away_and_a_stop_takes_the_groups(
-    simulator: Simulator, pushgateway: Pushgateway, prometheus: Prometheus, run_agent: RunAgent
+    simulator: FaultySimulator, pushgateway: Pushgateway, prometheus: Prometheus, run_agent: RunAgent
 ) -> None:
     agent = run_agent(config(simulator.url, pushgateway.url))
     prometheus.wait_for('sonnen_production_watts{job="sonnen",instance="home"}')

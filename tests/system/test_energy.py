@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from programs import HOST, ServerError, wait_until
-from servers import Agent, Prometheus, Pushgateway, RunAgent, Simulator
+from servers import Agent, FaultySimulator, Prometheus, Pushgateway, RunAgent, Simulator
 
 from sonnen_agent.energy import FLOWS, Energies, MeterState, Tally, state_to_json
 from sonnen_agent.state.checkpoint import encode
@@ -89,13 +89,13 @@ def own_values(labels: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(labels[name] for name in sorted(labels) if name not in ("__name__", "job", "instance"))
 
 
-def control(battery: Simulator, path: str, method: str = "GET") -> Any:  # noqa: ANN401 - JSON
+def control(battery: FaultySimulator, path: str, method: str = "GET") -> Any:  # noqa: ANN401 - JSON
     request = urllib.request.Request(f"{battery.url}/simulator/{path}", method=method)
     with urllib.request.urlopen(request, timeout=30) as response:
         return json.loads(response.read() or "null")
 
 
-def deliveries(battery: Simulator) -> list[dict[str, Any]]:
+def deliveries(battery: FaultySimulator) -> list[dict[str, Any]]:
     return [entry for entry in control(battery, "log") if entry["endpoint"] == "status"]
 
 
@@ -183,7 +183,7 @@ class Cut:
 class Day:
     """A simulated day of two houses, with its hours as `at` waits for them."""
 
-    def __init__(self, batteries: Mapping[str, Simulator], gateway: Pushgateway) -> None:
+    def __init__(self, batteries: Mapping[str, FaultySimulator], gateway: Pushgateway) -> None:
         self.batteries = batteries
         self.gateway = gateway
         self.began = time.monotonic()
@@ -217,7 +217,9 @@ def test_a_day_with_outages_kills_and_a_lost_card_counts_what_was_delivered(
 ) -> None:
     # eco8 tells grid, battery and production without a token.
     options = ["--generation=eco8", f"--speed={3600 / _HOUR_SECONDS}", "--start=2026-06-21T21:00"]
-    home, barn = (running.enter_context(Simulator(tmp_path, options=[*options, f"--seed={seed}"])) for seed in (3, 4))
+    home, barn = (
+        running.enter_context(FaultySimulator(tmp_path, options=[*options, f"--seed={seed}"])) for seed in (3, 4)
+    )
     agent = run_agent(config(pushgateway, {"home": home, "barn": barn}))
     day = Day({"home": home, "barn": barn}, pushgateway)
 
@@ -307,7 +309,7 @@ def test_two_hundred_kills_lose_and_double_no_counter(running: ExitStack, tmp_pa
     gateway = running.enter_context(Pushgateway(tmp_path))
     prometheus = running.enter_context(Prometheus(tmp_path, scrape=[gateway.url]))
     batteries = [
-        running.enter_context(Simulator(tmp_path, options=["--generation=eco8", "--start=2026-06-21T19:00"]))
+        running.enter_context(FaultySimulator(tmp_path, options=["--generation=eco8", "--start=2026-06-21T19:00"]))
         for _ in range(_LINES)
     ]
 
@@ -503,7 +505,7 @@ def saved_production(state: Path) -> float:
 def test_the_second_agent_on_a_state_directory_is_refused(
     running: ExitStack, tmp_path: Path, pushgateway: Pushgateway, run_agent: RunAgent
 ) -> None:
-    battery = running.enter_context(Simulator(tmp_path, options=["--generation=eco8"]))
+    battery = running.enter_context(FaultySimulator(tmp_path, options=["--generation=eco8"]))
     first = run_agent(config(pushgateway, {"home": battery}))
     first.wait_for_log("the battery answers")
     asked = len(deliveries(battery))

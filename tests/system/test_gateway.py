@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trustme
 from programs import find_program, free_port, wait_until
-from servers import Agent, Pushgateway, RunAgent, Simulator
+from servers import Agent, FaultySimulator, Pushgateway, RunAgent, Simulator
 
 pytestmark = pytest.mark.system
 
@@ -104,7 +104,7 @@ def assert_most_beats_were_kept(gateway: Pushgateway, battery: str) -> None:
 def test_a_dead_battery_delays_no_other(
     running: ExitStack, tmp_path: Path, simulator: Simulator, pushgateway: Pushgateway, run_agent: RunAgent
 ) -> None:
-    silent = running.enter_context(Simulator(tmp_path))
+    silent = running.enter_context(FaultySimulator(tmp_path))
     request = urllib.request.Request(f"{silent.url}/simulator/fault/timeout", method="PUT")
     urllib.request.urlopen(request, timeout=10).close()
     second = f"  - name: silent\n    url: {silent.url}\n"

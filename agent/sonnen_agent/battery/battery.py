@@ -1,6 +1,6 @@
 """A battery, read once per beat: the status, and those slow endpoints that are due.
 
-    read ─▶ Finder (which face answers?) ─▶ status ─▶ Details (who is due?) ─▶ ready? ─▶ Reading
+    read ─▶ Probe (which API answers?) ─▶ status ─▶ SlowEndpoints (who is due?) ─▶ ready? ─▶ Reading
 
 One request at a time. A slow endpoint that fails is its own affair; only the status and
 whether the battery is ready make a reading fail.
@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from sonnen_agent.battery.client import Address, Client, Record
-from sonnen_agent.battery.details import Details
-from sonnen_agent.battery.faces import Detail
-from sonnen_agent.battery.finder import Finder
+from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.battery.client import Client, RecordRequest
+from sonnen_agent.battery.probe import Probe
+from sonnen_agent.battery.slow_endpoints import SlowEndpoints
+from sonnen_agent.battery.variants import Detail
+from sonnen_agent.clock import Deadline
 from sonnen_agent.errors import BatteryError
 from sonnen_agent.reading import Configuration, Endpoint, Inverter, Pack, Reading, System
 
@@ -26,29 +28,29 @@ _STATUS_SHARE = 0.6
 class Battery:
     """One battery of the config. Not for use by two threads at once."""
 
-    def __init__(self, name: str, url: str, token: str | None, *, interval_seconds: float, record: Record) -> None:
-        self._client = Client(name, Address.from_url(url), token, record)
-        self._finder = Finder(self._client)
-        self._details = Details(self._client, interval_seconds=interval_seconds)
+    def __init__(self, options: BatteryOptions, *, interval_seconds: float, record: RecordRequest) -> None:
+        """`record` is told of every request."""
+        self._client = Client(options, record)
+        self._probe = Probe(self._client)
+        self._slow_endpoints = SlowEndpoints(self._client, interval_seconds=interval_seconds)
         self._status_up = False
         self.states: System | None = None
         """What a booting battery says of itself, when that is why the last reading failed."""
 
-    def read(self, timeout_seconds: float) -> Reading:
+    def read(self, deadline: Deadline) -> Reading:
         """Return a fresh reading, or raise BatteryError with its outcome; slow endpoints take what time is left."""
-        deadline = time.monotonic() + timeout_seconds
         self._status_up = False
         self.states = None
-        face, status = self._finder.read_status(timeout_seconds * _STATUS_SHARE)
+        variant, status = self._probe.read_status(deadline.share(_STATUS_SHARE))
         unix_seconds, monotonic_seconds = time.time(), time.monotonic()
         self._status_up = True
-        self._details.read_due(face, deadline)
-        known = self._details.fresh()
+        self._slow_endpoints.read_due(variant, deadline)
+        known = self._slow_endpoints.fresh()
         reading = Reading(
             status=status,
             unix_seconds=unix_seconds,
             monotonic_seconds=monotonic_seconds,
-            generation=face.generation,
+            generation=variant.generation,
             meters=_only(tuple, known) or (),
             inverter=_only(Inverter, known) or Inverter(),
             pack=_only(Pack, known) or Pack(),
@@ -60,7 +62,7 @@ class Battery:
 
     def endpoints(self) -> Mapping[Endpoint, bool]:
         """Return which of the endpoints we ask have answered the last time."""
-        return {"status": self._status_up, **self._details.endpoints()}
+        return {"status": self._status_up, **self._slow_endpoints.up()}
 
     def close(self) -> None:
         """Close the connections."""
@@ -69,7 +71,7 @@ class Battery:
     def _check_ready(self, reading: Reading) -> None:
         if reading.system.booting:
             self.states = reading.system
-            self._details.expect_change("latestdata")
+            self._slow_endpoints.expect_change("latestdata")
             states = ", ".join(f"{component} {state}" for component, state in reading.system.states.items())
             raise BatteryError("not_ready", f"the battery is starting ({states}): its values are not measured yet")
         if reading.status.booting:

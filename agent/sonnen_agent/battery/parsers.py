@@ -1,6 +1,6 @@
 """One pure parser per endpoint, from a JSON document to a part of a Reading.
 
-Every field may be missing, null, or of another type than yesterday (SONNEN_API 4, 5): what is not
+Every field may be missing, null, or of another type than yesterday (docs/battery-api.md 4 and 5): what is not
 believable is None. Only a document of the wrong shape is an error.
 """
 
@@ -27,9 +27,14 @@ _SYSTEM_WATT_HOURS = (500, 100_000)
 _ENTRIES_LIMIT = 64
 """More meters, lights or reasons than this are not a battery's; each one would be a series for years."""
 
+ECO6_CODES = ("M01", "M02", "M03", "M04", "M05", "M30", "M34", "M35", "M38", "M39", "S65")
+"""What a status of an eco 6 needs, for units that answer only code by code."""
+_ECO6_NEVER_ALL_ZERO = ("M03", "M04", "M05", "M34", "M35")
+"""Its voltages are not known; but a house without any consumption around an empty battery is not measured yet."""
+
 
 def parse_status(document: object) -> Status:
-    """Return the powers of `/api/v1/status` or `/api/v2/status` (SONNEN_API 4)."""
+    """Return the powers of `/api/v1/status` or `/api/v2/status` (docs/battery-api.md 4)."""
     raw = _object(document)
     if values.number(raw.get("ReturnCode")):
         raise BatteryError("invalid", f"answered ReturnCode {raw['ReturnCode']!r} instead of a status")
@@ -60,8 +65,46 @@ def parse_status(document: object) -> Status:
     )
 
 
+def parse_eco6_status(document: object) -> Status:
+    """Return the powers of the generation on port 7979, eco 4 to 6, from an object of codes (docs/battery-api.md 7).
+
+    65525 W and what exceeds the inverter are not readings.
+    """
+    raw = _object(document, "an object of codes")
+    production = _eco6_power(raw, "M03")
+    consumption = _eco6_power(raw, "M04")
+    limit = values.watts(raw.get("S65"))
+    discharge = _difference(_eco6_power(raw, "M34", limit), _eco6_power(raw, "M35", limit))
+    if discharge is None and "M34" not in raw and "M35" not in raw:
+        discharge = _difference(_eco6_power(raw, "M01", limit), _eco6_power(raw, "M02", limit))
+    feed_in = _difference(_eco6_power(raw, "M38"), _eco6_power(raw, "M39"))
+    if feed_in is None and production is not None and discharge is not None and consumption is not None:
+        feed_in = production + discharge - consumption
+    return Status(
+        production_watts=production,
+        consumption_watts=consumption,
+        grid_feed_in_watts=feed_in,
+        discharge_watts=discharge,
+        state_of_charge_percent=values.percent(raw.get("M05")),
+        usable_state_of_charge_percent=values.percent(raw.get("M30")),
+        booting=all(values.number(raw.get(code)) == 0 for code in _ECO6_NEVER_ALL_ZERO),
+    )
+
+
+def _eco6_power(raw: Fields, code: str, limit: float | None = None) -> float | None:
+    """Return a power that cannot be negative."""
+    power = values.watts(raw.get(code))
+    if power is None or power < 0 or (limit and power > limit):
+        return None
+    return power
+
+
+def _difference(out: float | None, back: float | None) -> float | None:
+    return None if out is None or back is None else out - back
+
+
 def parse_meters(document: object) -> tuple[Meter, ...]:
-    """Return the meters of `/api/v2/powermeter` (a list) or `/api/powermeter` (by `4_1`); SONNEN_API 5.3."""
+    """Return the meters of `/api/v2/powermeter` (a list) or `/api/powermeter` (by `4_1`); docs/battery-api.md 5.3."""
     entries: Iterable[tuple[str, object]]
     if isinstance(document, list):
         entries = ((str(position), entry) for position, entry in enumerate(document))
@@ -104,7 +147,7 @@ def _meter(key: str, raw: Fields) -> Meter | None:
 
 
 def parse_inverter(document: object) -> Inverter:
-    """Return what `/api/v2/inverter` or the legacy `/api/inverter` measures (SONNEN_API 5.4, 6)."""
+    """Return what `/api/v2/inverter` or the legacy `/api/inverter` measures (docs/battery-api.md 5.4 and 6)."""
     raw = _object(document)
     while "fac" not in raw and isinstance(raw.get("status"), dict):  # the legacy form wraps it once or twice
         raw = values.fields(raw["status"])
@@ -120,7 +163,7 @@ def parse_inverter(document: object) -> Inverter:
 
 
 def parse_pack(document: object) -> Pack:
-    """Return the modules' values of `/api/v2/battery` (SONNEN_API 5.1)."""
+    """Return the modules' values of `/api/v2/battery` (docs/battery-api.md 5.1)."""
     raw = _object(document)
     return Pack(
         cycles=values.count(raw.get("cyclecount")),
@@ -136,7 +179,10 @@ def parse_pack(document: object) -> Pack:
 
 
 def parse_system(document: object) -> System:
-    """Return the states of `/api/v2/latestdata`; its powers are not used, its feed-in is wrong (SONNEN_API 5.2)."""
+    """Return the states of `/api/v2/latestdata`; its powers are not used: its feed-in is wrong.
+
+    docs/battery-api.md 5.2 has the proof.
+    """
     raw = _object(document)
     inner = values.fields(raw.get("ic_status"))
     states = ((component, values.text(inner.get(key))) for key, component in _COMPONENTS.items())
@@ -162,7 +208,7 @@ def parse_system(document: object) -> System:
 
 
 def parse_configuration(document: object) -> Configuration:
-    """Return what `/api/v2/configurations` says of the installation, all texts there (SONNEN_API 5.6)."""
+    """Return what `/api/v2/configurations` says of the installation, all texts there (docs/battery-api.md 5.6)."""
     raw = _object(document)
     modules = values.count(raw.get("IC_BatteryModules"))
     capacity = values.count(raw.get("CM_MarketingModuleCapacity"))
@@ -172,9 +218,9 @@ def parse_configuration(document: object) -> Configuration:
     )
 
 
-def _object(document: object) -> Fields:
+def _object(document: object, expected: str = "an object") -> Fields:
     if not isinstance(document, dict):
-        raise BatteryError("invalid", f"answered a JSON {type(document).__name__} where an object was expected")
+        raise BatteryError("invalid", f"answered a JSON {type(document).__name__} where {expected} was expected")
     return document
 
 
@@ -192,7 +238,7 @@ def _switches(value: object) -> dict[str, bool]:
 
 
 def _capacity(value: object, modules: float | None) -> float | None:
-    """Return Wh; some software sends mAh in its place, which is too much for one module (SONNEN_API 5.2)."""
+    """Return Wh; some software sends mAh in its place, which is too much for one module (docs/battery-api.md 5.2)."""
     capacity = values.number(value)
     if capacity is None:
         return None

@@ -1,4 +1,4 @@
-"""From a JSON value to a believable quantity, or None (SONNEN_API 9, rules 1, 2 and 7).
+"""From a JSON value to a believable quantity, or None (docs/battery-api.md 9, rules 1, 2 and 7).
 
 Firmware sends the same quantity as int, float or string, and fills in null, "nan" or a sentinel
 where it does not know. A bool is not a number.

@@ -6,8 +6,9 @@ import sys
 from datetime import datetime
 
 from sonnen_agent.errors import StartError
-from sonnen_agent.simulator.generations import GENERATION_NAMES
-from sonnen_agent.simulator.loads import battery_zone
+from sonnen_agent.simulator.battery import Clock, SimulatedBattery
+from sonnen_agent.simulator.generations import GENERATION_NAMES, generation_named
+from sonnen_agent.simulator.parameters import battery_zone
 from sonnen_agent.simulator.server import Simulator
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -27,7 +28,9 @@ def run(  # noqa: PLR0913 - the command's options, one for one
     # Blocked before the first thread starts, so that none of them is interrupted in place of this one.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
-        with Simulator(generation=name, seed=seed, speed=speed, start=start, token=token, port=port) as simulator:
+        clock = Clock.starting_now(start, speed)
+        battery = SimulatedBattery(generation=generation_named(name), seed=seed, clock=clock, token=token)
+        with Simulator(battery, port=port) as simulator:
             sys.stdout.write(f"simulating a sonnen battery ({name}) at {simulator.url}\n")
             sys.stdout.flush()
             signal.sigwait(_STOP_SIGNALS)

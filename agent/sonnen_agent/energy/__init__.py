@@ -26,16 +26,16 @@ counters from a copy of our metrics.
 """
 
 from sonnen_agent.energy.amounts import QUANTITIES, Energies, Quantity, Tally, TariffCounts
-from sonnen_agent.energy.certainty import certain
 from sonnen_agent.energy.daybook import FinishedDay
 from sonnen_agent.energy.days import Calendar
 from sonnen_agent.energy.document import StateError
 from sonnen_agent.energy.flows import FLOWS, Flow
 from sonnen_agent.energy.meter import DEFAULT_MAX_GAP_SECONDS, EnergyMeter
+from sonnen_agent.energy.reset_guard import without_possible_resets
 from sonnen_agent.energy.state import MeterState
 from sonnen_agent.energy.state_json import finished_day_from_json, finished_day_to_json, state_from_json, state_to_json
 from sonnen_agent.energy.tariffs import Direction, TariffPeriod, Tariffs
-from sonnen_agent.energy.totals import EnergyTotals, Price, RecoveredCounters
+from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters
 
 __all__ = [
     "DEFAULT_MAX_GAP_SECONDS",
@@ -49,7 +49,6 @@ __all__ = [
     "FinishedDay",
     "Flow",
     "MeterState",
-    "Price",
     "Quantity",
     "RecoveredCounters",
     "StateError",
@@ -57,9 +56,9 @@ __all__ = [
     "TariffCounts",
     "TariffPeriod",
     "Tariffs",
-    "certain",
     "finished_day_from_json",
     "finished_day_to_json",
     "state_from_json",
     "state_to_json",
+    "without_possible_resets",
 ]

@@ -3,21 +3,37 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from sonnen_agent.energy.flows import FLOWS, Flow
+from sonnen_agent.reading import Place
 
 Quantity = Literal["production", "consumption", "grid_import", "grid_export", "battery_charge", "battery_discharge"]
 """What has a total of its own."""
 
-QUANTITIES: tuple[Quantity, ...] = (
-    "production",
-    "consumption",
-    "grid_import",
-    "grid_export",
-    "battery_charge",
-    "battery_discharge",
-)
+
+class Definition(NamedTuple):
+    """How a total is made."""
+
+    power: Literal["production_watts", "consumption_watts", "grid_feed_in_watts", "discharge_watts"]
+    """Of a sample."""
+    sign: Literal[1, -1]
+    """Which part of the power counts: the one above zero, or the one below."""
+    end: Literal[0, 1]
+    """Of the flows that it is the sum of: where they begin, or where they end."""
+    place: Place
+    """What is at that end."""
+    meaning: str
+
+
+QUANTITIES: Mapping[Quantity, Definition] = {
+    "production": Definition("production_watts", 1, 0, "solar", "Energy produced by the PV"),
+    "consumption": Definition("consumption_watts", 1, 1, "home", "Energy consumed by the house"),
+    "grid_import": Definition("grid_feed_in_watts", -1, 0, "grid", "Energy taken from the grid"),
+    "grid_export": Definition("grid_feed_in_watts", 1, 1, "grid", "Energy fed into the grid"),
+    "battery_charge": Definition("discharge_watts", -1, 1, "battery", "Energy charged into the battery, AC side"),
+    "battery_discharge": Definition("discharge_watts", 1, 0, "battery", "Energy discharged from the battery, AC side"),
+}
 
 _Key = TypeVar("_Key")
 

@@ -1,6 +1,6 @@
-"""The energies of the interval between two samples: the trapezoid of each quantity's part above zero."""
+"""The energies of the interval between two samples: the trapezoid of each power's part above zero."""
 
-from sonnen_agent.energy.amounts import Energies, Quantity
+from sonnen_agent.energy.amounts import QUANTITIES, Energies, Quantity
 from sonnen_agent.energy.flows import FLOWS, Powers, flow_watts
 from sonnen_agent.energy.sample import Sample
 
@@ -12,20 +12,15 @@ def integrate(begin: Sample, end: Sample) -> Energies:
     seconds = end.monotonic_seconds - begin.monotonic_seconds
     hours = seconds / _SECONDS_PER_HOUR
     totals: dict[Quantity, float] = {}
-    if begin.production_watts is not None and end.production_watts is not None:
-        totals["production"] = _positive_mean(begin.production_watts, end.production_watts) * hours
-    if begin.consumption_watts is not None and end.consumption_watts is not None:
-        totals["consumption"] = _positive_mean(begin.consumption_watts, end.consumption_watts) * hours
-    if begin.grid_feed_in_watts is not None and end.grid_feed_in_watts is not None:
-        totals["grid_import"] = _positive_mean(-begin.grid_feed_in_watts, -end.grid_feed_in_watts) * hours
-        totals["grid_export"] = _positive_mean(begin.grid_feed_in_watts, end.grid_feed_in_watts) * hours
-    if begin.discharge_watts is not None and end.discharge_watts is not None:
-        totals["battery_charge"] = _positive_mean(-begin.discharge_watts, -end.discharge_watts) * hours
-        totals["battery_discharge"] = _positive_mean(begin.discharge_watts, end.discharge_watts) * hours
-    first, last = begin.powers, end.powers
-    if first is None or last is None:
+    for quantity, (power, sign, *_) in QUANTITIES.items():
+        first: float | None = getattr(begin, power)
+        last: float | None = getattr(end, power)
+        if first is not None and last is not None:
+            totals[quantity] = _positive_mean(sign * first, sign * last) * hours
+    powers, last_powers = begin.powers, end.powers
+    if powers is None or last_powers is None:
         return Energies(totals_watt_hours=totals)
-    flows = {flow: watts * hours for flow, watts in zip(FLOWS, _mean_flows(first, last), strict=True)}
+    flows = {flow: watts * hours for flow, watts in zip(FLOWS, _mean_flows(powers, last_powers), strict=True)}
     return Energies(totals_watt_hours=totals, flows_watt_hours=flows, observed_seconds=seconds)
 
 

@@ -2,48 +2,106 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from sonnen_agent.energy.amounts import Energies, Quantity, Tally
+from sonnen_agent.energy.amounts import QUANTITIES, Energies, Quantity, Tally
 from sonnen_agent.energy.flows import Flow
 from sonnen_agent.energy.tariffs import Direction, TariffPeriod, Tariffs
-from sonnen_agent.reading import Place
+from sonnen_agent.rows import Counter, Gauge
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """A configured price."""
-
-    tariff: str
-    direction: Direction
-    currency: str
-    per_kilowatt_hour: float
+_TOTALS = tuple(
+    Counter(f"sonnen_{quantity}_watt_hours_total", f"{meaning}, in watt-hours, counted by the agent.", key=quantity)
+    for quantity, (*_, meaning) in QUANTITIES.items()
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyTotals:
-    """All that docs/metrics.md says of energy; None where nothing was counted so far."""
+    """What the meter shows; what was never counted is absent, or None."""
 
-    production_watt_hours: float | None
-    consumption_watt_hours: float | None
-    grid_import_watt_hours: float | None
-    grid_export_watt_hours: float | None
-    battery_charge_watt_hours: float | None
-    battery_discharge_watt_hours: float | None
-    flows_watt_hours: Mapping[Flow, float]
+    watt_hours: Annotated[Mapping[Quantity, float], _TOTALS]
+    flows_watt_hours: Annotated[
+        Mapping[Flow, float],
+        Counter(
+            "sonnen_flow_watt_hours_total",
+            "Energy that went from one place to another, in watt-hours, counted by the agent.",
+            "from",
+            "to",
+        ),
+    ]
     """All seven, or none."""
-    observed_seconds: float | None
+    observed_seconds: Annotated[
+        float | None,
+        Counter(
+            "sonnen_observed_seconds_total",
+            "Seconds covered by the flow counters; their increase over a time is its coverage.",
+        ),
+    ]
     """0 where totals were counted but no flows."""
-    today_watt_hours: Mapping[Flow, float] | None
+    today_watt_hours: Annotated[
+        Mapping[Flow, float] | None,
+        Gauge(
+            "sonnen_energy_today_watt_hours",
+            "Energy of the present calendar day so far, in watt-hours, by flow.",
+            "from",
+            "to",
+        ),
+    ]
     """None while the clock is not known, or nothing is known of the day that it shows."""
-    yesterday_watt_hours: Mapping[Flow, float] | None
+    yesterday_watt_hours: Annotated[
+        Mapping[Flow, float] | None,
+        Gauge(
+            "sonnen_energy_yesterday_watt_hours",
+            "Energy of the calendar day before, in watt-hours, by flow.",
+            "from",
+            "to",
+        ),
+    ]
     """None, too, when nothing was counted on the day before the one that the clock shows."""
-    tariff_import_watt_hours: Mapping[str, float]
+    tariff_import_watt_hours: Annotated[
+        Mapping[str, float],
+        Counter(
+            "sonnen_tariff_import_watt_hours_total",
+            "Energy taken from the grid in a tariff's hours, in watt-hours.",
+            "tariff",
+        ),
+    ]
     """By tariff: those configured, and those of earlier configs."""
-    tariff_export_watt_hours: Mapping[str, float]
-    cost: Mapping[str, float]
-    """By currency."""
-    revenue: Mapping[str, float]
-    prices: tuple[Price, ...]
+    tariff_export_watt_hours: Annotated[
+        Mapping[str, float],
+        Counter(
+            "sonnen_tariff_export_watt_hours_total",
+            "Energy fed into the grid in a tariff's hours, in watt-hours.",
+            "tariff",
+        ),
+    ]
+    prices: Annotated[
+        Mapping[tuple[str, Direction, str], float],
+        Gauge(
+            "sonnen_tariff_price_per_kilowatt_hour",
+            "Configured price of a kilowatt-hour.",
+            "tariff",
+            "direction",
+            "currency",
+        ),
+    ]
+    """As configured; periods that share a name share the price."""
+    cost: Annotated[
+        Mapping[str, float],
+        Counter(
+            "sonnen_grid_cost_total",
+            "Money paid for energy from the grid, at the price of the time of use.",
+            "currency",
+        ),
+    ]
+    revenue: Annotated[
+        Mapping[str, float],
+        Counter(
+            "sonnen_grid_revenue_total",
+            "Money earned with energy fed into the grid, at the price of the time of use.",
+            "currency",
+        ),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,27 +122,29 @@ def energy_totals(
     yesterday: Mapping[Flow, float] | None,
 ) -> EnergyTotals:
     """Return what is shown of the counters; of the tariffs nothing while none are configured."""
-    totals, shown = tally.energies.totals_watt_hours, tariffs is not None
-    prices = _prices(tariffs) if tariffs is not None else ()
-    imports = {price.tariff: 0.0 for price in prices if price.direction == "import"}
-    exports = {price.tariff: 0.0 for price in prices if price.direction == "export"}
-    money = {price.direction: {price.currency: 0.0} for price in prices}
+    energies, counted = tally.energies, tally.tariffs
+    prices = {} if tariffs is None else _prices(tariffs)
+    # What is configured begins at 0, so that the first watt-hour is an increase.
+    tariff: dict[Direction, dict[str, float]] = {"import": {}, "export": {}}
+    money: dict[Direction, dict[str, float]] = {"import": {}, "export": {}}
+    for name, direction, currency in prices:
+        tariff[direction][name] = money[direction][currency] = 0.0
+    if tariffs is not None:
+        tariff["import"] |= counted.import_watt_hours
+        tariff["export"] |= counted.export_watt_hours
+        money["import"] |= counted.cost
+        money["export"] |= counted.revenue
     return EnergyTotals(
-        production_watt_hours=totals.get("production"),
-        consumption_watt_hours=totals.get("consumption"),
-        grid_import_watt_hours=totals.get("grid_import"),
-        grid_export_watt_hours=totals.get("grid_export"),
-        battery_charge_watt_hours=totals.get("battery_charge"),
-        battery_discharge_watt_hours=totals.get("battery_discharge"),
-        flows_watt_hours=tally.energies.flows_watt_hours,
-        observed_seconds=tally.energies.observed_seconds if totals else None,
+        watt_hours=energies.totals_watt_hours,
+        flows_watt_hours=energies.flows_watt_hours,
+        observed_seconds=energies.observed_seconds if energies.totals_watt_hours else None,
         today_watt_hours=today,
         yesterday_watt_hours=yesterday,
-        tariff_import_watt_hours={**imports, **tally.tariffs.import_watt_hours} if shown else {},
-        tariff_export_watt_hours={**exports, **tally.tariffs.export_watt_hours} if shown else {},
-        cost={**money.get("import", {}), **tally.tariffs.cost} if shown else {},
-        revenue={**money.get("export", {}), **tally.tariffs.revenue} if shown else {},
+        tariff_import_watt_hours=tariff["import"],
+        tariff_export_watt_hours=tariff["export"],
         prices=prices,
+        cost=money["import"],
+        revenue=money["export"],
     )
 
 
@@ -92,39 +152,20 @@ def energies_of_flows(flows: Mapping[Flow, float]) -> Energies:
     """Return a day's energies when only its flows are known: the totals are their sums."""
     if not flows:
         return Energies()
-    totals: dict[Quantity, float] = {
-        "production": _leaving(flows, "solar"),
-        "consumption": _reaching(flows, "home"),
-        "grid_import": _leaving(flows, "grid"),
-        "grid_export": _reaching(flows, "grid"),
-        "battery_charge": _reaching(flows, "battery"),
-        "battery_discharge": _leaving(flows, "battery"),
+    totals = {
+        quantity: sum(watt_hours for flow, watt_hours in flows.items() if flow[one.end] == one.place)
+        for quantity, one in QUANTITIES.items()
     }
     return Energies(totals_watt_hours=totals, flows_watt_hours=flows)
 
 
-def _leaving(flows: Mapping[Flow, float], place: Place) -> float:
-    return sum(watt_hours for (origin, _), watt_hours in flows.items() if origin == place)
-
-
-def _reaching(flows: Mapping[Flow, float], place: Place) -> float:
-    return sum(watt_hours for (_, target), watt_hours in flows.items() if target == place)
-
-
-def _prices(tariffs: Tariffs) -> tuple[Price, ...]:
+def _prices(tariffs: Tariffs) -> Mapping[tuple[str, Direction, str], float]:
     directions: tuple[tuple[Direction, tuple[TariffPeriod, ...]], ...] = (
         ("import", tariffs.import_periods),
         ("export", tariffs.export_periods),
     )
-    prices = (
-        Price(
-            tariff=period.name,
-            direction=direction,
-            currency=tariffs.currency,
-            per_kilowatt_hour=period.price_per_kilowatt_hour,
-        )
+    return {
+        (period.name, direction, tariffs.currency): period.price_per_kilowatt_hour
         for direction, periods in directions
         for period in periods
-    )
-    # Periods that share a name share the price: one series.
-    return tuple(dict.fromkeys(prices))
+    }

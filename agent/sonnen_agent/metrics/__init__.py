@@ -1,1 +1,1 @@
-"""From snapshots to metric families: the only place that knows a metric's name."""
+"""From rows to metric families and pages; the rows themselves stand at the fields that they show."""

@@ -1,34 +1,56 @@
-"""The text exposition format, written by prometheus_client."""
+"""From rows to families, and from families to a page in the text formats, which prometheus_client writes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from sonnen_agent.rows import Rows
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+def families(rows: Rows, sources: Iterable[tuple[object, Mapping[str, str]]]) -> list[Metric]:
+    """Return the families that have samples; each source brings its own labels for all of its series."""
+    # Labels that are the same for many samples are one dict for all of them: nobody changes a sample.
+    several = [(source, dict(labels)) for source, labels in sources]
+    found: list[Metric] = []
+    for field, row in rows:
+        name = row.name
+        samples = [
+            Sample(name, {**labels, **own} if own else labels, number)
+            for source, labels in several
+            for own, number in row.numbers(getattr(source, field))
+        ]
+        if not samples:
+            continue
+        if found and found[-1].name == row.family:
+            found[-1].samples += samples
+            continue
+        family = Metric(row.family, row.help, row.kind)
+        family.samples = samples
+        found.append(family)
+    return found
+
+
 def render(families: Iterable[Metric]) -> bytes:
     """Return the families as a page in text format 0.0.4, UTF-8."""
-    return generate_latest(_registry(families))
+    return generate_latest(_Page(families))
 
 
 def render_openmetrics(families: Iterable[Metric]) -> bytes:
     """Return the families in OpenMetrics, which knows timestamps: for backfilling."""
-    page: bytes = openmetrics.generate_latest(_registry(families))  # type: ignore[no-untyped-call]  # in 0.26
+    page: bytes = openmetrics.generate_latest(_Page(families))  # type: ignore[no-untyped-call]  # in 0.26
     return page
 
 
-def _registry(families: Iterable[Metric]) -> CollectorRegistry:
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Ready(tuple(families)))
-    return registry
+class _Page(CollectorRegistry):
+    """What prometheus_client takes for a registry."""
 
-
-class _Ready(Collector):
-    def __init__(self, families: tuple[Metric, ...]) -> None:
+    def __init__(self, families: Iterable[Metric]) -> None:
+        super().__init__(auto_describe=False)
         self._families = families
 
     def collect(self) -> Iterable[Metric]:

@@ -18,26 +18,13 @@ from sonnen_agent.errors import Outcome
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.scheduler import Threads
 from sonnen_agent.shared_meter import SharedMeter
+from sonnen_agent.telemetry import Waiting
 
 OUTPUTS = ("pushgateway", "remote_write", "pull")
 """The keys of the config, which are names of modules here and the values of the `sink` label."""
 
 RecordSend = Callable[[str, Outcome, float, int], None]
 """Told of every delivery: output, outcome, duration in seconds, bytes of the body as sent."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """What waits in an output for the link to come back, and what was lost."""
-
-    samples: int = 0
-    bytes: int = 0
-    oldest_timestamp_seconds: float | None = None
-    """Unix time; None when nothing waits, or while the clock is unknown."""
-    dropped_samples: int = 0
-    """Lost since the start to the spool's bound, a full disk or damage, or because nobody knows when they were."""
-    rejected_samples: int = 0
-    """Lost since the start because the receiver refuses them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

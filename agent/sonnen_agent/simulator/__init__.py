@@ -1,1 +1,1 @@
-"""A house with a battery whose physics hold, and the HTTP face of each generation."""
+"""A house with a battery whose physics hold, and the HTTP responses of each generation."""

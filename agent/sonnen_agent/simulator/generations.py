@@ -1,47 +1,19 @@
 """The four generations: which house stands behind them, and which paths they answer."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from sonnen_agent.simulator.faces import configurations, eco6, hardware, latestdata, powermeter, status
-from sonnen_agent.simulator.faces.view import View
-from sonnen_agent.simulator.pages import NOT_FOUND_HTML, NOT_FOUND_XHTML
+from sonnen_agent.simulator import hardware_responses, status_responses, system_responses
+from sonnen_agent.simulator.firmware import NOT_FOUND_HTML, NOT_FOUND_XHTML, FirmwareState
 from sonnen_agent.simulator.parameters import HouseParameters
+from sonnen_agent.simulator.routes import CONFIGURATIONS, Generation, Route
 
 GenerationName = Literal["eco8", "sb10", "evo", "eco6"]
 GENERATION_NAMES: tuple[GenerationName, ...] = get_args(GenerationName)
 
-Endpoint = Literal["status", "powermeter", "inverter", "battery", "latestdata", "configurations"]
-ENDPOINTS: tuple[Endpoint, ...] = get_args(Endpoint)
-"""The kinds of answers, whatever the path and the generation."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """One path a battery answers."""
-
-    endpoint: Endpoint
-    body: Callable[[View], object]
-    """The answer's JSON value; a string is sent as plain text."""
-    protected: bool = False
-    """Whether it asks for the `Auth-Token`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
-    """A kind of battery."""
-
-    name: GenerationName
-    house: HouseParameters
-    routes: Mapping[str, Route]
-    session_paths: frozenset[str]
-    """Dashboard paths, which want a login that is not simulated: always 401."""
-    not_found_page: str
-    unauthorized_error: str
-    """The `error` of a 401 (SONNEN_API 3)."""
+_Body = Callable[[FirmwareState], object]
 
 
 def generation_named(name: GenerationName) -> Generation:
@@ -52,7 +24,6 @@ def generation_named(name: GenerationName) -> Generation:
 def _eco8() -> Generation:
     """Return a battery with old firmware: v1 and the legacy API, both open, and no v2."""
     return Generation(
-        name="eco8",
         house=HouseParameters(
             pv_peak_watts=6400.0,
             capacity_watt_hours=8000.0,
@@ -67,43 +38,32 @@ def _eco8() -> Generation:
         ),
         routes=MappingProxyType(
             {
-                "/api/v1/status": Route(endpoint="status", body=status.eco8_status),
-                "/api/powermeter": Route(endpoint="powermeter", body=powermeter.legacy_powermeter),
-                "/api/inverter": Route(endpoint="inverter", body=hardware.legacy_inverter),
+                "/api/v1/status": Route(body=status_responses.eco8_status),
+                "/api/powermeter": Route(body=hardware_responses.legacy_powermeter),
+                "/api/inverter": Route(body=hardware_responses.legacy_inverter),
             }
         ),
-        session_paths=frozenset(),
         not_found_page=NOT_FOUND_HTML,
-        unauthorized_error="401 Unauthorized",
     )
 
 
 def _sb10() -> Generation:
     """Return a sonnenBatterie 10 with the software of 2022."""
-    return Generation(
-        name="sb10",
+    return _with_v2(
         house=HouseParameters(),
-        routes=MappingProxyType(
-            {
-                "/api/v1/status": Route(endpoint="status", body=status.sb10_v1_status),
-                "/api/v2/status": Route(endpoint="status", body=status.sb10_status),
-                "/api/v2/latestdata": Route(endpoint="latestdata", body=latestdata.sb10_latestdata, protected=True),
-                "/api/v2/powermeter": Route(endpoint="powermeter", body=powermeter.powermeter_list, protected=True),
-                "/api/v2/battery": Route(endpoint="battery", body=hardware.sb10_battery, protected=True),
-                "/api/v2/inverter": Route(endpoint="inverter", body=hardware.sb10_inverter, protected=True),
-                **_configurations(configurations.sb10_configurations),
-            }
-        ),
-        session_paths=frozenset({"/api/powermeter", "/api/inverter"}),
-        not_found_page=NOT_FOUND_HTML,
+        v1_status=status_responses.sb10_v1_status,
+        status=status_responses.sb10_status,
+        latestdata=system_responses.sb10_latestdata,
+        battery=hardware_responses.sb10_battery,
+        inverter=hardware_responses.sb10_inverter,
+        configurations=system_responses.sb10_configurations,
         unauthorized_error="401 Unauthorized",
     )
 
 
 def _evo() -> Generation:
     """Return an EVO with the newest software, in a house with one phase."""
-    return Generation(
-        name="evo",
+    return _with_v2(
         house=HouseParameters(
             phases=1,
             capacity_watt_hours=20683.49,
@@ -116,29 +76,55 @@ def _evo() -> Generation:
             initial_state_of_charge_percent=60.0,
             earlier_cycles=30.2,
         ),
+        v1_status=status_responses.evo_v1_status,
+        status=status_responses.evo_status,
+        latestdata=system_responses.evo_latestdata,
+        battery=hardware_responses.evo_battery,
+        inverter=hardware_responses.evo_inverter,
+        configurations=system_responses.evo_configurations,
+        unauthorized_error="Unauthorized",
+    )
+
+
+def _with_v2(  # noqa: PLR0913 - one for each endpoint that generations answer differently
+    *,
+    house: HouseParameters,
+    v1_status: _Body,
+    status: _Body,
+    latestdata: _Body,
+    battery: _Body,
+    inverter: _Body,
+    configurations: _Body,
+    unauthorized_error: str,
+) -> Generation:
+    """Return a battery whose status is open on v1 and v2, and that asks for a token for all else of v2."""
+    return Generation(
+        house=house,
         routes=MappingProxyType(
             {
-                "/api/v1/status": Route(endpoint="status", body=status.evo_v1_status),
-                "/api/v2/status": Route(endpoint="status", body=status.evo_status),
-                "/api/v2/latestdata": Route(endpoint="latestdata", body=latestdata.evo_latestdata, protected=True),
-                "/api/v2/powermeter": Route(endpoint="powermeter", body=powermeter.powermeter_list, protected=True),
-                "/api/v2/battery": Route(endpoint="battery", body=hardware.evo_battery, protected=True),
-                "/api/v2/inverter": Route(endpoint="inverter", body=hardware.evo_inverter, protected=True),
-                **_configurations(configurations.evo_configurations),
+                "/api/v1/status": Route(body=v1_status),
+                "/api/v2/status": Route(body=status),
+                "/api/v2/latestdata": Route(body=latestdata, protected=True),
+                "/api/v2/powermeter": Route(body=hardware_responses.powermeter_list, protected=True),
+                "/api/v2/battery": Route(body=battery, protected=True),
+                "/api/v2/inverter": Route(body=inverter, protected=True),
+                CONFIGURATIONS: Route(body=configurations, protected=True),
             }
         ),
         session_paths=frozenset({"/api/powermeter", "/api/inverter"}),
         not_found_page=NOT_FOUND_HTML,
-        unauthorized_error="Unauthorized",
+        unauthorized_error=unauthorized_error,
     )
 
 
 def _eco6() -> Generation:
     """Return a battery of the port 7979 generation, which knows numbered values only."""
     base = "/rest/devices/battery"
-    codes = {f"{base}/{code}": Route(endpoint="status", body=partial(eco6.one_code, code=code)) for code in eco6.CODES}
+    codes = {
+        f"{base}/{code}": Route(body=partial(status_responses.eco6_one_code, code=code))
+        for code in status_responses.ECO6_CODES
+    }
     return Generation(
-        name="eco6",
         house=HouseParameters(
             pv_peak_watts=5200.0,
             capacity_watt_hours=6000.0,
@@ -151,12 +137,6 @@ def _eco6() -> Generation:
             deep_discharge_reserve_percent=5.0,
             backup_buffer_percent=0,
         ),
-        routes=MappingProxyType({base: Route(endpoint="status", body=eco6.all_codes), **codes}),
-        session_paths=frozenset(),
+        routes=MappingProxyType({base: Route(body=status_responses.eco6_all_codes), **codes}),
         not_found_page=NOT_FOUND_XHTML,
-        unauthorized_error="401 Unauthorized",
     )
-
-
-def _configurations(body: Callable[[View], dict[str, object]]) -> dict[str, Route]:
-    return {"/api/v2/configurations": Route(endpoint="configurations", body=body, protected=True)}

@@ -1,6 +1,15 @@
 """What a simulated house is built from."""
 
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+STEP_SECONDS = 5
+"""The grid of simulated time; within a step every power stands still."""
+
+
+def battery_zone() -> ZoneInfo:
+    """Return the time zone in which the house lives and its battery shows the time."""
+    return ZoneInfo("Europe/Berlin")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,54 +1,98 @@
-"""A simulated battery on a port of this machine, with the control interface of `control` beside it."""
+"""A simulated battery on a port of this machine."""
 
+import socket
+import socketserver
+import sys
 import threading
-import time
-from datetime import UTC, datetime
-from typing import Self
+from collections.abc import Callable
+from email.utils import formatdate
+from functools import partial
+from http.server import BaseHTTPRequestHandler
+from typing import Self, TypeAlias
 
 from sonnen_agent.errors import StartError
-from sonnen_agent.simulator.battery import Clock, Delivery, Request, SimulatedBattery
-from sonnen_agent.simulator.faults import FaultName
-from sonnen_agent.simulator.generations import Endpoint, GenerationName, generation_named
-from sonnen_agent.simulator.house import State
-from sonnen_agent.simulator.listener import Listener
+from sonnen_agent.simulator.battery import SimulatedBattery
+from sonnen_agent.simulator.routes import Answer, refused_order
 
 _HOST = "127.0.0.1"
 _LARGEST_PORT = 65_535
+_LARGEST_REQUEST_BODY = 65_536
 _POLL_SECONDS = 0.05
+_STOP_SECONDS = 5.0
+_Connection: TypeAlias = socket.socket | tuple[bytes, socket.socket]
+"""As socketserver has it, which also serves datagrams."""
+
+
+def rendered(answer: Answer, *, close: bool) -> bytes:
+    """Return a whole HTTP answer."""
+    lines = [
+        f"HTTP/1.1 {answer.status.value} {answer.status.phrase}",
+        f"Date: {formatdate(usegmt=True)}",
+        f"Content-Type: {answer.content_type}",
+        f"Content-Length: {len(answer.payload)}",
+        *([f"Location: {answer.location}"] if answer.location else []),
+        *(["Connection: close"] if close else []),
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + answer.payload
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection: reads requests, and lets the battery answer."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(
+        self, battery: SimulatedBattery, *connection: *tuple[socket.socket, tuple[str, int], socketserver.BaseServer]
+    ) -> None:
+        self._battery = battery
+        super().__init__(*connection)
+
+    def respond(self) -> None:
+        """Answer a request that has been read, whatever its method; tests put faults here."""
+        if self.command == "GET":
+            path = self.path.partition("?")[0]
+            self.send(self._battery.answer(path, self.headers.get("Auth-Token")))
+        else:
+            self.send(refused_order())
+
+    def send(self, answer: Answer) -> None:
+        """Send an answer as it is."""
+        self.connection.sendall(rendered(answer, close=self.close_connection))
+
+    def do_GET(self) -> None:
+        """Answer a reader."""
+        self.respond()
+
+    def do_PUT(self) -> None:
+        """Read the rest of a request that is to change something, and answer it."""
+        length = self.headers.get("Content-Length", "0")
+        if length.isdecimal() and int(length) <= _LARGEST_REQUEST_BODY:
+            self.rfile.read(int(length))
+        else:
+            self.close_connection = True
+        self.respond()
+
+    do_POST = do_PUT  # noqa: N815 - http.server has these names
+    do_DELETE = do_PUT  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Keep stderr for what matters."""
 
 
 class Simulator:
     """Serves a battery from `with` to the end of the block."""
 
-    def __init__(  # noqa: PLR0913 - the command's options, one for one
-        self,
-        *,
-        generation: GenerationName = "sb10",
-        seed: int = 1,
-        speed: float = 1.0,
-        start: datetime | None = None,
-        token: str | None = None,
-        port: int = 0,
+    def __init__(
+        self, battery: SimulatedBattery, *, port: int = 0, handler: Callable[..., BaseHTTPRequestHandler] = Handler
     ) -> None:
         self._port = port
-        self.battery = SimulatedBattery(
-            generation=generation_named(generation),
-            seed=seed,
-            clock=Clock(
-                start=datetime.now(UTC) if start is None else start,
-                speed=speed,
-                monotonic=time.monotonic,
-                wall=time.time,
-                started=time.monotonic(),
-            ),
-            token=token,
-        )
+        self._handler = partial(handler, battery)
 
     def __enter__(self) -> Self:
         if not 0 <= self._port <= _LARGEST_PORT:
             raise StartError(f"--port: should be 0 to {_LARGEST_PORT}, got {self._port!r}; 0 takes any free one")
         try:
-            self._listener = Listener((_HOST, self._port), self.battery)
+            self._listener = _Listener((_HOST, self._port), self._handler)
         except OSError as error:
             raise StartError(
                 f"cannot listen on {_HOST}:{self._port}: {error.strerror}; "
@@ -74,28 +118,49 @@ class Simulator:
         """The address to read the battery at, without a slash at its end."""
         return f"http://{_HOST}:{self.port}"
 
-    @property
-    def requests(self) -> tuple[Request, ...]:
-        """What the battery was asked, oldest first; control requests are not counted."""
-        return self.battery.requests()
 
-    @property
-    def house(self) -> State:
-        """The truth about the house."""
-        return self.battery.state()
+class _Listener(socketserver.ThreadingTCPServer):
+    """Answers each connection in a thread of its own, and knows them, so that it can end them."""
 
-    def log(self, after: int = 0) -> tuple[Delivery, ...]:
-        """Return the readings that were sent, oldest first."""
-        return self.battery.deliveries(after)
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 64
 
-    def set_fault(self, fault: FaultName, endpoint: Endpoint | None = None) -> None:
-        """Switch a fault on, for one endpoint or for everything."""
-        self.battery.switch_on(fault, endpoint)
+    def __init__(self, address: tuple[str, int], handler: Callable[..., BaseHTTPRequestHandler]) -> None:
+        self._connections: set[_Connection] = set()
+        self._changed = threading.Condition()
+        super().__init__(address, handler)
 
-    def clear_fault(self, fault: FaultName) -> None:
-        """Switch a fault off."""
-        self.battery.switch_off(fault)
+    def process_request(self, request: _Connection, client_address: tuple[str, int]) -> None:
+        """Note a connection that opens."""
+        with self._changed:
+            self._connections.add(request)
+        super().process_request(request, client_address)
 
-    def clear_faults(self) -> None:
-        """Switch every fault off."""
-        self.battery.clear_faults()
+    def shutdown_request(self, request: _Connection) -> None:
+        """Note a connection that ends."""
+        super().shutdown_request(request)
+        with self._changed:
+            self._connections.discard(request)
+            self._changed.notify_all()
+
+    def handle_error(self, request: _Connection, client_address: tuple[str, int]) -> None:
+        """Say nothing about a reader that hung up: that is its right."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+    def close_connections(self) -> None:
+        """End what is still open, and wait until nobody answers any more."""
+        with self._changed:
+            for connection in self._connections:
+                if isinstance(connection, socket.socket):
+                    _hang_up(connection)
+            self._changed.wait_for(lambda: not self._connections, _STOP_SECONDS)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        # The other side was faster.
+        return

@@ -1,1 +1,0 @@
-"""Other exporters on this machine, whose pages are pushed along."""

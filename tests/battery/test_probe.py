@@ -1,0 +1,523 @@
+import gc
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.battery.client import Client
+from sonnen_agent.battery.parsers import ECO6_CODES
+from sonnen_agent.battery.probe import Probe
+from sonnen_agent.battery.variants import ApiVariant
+from sonnen_agent.clock import Deadline
+from sonnen_agent.destination import Destination, Secret
+from sonnen_agent.errors import BatteryError, Outcome
+from sonnen_agent.reading import Endpoint
+
+V2, V1, ECO6 = "/api/v2/status", "/api/v1/status", "/rest/devices/battery"
+EVERY_VARIANT = [V2, V1, ECO6]
+STATUS = {"Production_W": 800, "Consumption_W": 500, "GridFeedIn_W": 300, "Pac_total_W": 0, "Uac": 230}
+UNIT = {"M03": 800, "M04": 500, "M34": 0, "M35": 0, "M38": 300, "M39": 0}
+EVERY_CODE = [f"{ECO6}/{code}" for code in ECO6_CODES]
+HANG = -1
+"""As an answer: none, until the test is over."""
+
+
+class Box:
+    """A battery that answers what a test has put down for a path, else 404: a status code, a text, or JSON."""
+
+    def __init__(self, server: HTTPServer) -> None:
+        self.port = server.port
+        self.answers: dict[str, object] = {}
+        self.over = threading.Event()
+        self.tokens: list[str | None] = []
+        self._asked: list[str] = []
+        server.expect_request(re.compile("")).respond_with_handler(self._answer)
+
+    def asked(self) -> list[str]:
+        """Return the paths asked for since the last time."""
+        asked, self._asked = self._asked, []
+        return asked
+
+    def _answer(self, request: Request) -> Response:
+        self._asked.append(request.path)
+        self.tokens.append(request.headers.get("Auth-Token"))
+        answer = self.answers.get(request.path, 404)
+        if answer == HANG:
+            self.over.wait(20)
+            return Response()
+        if isinstance(answer, int):
+            return Response(status=answer)
+        return Response(answer if isinstance(answer, str) else json.dumps(answer))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[HTTPServer]:
+    # Several requests at a time: one that hangs must not keep the others waiting.
+    with HTTPServer(threaded=True) as server:
+        yield server
+
+
+@pytest.fixture
+def box(server: HTTPServer) -> Iterator[Box]:
+    box = Box(server)
+    yield box
+    box.over.set()
+    server.clear()
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Return what the agent logged; the server logs, too."""
+    return [(record.levelname, record.getMessage()) for record in caplog.records if "sonnen_agent" in record.name]
+
+
+Records = list[tuple[Endpoint, Outcome]]
+
+
+@pytest.fixture
+def records() -> Records:
+    return []
+
+
+class Clock:
+    """Stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def options_for(box: Box) -> BatteryOptions:
+    destination = Destination(url=f"http://127.0.0.1:{box.port}")
+    return BatteryOptions(name="home", destination=destination, token=Secret("the-token"))
+
+
+@pytest.fixture
+def timed_probe(box: Box, clock: Clock) -> Iterator[Probe]:
+    client = Client(options_for(box), lambda *_: None)
+    yield Probe(client, clock)
+    client.close()
+
+
+@pytest.fixture
+def probe(box: Box, records: Records) -> Iterator[Probe]:
+    client = Client(options_for(box), lambda endpoint, outcome, _: records.append((endpoint, outcome)))
+    yield Probe(client)
+    client.close()
+
+
+def failure(probe: Probe, timeout_seconds: float = 5) -> BatteryError:
+    with pytest.raises(BatteryError) as caught:
+        probe.read_status(Deadline(timeout_seconds))
+    return caught.value
+
+
+def found(probe: Probe, timeout_seconds: float = 5) -> ApiVariant:
+    variant, status = probe.read_status(Deadline(timeout_seconds))
+    assert status.production_watts == 800
+    return variant
+
+
+@pytest.mark.parametrize(
+    ("answers", "generation", "asked"),
+    [
+        ({V2: STATUS, V1: STATUS}, "v2", [V2]),
+        ({V1: STATUS}, "v1", [V2, V1]),
+        ({ECO6: UNIT}, "eco6", [V2, V1, ECO6]),
+        ({V2: 500, V1: "<html>", ECO6: UNIT}, "eco6", [V2, V1, ECO6]),
+        ({V2: 401, V1: STATUS}, "v1", [V2, V1]),
+        ({V2: 302, V1: STATUS}, "v1", [V2, V1]),
+        ({V2: {"USOC": 5}, V1: STATUS}, "v1", [V2, V1]),
+    ],
+)
+def test_the_variants_are_tried_newest_first_until_one_answers(
+    box: Box, probe: Probe, answers: Mapping[str, object], generation: str, asked: list[str]
+) -> None:
+    box.answers.update(answers)
+
+    assert found(probe) == ApiVariant(generation=generation, port=box.port)  # type: ignore[arg-type]  # from a table
+    assert box.asked() == asked
+
+
+def test_what_was_found_is_told_once(box: Box, probe: Probe, caplog: pytest.LogCaptureFixture) -> None:
+    box.answers[V1] = STATUS
+
+    with caplog.at_level("INFO", logger="sonnen_agent"):
+        found(probe)
+        found(probe)
+
+    assert said(caplog) == [("INFO", f"home: the battery answers /api/v1/status on port {box.port}")]
+
+
+def test_a_variant_that_was_found_is_the_only_one_asked_from_then_on(box: Box, probe: Probe, records: Records) -> None:
+    box.answers[V1] = STATUS
+    found(probe)
+    box.asked()
+
+    assert found(probe) == found(probe)
+    assert box.asked() == [V1, V1]
+    assert records == [("status", "not_found"), ("status", "ok"), ("status", "ok"), ("status", "ok")]
+
+
+def test_the_token_is_never_sent_for_a_status(box: Box, probe: Probe) -> None:
+    failure(probe)
+
+    assert set(EVERY_VARIANT) <= set(box.asked())
+    assert set(box.tokens) == {None}
+
+
+def test_two_failures_do_not_make_a_variant_doubtful(box: Box, probe: Probe) -> None:
+    box.answers |= {V2: STATUS, V1: STATUS}
+    found(probe)
+    box.asked()
+    box.answers[V2] = 500
+
+    assert str(failure(probe)) == f"http://127.0.0.1:{box.port}/api/v2/status: answered 500"
+    assert failure(probe).outcome == "http_error"
+    assert box.asked() == [V2, V2]
+
+
+def test_the_third_failure_makes_the_others_be_tried(box: Box, probe: Probe) -> None:
+    box.answers |= {V2: STATUS, V1: STATUS}
+    found(probe)
+    box.answers[V2] = 500
+    failure(probe)
+    failure(probe)
+    box.asked()
+
+    assert found(probe).generation == "v1"
+    assert found(probe).generation == "v1"
+    assert box.asked() == [V2, V1, V1]
+
+
+def test_an_answer_in_between_makes_failures_forgotten(box: Box, probe: Probe) -> None:
+    box.answers |= {V2: STATUS, V1: STATUS}
+    for answer in (STATUS, 500, 500, STATUS, 500, 500):
+        box.answers[V2] = answer
+        if answer == STATUS:
+            found(probe)
+        else:
+            failure(probe)
+
+    assert set(box.asked()) == {V2}
+
+
+def test_a_variant_in_doubt_is_still_asked_every_beat_and_found_again(box: Box, probe: Probe) -> None:
+    box.answers[V2] = STATUS
+    found(probe)
+    box.answers[V2] = 500
+    for _ in range(3):
+        failure(probe)
+    box.asked()
+
+    assert failure(probe).outcome == "http_error"
+    box.answers[V2] = STATUS
+    assert found(probe).generation == "v2"
+    assert box.asked() == [V2, V2]
+
+
+def test_a_variant_that_hangs_leaves_time_to_try_the_others(box: Box, probe: Probe) -> None:
+    box.answers |= {V2: STATUS, V1: STATUS}
+    found(probe)
+    box.answers[V2] = HANG
+    for _ in range(2):
+        assert failure(probe, 0.4).outcome == "timeout"
+
+    assert found(probe, 0.4).generation == "v1"
+
+
+def test_variants_that_a_beat_had_no_time_for_are_tried_in_the_next(box: Box, probe: Probe) -> None:
+    box.answers |= {V2: HANG, V1: STATUS}
+
+    assert failure(probe, 0.2).outcome == "timeout"
+    assert box.asked() == [V2]
+    assert found(probe).generation == "v1"
+    assert box.asked() == [V1]
+
+
+def test_without_any_time_nothing_is_asked(box: Box, probe: Probe) -> None:
+    error = failure(probe, 0)
+
+    assert (error.outcome, str(error)) == ("timeout", "no time was left to look for the battery")
+    assert box.asked() == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome", "path"),
+    [
+        ({V2: 500}, "http_error", V2),
+        ({V1: 500}, "http_error", V1),
+        ({V1: "<html>"}, "invalid", V1),
+        ({V2: "<html>", V1: 401, ECO6: 500}, "unauthorized", V1),
+        ({V2: "<html>", V1: 302}, "http_error", V1),
+        ({}, "not_found", V2),
+    ],
+)
+def test_of_many_failures_the_one_that_tells_most_is_told(
+    box: Box, probe: Probe, answers: Mapping[str, object], outcome: Outcome, path: str
+) -> None:
+    box.answers.update(answers)
+
+    error = failure(probe)
+
+    assert error.outcome == outcome
+    assert str(error).startswith(f"http://127.0.0.1:{box.port}{path}: ")
+
+
+def test_a_failure_leaves_no_exception_behind(box: Box, probe: Probe) -> None:
+    # Each would keep its traceback alive, and the answer's body with it.
+    def alive() -> int:
+        gc.collect()
+        return sum(isinstance(thing, BatteryError) for thing in gc.get_objects())
+
+    before = alive()
+    box.answers |= dict.fromkeys(EVERY_VARIANT, "<html>")
+    failure(probe)
+    failure(probe)
+
+    assert alive() == before
+
+
+def test_after_a_round_without_success_there_is_a_pause(box: Box, probe: Probe) -> None:
+    first = failure(probe)
+    assert box.asked() == EVERY_VARIANT + EVERY_CODE
+    second = failure(probe)
+
+    assert (second.outcome, str(second)) == (first.outcome, str(first))
+    assert box.asked() == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_battery_that_refuses_is_left_alone(box: Box, probe: Probe, status: int) -> None:
+    box.answers |= dict.fromkeys(EVERY_VARIANT, status)
+    first = failure(probe)
+    assert box.asked() == EVERY_VARIANT
+    box.answers |= {V2: STATUS}
+    second = failure(probe)
+
+    assert box.asked() == []
+    assert first.outcome == second.outcome == "unauthorized"
+    assert str(second) == str(first)
+    assert f"/api/v2/status: answered {status}: the API token is wrong" in str(first)
+
+
+def test_a_variant_that_refuses_suddenly_is_not_asked_three_times(box: Box, probe: Probe) -> None:
+    box.answers[V2] = STATUS
+    found(probe)
+    box.answers |= dict.fromkeys(EVERY_VARIANT, 401)
+    box.asked()
+
+    assert failure(probe).outcome == "unauthorized"
+    assert box.asked() == EVERY_VARIANT
+    assert failure(probe).outcome == "unauthorized"
+    assert box.asked() == []
+
+
+def test_a_variant_that_refuses_suddenly_is_replaced_by_one_that_does_not(box: Box, probe: Probe) -> None:
+    box.answers |= {V2: STATUS, V1: STATUS}
+    found(probe)
+    box.answers[V2] = 401
+
+    assert found(probe).generation == "v1"
+
+
+def test_a_refusal_elsewhere_does_not_silence_a_variant_that_only_failed(box: Box, probe: Probe) -> None:
+    box.answers |= {V2: STATUS, V1: 401}
+    found(probe)
+    box.answers[V2] = 500
+    for _ in range(3):
+        failure(probe)
+    box.answers[V2] = STATUS
+
+    assert found(probe).generation == "v2"
+
+
+def test_a_status_without_any_power_is_no_reading(box: Box, probe: Probe) -> None:
+    box.answers[V2] = dict.fromkeys(STATUS) | {"RSOC": 50}
+
+    error = failure(probe)
+
+    assert error.outcome == "invalid"
+    assert str(error) == f"http://127.0.0.1:{box.port}/api/v2/status: the status holds no usable power value"
+
+
+def test_one_power_is_enough(box: Box, probe: Probe) -> None:
+    box.answers[V2] = {"Production_W": 800}
+
+    assert found(probe).generation == "v2"
+
+
+def test_the_status_of_a_starting_battery_is_handed_on(box: Box, probe: Probe, records: Records) -> None:
+    box.answers[V2] = dict.fromkeys((*STATUS, "Ubat", "Fac"), 0)
+
+    _, status = probe.read_status(Deadline(5))
+
+    assert status.booting
+    assert records == [("status", "not_ready")]
+
+
+def test_an_answer_may_be_repeated_for_some_seconds(box: Box, probe: Probe) -> None:
+    box.answers[V2] = STATUS | {"Timestamp": "2024-06-20 12:00:00"}
+
+    assert found(probe) == found(probe)
+
+
+def test_an_eco6_that_tells_all_at_once_is_asked_once(box: Box, probe: Probe) -> None:
+    box.answers[ECO6] = UNIT
+    found(probe)
+    box.asked()
+
+    found(probe)
+
+    assert box.asked() == [ECO6]
+
+
+@pytest.mark.parametrize("whole", [404, 500, "<html>", "ok", {}, []])
+def test_an_eco6_that_does_not_tell_all_at_once_is_asked_code_by_code(
+    box: Box, probe: Probe, records: Records, whole: object
+) -> None:
+    box.answers[ECO6] = whole
+    box.answers |= {f"{ECO6}/{code}": f"{value}\n" for code, value in UNIT.items()}
+
+    assert found(probe).generation == "eco6"
+    assert box.asked() == EVERY_VARIANT + EVERY_CODE
+    assert [outcome for _, outcome in records[3:]] == ["ok" if code in UNIT else "not_found" for code in ECO6_CODES]
+
+
+def test_an_eco6_is_then_asked_only_the_codes_it_knows(box: Box, probe: Probe) -> None:
+    box.answers |= {f"{ECO6}/{code}": f"{value}\n" for code, value in UNIT.items()}
+    found(probe)
+    box.asked()
+
+    found(probe)
+
+    assert sorted(box.asked()) == [f"{ECO6}/{code}" for code in sorted(UNIT)]
+
+
+def test_a_code_that_was_garbled_once_is_asked_again(box: Box, probe: Probe) -> None:
+    box.answers |= {f"{ECO6}/{code}": f"{value}\n" for code, value in UNIT.items()}
+    box.answers[f"{ECO6}/M34"] = "nan\n"
+    assert probe.read_status(Deadline(5))[1].discharge_watts is None
+    box.answers[f"{ECO6}/M34"] = "150\n"
+
+    assert probe.read_status(Deadline(5))[1].discharge_watts == 150
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [(500, "http_error"), (401, "unauthorized")])
+def test_a_code_that_fails_makes_the_reading_fail(box: Box, probe: Probe, answer: int, outcome: Outcome) -> None:
+    box.answers |= {f"{ECO6}/{code}": f"{value}\n" for code, value in UNIT.items()}
+    box.answers[f"{ECO6}/M04"] = answer
+
+    assert failure(probe).outcome == outcome
+    assert box.asked()[-1] == f"{ECO6}/M04"
+
+
+def test_a_unit_without_any_code_is_none(box: Box, probe: Probe) -> None:
+    box.answers |= dict.fromkeys(EVERY_CODE, "nan")
+
+    assert failure(probe).outcome == "not_found"
+    assert box.asked() == EVERY_VARIANT + EVERY_CODE
+
+
+def test_a_round_without_success_is_repeated_after_30_seconds(box: Box, timed_probe: Probe, clock: Clock) -> None:
+    failure(timed_probe)
+    box.answers[V1] = STATUS
+    box.asked()
+
+    clock.now += 29.9
+    assert failure(timed_probe).outcome == "not_found"
+    assert box.asked() == []
+    clock.now += 0.1
+    assert found(timed_probe).generation == "v1"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_refusal_is_respected_for_five_minutes(box: Box, timed_probe: Probe, clock: Clock, known: bool) -> None:
+    if known:
+        box.answers[V2] = STATUS
+        found(timed_probe)
+    box.answers |= dict.fromkeys(EVERY_VARIANT, 401)
+    failure(timed_probe)
+    box.answers[V2] = STATUS
+    box.asked()
+
+    for _ in range(10):
+        assert failure(timed_probe).outcome == "unauthorized"
+        clock.now += 29.9
+    assert box.asked() == []
+    clock.now += 1
+    assert found(timed_probe).generation == "v2"
+
+
+def test_a_variant_that_refused_does_not_keep_the_others_from_being_tried(
+    box: Box, timed_probe: Probe, clock: Clock
+) -> None:
+    box.answers[V2] = 401
+    failure(timed_probe)
+    box.answers[V1] = STATUS
+    box.asked()
+
+    clock.now += 30
+    assert found(timed_probe).generation == "v1"
+    assert box.asked() == [V1]
+
+
+def test_a_clock_that_stands_still_with_all_values_is_a_battery_that_hangs(
+    box: Box, timed_probe: Probe, clock: Clock
+) -> None:
+    box.answers[V2] = STATUS | {"Timestamp": "2024-06-20 12:00:00"}
+    found(timed_probe)
+
+    clock.now += 30
+    found(timed_probe)
+    clock.now += 0.1
+    error = failure(timed_probe)
+    assert error.outcome == "invalid"
+    assert str(error).endswith("/api/v2/status: the battery repeats its answer of 2024-06-20 12:00:00: it hangs")
+
+    box.answers[V2] = STATUS | {"Timestamp": "2024-06-20 12:00:01"}
+    found(timed_probe)
+
+
+@pytest.mark.parametrize("answer", [STATUS, UNIT])
+def test_a_battery_without_a_clock_may_say_the_same_all_night(
+    box: Box, timed_probe: Probe, clock: Clock, answer: object
+) -> None:
+    box.answers[V2 if answer is STATUS else ECO6] = answer
+
+    for _ in range(3):
+        found(timed_probe)
+        clock.now += 3600
+
+
+def test_a_newer_variant_is_looked_for_once_an_hour(box: Box, timed_probe: Probe, clock: Clock) -> None:
+    box.answers[V1] = STATUS
+    found(timed_probe)
+    box.asked()
+
+    clock.now += 3599
+    found(timed_probe)
+    assert box.asked() == [V1]
+    clock.now += 1
+    found(timed_probe)
+    found(timed_probe)
+    assert box.asked() == [V2, V1, V1]
+    clock.now += 3600
+    box.answers[V2] = STATUS
+    assert found(timed_probe).generation == "v2"
+    assert found(timed_probe).generation == "v2"
+    assert box.asked() == [V2, V2]
+    clock.now += 3600
+    found(timed_probe)
+    assert box.asked() == [V2]
