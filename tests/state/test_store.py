@@ -50,7 +50,7 @@ def bought(meter: SharedMeter) -> float:
     shown = meter.totals()
     assert shown is not None
     totals, _ = shown
-    return totals.grid_import_watt_hours or 0.0
+    return totals.watt_hours.get("grid_import", 0.0)
 
 
 @pytest.fixture
