@@ -109,7 +109,8 @@ class Agent:
             missed = partial(components.telemetry.record_missed_beats, poller.name)
             self._run(poller.name, ticker, partial(self._poll, poller), missed)
         for relay in components.relays():
-            self._run(f"relay {relay.job}", self._ticker(relay.interval_seconds), partial(self._relay, relay))
+            ticker = self._ticker(relay.options.interval_seconds)
+            self._run(f"relay {relay.options.job}", ticker, partial(self._relay, relay))
         self._run("agent", self._ticker(components.report_seconds), self._report)
         if self._store is not None:
             self._run("state", self._ticker(SAVE_SECONDS), self._store.save)

@@ -11,7 +11,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from sonnen_agent import __version__
-from sonnen_agent.battery import Battery
+from sonnen_agent.battery.battery import Battery
 from sonnen_agent.clock import WallClock
 from sonnen_agent.config.load import Config
 from sonnen_agent.energy import DEFAULT_MAX_GAP_SECONDS, EnergyMeter, MeterState

@@ -5,7 +5,7 @@ import time
 
 from prometheus_client.core import Metric
 
-from sonnen_agent.battery import Battery
+from sonnen_agent.battery.battery import Battery
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import Deadline
 from sonnen_agent.errors import BatteryError

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sonnen_agent.clock import Deadline
 from sonnen_agent.components import Components
 from sonnen_agent.config.load import Config
-from sonnen_agent.metrics.exposition import render
+from sonnen_agent.metrics.exposition import page_of
 from sonnen_agent.state.store import peek
 
 _TIMEOUT_SECONDS = 15
@@ -24,9 +24,8 @@ def run(config: Config) -> int:
         polled = list(pool.map(lambda poller: poller.poll(Deadline(_TIMEOUT_SECONDS)), pollers))
         pages = list(relayed)
     for group in (*polled, components.report(), *pages):
-        page = group.page if group.page is not None else render((*group.families, *(group.counters or ())))
         # JSON's quoting is what a label value needs.
         job, instance = (json.dumps(value, ensure_ascii=False) for value in (group.key.job, group.key.instance))
         # As bytes: the format is UTF-8, whatever the terminal speaks.
-        sys.stdout.buffer.write(f"# group job={job} instance={instance}\n".encode() + page)
+        sys.stdout.buffer.write(f"# group job={job} instance={instance}\n".encode() + page_of(group))
     return 0 if all(poller.reading is not None for poller in pollers) else 1

@@ -7,6 +7,7 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.samples import Sample
 
+from sonnen_agent.group import Group
 from sonnen_agent.rows import Rows
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -38,6 +39,11 @@ def families(rows: Rows, sources: Iterable[tuple[object, Mapping[str, str]]]) ->
 def render(families: Iterable[Metric]) -> bytes:
     """Return the families as a page in text format 0.0.4, UTF-8."""
     return generate_latest(_Page(families))
+
+
+def page_of(group: Group) -> bytes:
+    """Return the page of a group: the one that it brings along, else that of all its families."""
+    return group.page if group.page is not None else render((*group.families, *(group.counters or ())))
 
 
 def render_openmetrics(families: Iterable[Metric]) -> bytes:

@@ -24,7 +24,7 @@ from sonnen_agent.errors import ExchangeError
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.metrics.battery import offline
 from sonnen_agent.metrics.energy import recovered_counters
-from sonnen_agent.metrics.exposition import render
+from sonnen_agent.metrics.exposition import page_of
 from sonnen_agent.outputs import Retain, Surroundings, Waiting
 from sonnen_agent.outputs.gateway import NAME, Gateway
 from sonnen_agent.scheduler import ProgressWatch, Threads
@@ -173,8 +173,7 @@ class PushgatewayOutput:
             self._lost = 0
 
     def _push(self, group: Group) -> None:
-        page = group.page if group.page is not None else render((*group.families, *(group.counters or ())))
-        self._gateway.push(group.key, page, Deadline.of_beat(self._interval_seconds))
+        self._gateway.push(group.key, page_of(group), Deadline.of_beat(self._interval_seconds))
 
     def _recover(self, key: GroupKey) -> None:
         """Bring the counters home from the gateway, before the first push would replace them there.
