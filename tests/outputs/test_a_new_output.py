@@ -95,14 +95,16 @@ def config(httpserver: HTTPServer, tmp_path: Path) -> Config:
 
 @pytest.fixture
 def agent(config: Config, caplog: pytest.LogCaptureFixture) -> Iterator[Agent]:
+    """Return an agent that is to be started."""
     caplog.set_level(logging.INFO)
     agent = Agent(config)
-    agent.start()
     yield agent
     agent.stop()
 
 
 def test_it_is_given_the_groups_of_batteries_and_agent(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    agent.start()
+
     for text in (
         "sonnen/home sonnen_online {} 1.0",
         "sonnen/home sonnen_production_watts {} 2000.0",
@@ -116,6 +118,8 @@ def test_it_is_given_the_groups_of_batteries_and_agent(agent: Agent, caplog: pyt
 def test_the_agent_tells_what_it_does_when_it_starts_and_how_it_is_while_it_runs(
     agent: Agent, caplog: pytest.LogCaptureFixture
 ) -> None:
+    assert "nothing logged yet" in agent.status()
+    agent.start()
     wait_until(lambda: "2 000 W solar" in agent.status(), "a reading")
 
     assert "every 1 s from home, logging sonnen_*" in caplog.text
