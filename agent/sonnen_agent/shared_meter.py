@@ -1,4 +1,4 @@
-"""A battery's energy meter for several threads: its poller feeds it, an output recovers it, the state store saves it."""
+"""A battery's energy meter for several threads: a poller feeds it, an output recovers it, the state store saves it."""
 
 import threading
 from collections.abc import Callable

@@ -30,6 +30,7 @@ class Battery:
 
     def __init__(self, options: BatteryOptions, *, interval_seconds: float, record: RecordRequest) -> None:
         """`record` is told of every request."""
+        self.options = options
         self._client = Client(options, record)
         self._probe = Probe(self._client)
         self._slow_endpoints = SlowEndpoints(self._client, interval_seconds=interval_seconds)

@@ -1,7 +1,7 @@
 """`sonnen-agent run`: the daemon, as systemd sees it.
 
-SIGTERM, SIGINT ─▶ stop                       every second: did a thread crash, does a loop hang?
-SIGHUP ─▶ check, stop, and the program anew   every few: STATUS and WATCHDOG, to systemd
+SIGTERM, SIGINT ─▶ stop                       every few seconds: did a thread crash, does a loop hang?
+SIGHUP ─▶ check, stop, and the program anew   if not: STATUS and WATCHDOG, to systemd
 """
 
 import faulthandler
@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,9 +21,10 @@ _log = logging.getLogger(__name__)
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SIGNALS = (*_STOP_SIGNALS, signal.SIGHUP)
-_LOOK_SECONDS = 1
+_START_SECONDS = 0.05
+"""Between two looks whether every battery has been asked, so that READY comes at once."""
 _TELL_SECONDS = 5
-"""A twelfth of the unit's WatchdogSec."""
+"""Between two looks at the threads; a twelfth of the unit's WatchdogSec."""
 
 
 def run(load: Callable[[], Config], notifier: Notifier, runtime_directory: Path | None) -> int:
@@ -67,18 +67,14 @@ class _Daemon:
     def run(self) -> Config | None:
         """Work until told to stop, or until a thread crashes; return the config to begin anew with after a SIGHUP."""
         self._agent.start()
-        tell_at = time.monotonic()
         while not self._agent.crashed:
-            received = signal.sigtimedwait(_SIGNALS, _LOOK_SECONDS)
+            received = signal.sigtimedwait(_SIGNALS, _TELL_SECONDS if self._announced else _START_SECONDS)
             if received is not None:
                 if received.si_signo != signal.SIGHUP or _in_a_terminal():
                     return None
                 if (successor := self._checked()) is not None:
                     return successor
-            now = time.monotonic()
-            if not self._announced or now >= tell_at:
-                self._tell()
-                tell_at = now + _TELL_SECONDS
+            self._tell()
         return None
 
     def stop(self, successor: Config | None) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from sonnen_agent.battery import BatteryOptions
-from sonnen_agent.config.section import Section, nearest
 from sonnen_agent.config.secrets import Secrets
+from sonnen_agent.config.section import Section, nearest
 from sonnen_agent.config.tariffs import read_tariffs
 from sonnen_agent.config.yaml_file import read_yaml
 from sonnen_agent.energy import Tariffs

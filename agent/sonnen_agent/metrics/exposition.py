@@ -1,11 +1,13 @@
 """From rows to families, and from families to a page in the text formats, which prometheus_client writes."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.samples import Sample
+from prometheus_client.utils import floatToGoString
 
 from sonnen_agent.group import Group
 from sonnen_agent.rows import Rows
@@ -37,8 +39,38 @@ def families(rows: Rows, sources: Iterable[tuple[object, Mapping[str, str]]]) ->
 
 
 def render(families: Iterable[Metric]) -> bytes:
-    """Return the families as a page in text format 0.0.4, UTF-8."""
-    return generate_latest(_Page(families))
+    """Return the families as a page in text format 0.0.4, UTF-8, byte for byte as prometheus_client writes it.
+
+    Its own writer takes more than three times as long, and would be a third of all that a beat costs: it checks and
+    escapes anew, at every beat, names and texts that never change.
+    """
+    lines: list[str] = []
+    for family in families:
+        lines.append(_head(family.name, family.type, family.documentation))
+        for name, labels, value, *_ in family.samples:
+            series = _series(name, *labels.items()) if labels else name
+            # In this range Go's notation of a number is Python's.
+            number = repr(float(value)) if -1e6 < value < 1e6 else floatToGoString(value)
+            lines.append(f"{series} {number}\n")
+    return "".join(lines).encode()
+
+
+@cache
+def _head(name: str, kind: str, documentation: str) -> str:
+    if kind == "counter":
+        name += "_total"
+    text = documentation.replace("\\", r"\\").replace("\n", r"\n")
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+
+
+@lru_cache(maxsize=4096)
+def _series(name: str, *labels: tuple[str, str]) -> str:
+    texts = (f'{label}="{_escaped(value)}"' for label, value in sorted(labels))
+    return f"{name}{{{','.join(texts)}}}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 def page_of(group: Group) -> bytes:

@@ -1,4 +1,4 @@
-"""A Pushgateway as its clients see it (docs/facts.md 1): groups are replaced, deleted and looked at over one connection."""
+"""A Pushgateway as its clients see it (docs/facts.md 1): groups are replaced, deleted and looked at."""
 
 import base64
 import gzip

@@ -19,8 +19,9 @@ from sonnen_agent.errors import StartError
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.metrics.battery import offline
 from sonnen_agent.metrics.exposition import CONTENT_TYPE, render
-from sonnen_agent.outputs import Retain, Surroundings, Waiting
+from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.scheduler import Threads
+from sonnen_agent.telemetry import Waiting
 
 _log = logging.getLogger(__name__)
 

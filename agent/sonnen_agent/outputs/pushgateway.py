@@ -25,9 +25,10 @@ from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.metrics.battery import offline
 from sonnen_agent.metrics.energy import recovered_counters
 from sonnen_agent.metrics.exposition import page_of
-from sonnen_agent.outputs import Retain, Surroundings, Waiting
+from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.gateway import NAME, Gateway
 from sonnen_agent.scheduler import ProgressWatch, Threads
+from sonnen_agent.telemetry import Waiting
 
 DEFAULT_JOB = "sonnen"
 _ABOUT_THE_PAGE = ("rejected", "closed")
@@ -158,7 +159,7 @@ class PushgatewayOutput:
         try:
             self._recover(group.key)
             if group.counters is None:
-                # Without its counters they would be lost there, for the next start and for Prometheus. The next has them.
+                # Without them they would be lost there, for the next start and for Prometheus. The next one has them.
                 return
             self._push(group)
         except ExchangeError as error:

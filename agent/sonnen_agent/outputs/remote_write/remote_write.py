@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sonnen_agent.metrics.groups import Grouping
-from sonnen_agent.scheduler import ProgressWatch
 from sonnen_agent.outputs.access import Access, Record
 from sonnen_agent.outputs.remote_write.backlog import Backlog
 from sonnen_agent.outputs.remote_write.beat import Beat, beats_of, samples_of
@@ -24,6 +23,7 @@ from sonnen_agent.outputs.remote_write.refusals import Refusals
 from sonnen_agent.outputs.remote_write.series import SeriesBook
 from sonnen_agent.outputs.remote_write.spool import Spool
 from sonnen_agent.outputs.remote_write.stamps import Clock, Stamps, boot_id
+from sonnen_agent.scheduler import ProgressWatch
 from sonnen_agent.snapshot import AgentReport, Snapshot, SpoolState
 
 _MOST_ITEMS = 64
