@@ -10,7 +10,7 @@ from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import Deadline
 from sonnen_agent.errors import BatteryError
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
-from sonnen_agent.metrics.battery import battery_families, energy_families
+from sonnen_agent.metrics.battery import Known, battery_families, energy_families
 from sonnen_agent.reading import Reading
 from sonnen_agent.shared_meter import SharedMeter
 
@@ -32,6 +32,7 @@ class Poller:
         self._last_reading_unix_seconds: float | None = None
         self._changes = ChangeLog(_log)
         self._refusal_told = False
+        self._known: Known = {}
 
     @property
     def name(self) -> str:
@@ -52,6 +53,7 @@ class Poller:
                 endpoints=self._battery.endpoints(),
                 last_reading_unix_seconds=self._last_reading_unix_seconds,
                 labels=self._battery.options.labels,
+                known=self._known,
             ),
             counters=counters,
             certain_counters=certain_counters,

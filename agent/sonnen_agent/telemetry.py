@@ -97,8 +97,7 @@ class Waiting:
     ] = 0
     """Since the start, also to a full disk, or because nobody knows when they were."""
     rejected_samples: Annotated[
-        int,
-        Counter("sonnen_agent_spool_rejected_samples_total", "Samples lost because the receiver refuses them."),
+        int, Counter("sonnen_agent_spool_rejected_samples_total", "Samples lost because the receiver refuses them.")
     ] = 0
     """Since the start."""
 

@@ -150,6 +150,8 @@ COUNTS = Counts(
     send_durations={"pushgateway": Tally(count=1494, seconds=7.25)},
     sent_bytes={"pushgateway": 2_000_001},
     missed_beats={"home": 0, 'Kü"che': 5},
+    relays_up={"node": True, "smart": False},
+    relay_reads={("node", "ok"): 700, ("smart", "timeout"): 3},
 )
 WAITING = {
     "remote_write": Waiting(
@@ -265,6 +267,13 @@ def test_no_series_stands_on_a_page_twice() -> None:
     lines = [line.rpartition(" ")[0] for line in GOLDEN.read_text(encoding="utf-8").splitlines()]
     shown = [line for line in lines if not line.startswith("#")]
     assert len(shown) == len(set(shown))
+
+
+def test_no_series_holds_the_labels_of_its_group() -> None:
+    # A gateway refuses a page whose own labels contradict the group's.
+    assert [
+        sample for family in families() for sample in family.samples if {"job", "instance"} & {*sample.labels}
+    ] == []
 
 
 def test_every_help_text_is_a_sentence_of_its_own() -> None:

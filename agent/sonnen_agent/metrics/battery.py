@@ -1,8 +1,7 @@
 """The group of a battery: whether it answers, what it says of itself, what was measured, and what was counted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Annotated
 
 from prometheus_client.core import Metric
@@ -11,7 +10,7 @@ from sonnen_agent.energy import EnergyTotals
 from sonnen_agent.group import Group
 from sonnen_agent.metrics.exposition import families
 from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, Status, System
-from sonnen_agent.rows import Gauge, rows_of
+from sonnen_agent.rows import Gauge, Rows, rows_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,35 +55,50 @@ BATTERY_LABELS = frozenset(("job", "instance", *METER_LABELS)).union(
 """All label names of a battery's series."""
 
 
-def battery_families(
+Known = dict[str, tuple[object, Sequence[Metric]]]
+"""Families by the part of a reading they are of, with that part: most parts are the same for many beats."""
+
+
+def battery_families(  # noqa: PLR0913 - a group has these parts
     *,
     reading: Reading | None,
     states: System | None,
     endpoints: Mapping[Endpoint, bool],
     last_reading_unix_seconds: float | None,
     labels: Mapping[str, str],
+    known: Known | None = None,
 ) -> tuple[Metric, ...]:
-    """Return everything but the energy; `states` is what a starting battery says of itself, without a reading."""
+    """Return everything but the energy; `states` is what a starting battery says of itself, without a reading.
+
+    `known` is a place to remember families in, for the next call with the same labels.
+    """
+    known = {} if known is None else known
+
+    def of(name: str, rows: Rows, source: object) -> Sequence[Metric]:
+        before = known.get(name)
+        if before is None or before[0] is not source:
+            before = known[name] = (source, families(rows, [(source, labels)]))
+        return before[1]
+
     health = Health(
         online=reading is not None, endpoints=endpoints, last_reading_unix_seconds=last_reading_unix_seconds
     )
     if reading is None:
-        said = [] if states is None else families(STATES, [(states, labels)])
-        return (*families(HEALTH, [(health, labels)]), *said)
-    meters = [(meter, {**labels, "direction": meter.direction, "meter": meter.name}) for meter in reading.meters]
-    return tuple(
-        chain(
-            families(HEALTH, [(health, labels)]),
-            families(STATES, [(reading.system, labels)]),
-            families(STATUS, [(reading.status, labels)]),
-            families(METER, meters),
-            families(INVERTER, [(reading.inverter, labels)]),
-            families(PACK, [(reading.pack, labels)]),
-            families(CAPACITY, [(reading, labels)]),
-            families(CONFIGURATION, [(reading.configuration, labels)]),
-            families(SYSTEM, [(reading.system, labels)]),
-            families(REST, [(reading, labels)]),
-        )
+        return (*families(HEALTH, [(health, labels)]), *(() if states is None else of("states", STATES, states)))
+    if (meters := known.get("meters")) is None or meters[0] is not reading.meters:
+        each = [(meter, {**labels, "direction": meter.direction, "meter": meter.name}) for meter in reading.meters]
+        meters = known["meters"] = (reading.meters, families(METER, each))
+    return (
+        *families(HEALTH, [(health, labels)]),
+        *of("states", STATES, reading.system),
+        *families(STATUS, [(reading.status, labels)]),
+        *meters[1],
+        *of("inverter", INVERTER, reading.inverter),
+        *of("pack", PACK, reading.pack),
+        *families(CAPACITY, [(reading, labels)]),
+        *of("configuration", CONFIGURATION, reading.configuration),
+        *of("system", SYSTEM, reading.system),
+        *families(REST, [(reading, labels)]),
     )
 
 
