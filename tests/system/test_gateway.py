@@ -206,7 +206,7 @@ def test_basic_authentication_over_tls_with_a_private_authority(
     access = "  username: pi\n  password_file: gateway.password\n  ca_file: ca.pem\n"
 
     wrong = run_agent(config(simulator, gateway.url, access), name="wrong")
-    wrong.wait_for_log("answered 401: Unauthorized: the user name, password or token is wrong; mend the config")
+    wrong.wait_for_log("answered 401: Unauthorized; the user name, password or token is wrong; mend the config")
     wrong.stop()
     password.write_text(f"{_PASSWORD}\n")
     right = run_agent(config(simulator, gateway.url, access), name="right")
