@@ -7,6 +7,7 @@ Then a receiver is started, and the backlog drains while the beats go on. usage:
 import argparse
 import json
 import logging
+import os
 import platform
 import tempfile
 import threading
@@ -17,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TypeVar, cast
 
+from block_device import BlockDevice, Folder, card
 from programs import HOST, find_program, free_port
 from prometheus_client import CollectorRegistry, ProcessCollector
 from servers import Server
@@ -173,7 +175,9 @@ def reset_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def day_without_link(name: str, path: str, server: Server, counted: Callable[[Server], float], folder: Path) -> None:
+def day_without_link(
+    name: str, path: str, server: Server, counted: Callable[[Server], float], disk: BlockDevice | Folder
+) -> None:
     clock = Time()
     real_start = time.monotonic()
     clock.set(real_start - (DAY_BEATS + WARM_BEATS) * INTERVAL_SECONDS)
@@ -189,7 +193,7 @@ def day_without_link(name: str, path: str, server: Server, counted: Callable[[Se
     sink = RemoteWrite(
         Access(url=f"{server.url}{path}"),
         headers={},
-        spool_directory=folder / f"spool-{name}",
+        spool_directory=disk.path / f"spool-{name}",
         spool_max_bytes=256 << 20,
         grouping=Grouping(job="sonnen", process_families=process.collect),
         external_labels={},
@@ -212,6 +216,7 @@ def day_without_link(name: str, path: str, server: Server, counted: Callable[[Se
             begin = time.perf_counter()
             sink.turn(0)
             spent += time.perf_counter() - begin
+            disk.pass_time(INTERVAL_SECONDS)
         return spent / number * 1000
 
     with_receiver = ThreadingHTTPServer((HOST, server.port), Quiet)
@@ -223,15 +228,18 @@ def day_without_link(name: str, path: str, server: Server, counted: Callable[[Se
     steady = memory_kib("VmRSS")
     reset_peak()
 
+    written = disk.written_bytes(os.getpid())
     cost = fast_beats(DAY_BEATS)
+    written = disk.written_bytes(os.getpid()) - written
     state = sink.spool_state()
-    files = list((folder / f"spool-{name}").iterdir())
+    files = list((disk.path / f"spool-{name}").iterdir())
     blocks = sum(file.stat().st_blocks * 512 for file in files)
     print(
         f"{name}: the spool of a day without it: {state.samples} samples of {state.samples / DAY_BEATS:.1f} series, "
         f"{blocks / 2**20:.2f} MiB on disk in {len(files)} files, "
         f"{state.bytes / state.samples:.2f} bytes a sample, {cost:.2f} ms a beat"
     )
+    print(f"{name}: {written / 2**20:.1f} MiB were written for that {disk.where}")
     print(f"{name}: memory grew by {(memory_kib('VmHWM') - steady) / 1024:.1f} MiB at most while it waited")
 
     clock.set(None)
@@ -275,8 +283,9 @@ def main() -> None:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="sonnen-bench-") as temporary:
         folder = Path(temporary)
-        for name, path, server, counted in receivers(port, folder):
-            day_without_link(name, path, server, counted, folder)
+        with card(folder) as disk:
+            for name, path, server, counted in receivers(port, folder):
+                day_without_link(name, path, server, counted, disk)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 The agent and scripts/naive.py read one simulated battery, with all endpoints, and push to one Pushgateway, at the same
 time and equally often. Then some starts, side by side with importing the libraries.
-usage: scripts/bench peers [--seconds N] [--interval N]
+usage: scripts/bench peers [--seconds N] [--interval N] [--blocks N]
 """
 
 import argparse
+import compileall
 import platform
 import socket
 import statistics
@@ -19,7 +20,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from block_device import card
+from block_device import CARD_BLOCK_BYTES, card
 from programs import HOST, Program
 from servers import Agent, Pushgateway, Simulator
 
@@ -116,19 +117,19 @@ def config_of(folder: Path, simulator: Simulator, gateway_port: int, interval_se
     return file
 
 
-def side_by_side(folder: Path, seconds: int, interval_seconds: int) -> Iterator[Figure]:
+def side_by_side(folder: Path, seconds: int, interval_seconds: int, block_bytes: int) -> Iterator[Figure]:
     """Yield what the agent and the naive script take over the same stretch, and the libraries alone."""
     with ExitStack() as stack:
         # Memory, as the runtime directory of systemd is; the temporary folder may be on a disk.
         runtime = stack.enter_context(tempfile.TemporaryDirectory(prefix="sonnen-bench-", dir="/dev/shm"))
         simulator = stack.enter_context(Simulator(folder, options=["--generation=sb10"]))
         gateway = stack.enter_context(Pushgateway(folder))
-        state, written_bytes, where = stack.enter_context(card(folder))
+        disk = stack.enter_context(card(folder, block_bytes=block_bytes))
         agents, naives = Forwarder(gateway.port), Forwarder(gateway.port)
         agent = stack.enter_context(
             Agent(
                 config_of(folder, simulator, agents.port, interval_seconds),
-                environment={"STATE_DIRECTORY": str(state), "RUNTIME_DIRECTORY": runtime},
+                environment={"STATE_DIRECTORY": str(disk.path), "RUNTIME_DIRECTORY": runtime},
             )
         )
         naive = stack.enter_context(
@@ -148,7 +149,7 @@ def side_by_side(folder: Path, seconds: int, interval_seconds: int) -> Iterator[
 
         def counts() -> tuple[float, ...]:
             processor = [processor_milliseconds(program.pid) for program in (agent, naive)]
-            return (*processor, agents.bytes, naives.bytes, written_bytes(agent.pid))
+            return (*processor, agents.bytes, naives.bytes, disk.written_bytes(agent.pid))
 
         before = counts()
         time.sleep(seconds)
@@ -161,7 +162,7 @@ def side_by_side(folder: Path, seconds: int, interval_seconds: int) -> Iterator[
             yield Figure(name, memory_mebibytes(agent.pid, field), memory_mebibytes(libraries.pid, field), limit)
         yield Figure("processor time per beat, ms", spent[0] / beats, spent[1] / beats, 0.60)
         yield Figure("bytes per beat to and from the gateway", spent[2] / beats, spent[3] / beats, 0.10)
-        yield Figure(f"MiB written per day {where}", spent[4] / 2**20 * DAY_SECONDS / seconds, None, 25)
+        yield Figure(f"MiB written per day {disk.where}", spent[4] / 2**20 * DAY_SECONDS / seconds, None, 25)
 
 
 def starts(folder: Path) -> Figure:
@@ -213,11 +214,14 @@ def main() -> None:
         help="how long, in whole minutes: the state is saved once in each (default: 180)",
     )
     parser.add_argument("--interval", type=int, default=5, help="the beat in seconds (default: 5, as delivered)")
+    parser.add_argument("--blocks", type=int, default=CARD_BLOCK_BYTES, help="of the card, in bytes (default: 4096)")
     options = parser.parse_args()
+    # As pip does; an agent that has to compile itself at each start is another agent.
+    compileall.compile_dir(PACKAGE, quiet=1)
     print(f"Python {platform.python_version()}, a beat every {options.interval} s, {options.seconds} s after a warm-up")
     print(f"{'':<66}{'agent':>10}{'peer':>10}{'ratio':>8}{'at most':>9}")
     with tempfile.TemporaryDirectory(prefix="sonnen-bench-") as temporary:
-        for figure in side_by_side(Path(temporary), options.seconds, options.interval):
+        for figure in side_by_side(Path(temporary), options.seconds, options.interval, options.blocks):
             print(figure)
         print(starts(Path(temporary)))
     for line in sizes():

@@ -1,9 +1,10 @@
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sonnen_agent.clock import WallClock
+from sonnen_agent.clock import LONGEST_BEAT_SECONDS, Deadline, WallClock, beat_seconds, boot_id
 
 TODAY = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 
@@ -99,3 +100,60 @@ def test_the_clock_of_this_machine_is_used_unless_told_otherwise(tmp_path: Path)
 
     assert now is not None
     assert before <= now <= datetime.now(UTC).timestamp()
+
+
+def test_a_deadline_counts_down_to_nothing() -> None:
+    now = [100.0]
+    deadline = Deadline(4.5, lambda: now[0])
+    assert (deadline.remaining, deadline.expired) == (4.5, False)
+
+    now[0] = 102.0
+    assert (deadline.remaining, deadline.expired) == (2.5, False)
+
+    now[0] = 104.5
+    assert (deadline.remaining, deadline.expired) == (0.0, True)
+
+    now[0] = 1_000.0
+    assert (deadline.remaining, deadline.expired) == (0.0, True)
+
+
+def test_a_share_of_a_deadline_is_a_part_of_what_is_left() -> None:
+    now = [100.0]
+    deadline = Deadline(4.0, lambda: now[0])
+    now[0] = 102.0
+    share = deadline.share(0.25)
+    assert share.remaining == 0.5
+
+    now[0] = 102.5
+    assert share.expired
+    assert deadline.remaining == 1.5
+
+
+def test_at_most_so_many_seconds_is_never_later_than_the_deadline() -> None:
+    now = [100.0]
+    deadline = Deadline(4.0, lambda: now[0])
+    assert deadline.at_most(1.5).remaining == 1.5
+    assert deadline.at_most(10).remaining == 4.0
+
+    now[0] = 200.0
+    assert deadline.at_most(1.5).expired
+
+
+@pytest.mark.parametrize(("interval", "seconds"), [(1, 0.9), (5, 4.5), (60, 10), (3600, LONGEST_BEAT_SECONDS)])
+def test_the_requests_of_a_beat_end_before_the_next_and_within_ten_seconds(interval: float, seconds: float) -> None:
+    assert beat_seconds(interval) == pytest.approx(seconds)
+    assert Deadline.of_beat(interval, lambda: 7.0).remaining == pytest.approx(seconds)
+
+
+def test_a_deadline_is_one_of_the_monotonic_clock_unless_told_otherwise() -> None:
+    deadline = Deadline(0.02)
+    assert 0 < deadline.remaining <= 0.02
+    time.sleep(0.03)
+
+    assert deadline.expired
+
+
+def test_a_boot_has_one_name_that_the_kernel_gives_it() -> None:
+    kernel = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+    assert boot_id() == boot_id() == kernel

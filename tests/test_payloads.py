@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_httpserver import HTTPServer
+from status_fields import FLOWS, STATUS_FIELDS
 
 from sonnen_agent.cli import main
 
@@ -40,30 +41,10 @@ PATHS = {
 STATUS = {"Production_W": 800, "Consumption_W": 500, "GridFeedIn_W": 300, "Pac_total_W": 0}
 """A status for the answers of other endpoints, which come to nothing without one."""
 
-STATUS_METRICS = {
-    "production_w": "sonnen_production_watts",
-    "consumption_w": "sonnen_consumption_watts",
-    "grid_feed_in_w": "sonnen_grid_feed_in_watts",
-    "battery_discharge_w": "sonnen_discharge_watts",
-    "rsoc_percent": "sonnen_state_of_charge_percent",
-    "usoc_percent": "sonnen_usable_state_of_charge_percent",
-    "backup_buffer_percent": "sonnen_backup_buffer_percent",
-    "consumption_avg_w": "sonnen_consumption_average_watts",
-    "ac_volts": "sonnen_inverter_ac_volts",
-    "battery_volts": "sonnen_battery_volts",
-    "inverter_hz": "sonnen_frequency_inverter",
+STATUS_METRICS = {field.recorded: field.metric for field in STATUS_FIELDS} | {
     "on_grid": "sonnen_on_grid",
     "discharge_not_allowed": "sonnen_discharge_not_allowed",
-    "operating_mode": "sonnen_operating_mode",
     "power_balance_w": "sonnen_power_balance_watts",
-}
-FLOWS = {
-    "FlowConsumptionBattery": ("battery", "home"),
-    "FlowConsumptionGrid": ("grid", "home"),
-    "FlowConsumptionProduction": ("solar", "home"),
-    "FlowGridBattery": ("grid", "battery"),
-    "FlowProductionBattery": ("solar", "battery"),
-    "FlowProductionGrid": ("solar", "grid"),
 }
 BATTERY_METRICS = {
     "cycles": "sonnen_battery_cycles_total",

@@ -5,8 +5,7 @@ from functools import partial
 
 import pytest
 
-from sonnen_agent.scheduler import ProgressWatch
-from sonnen_agent.scheduler import HUNG_SECONDS, Beat, Threads, next_beat
+from sonnen_agent.scheduler import HUNG_SECONDS, ProgressWatch, Threads, Ticker, next_beat
 
 
 class Hands:
@@ -27,8 +26,8 @@ class Hands:
             self.acted_at.append(self.now)
             act()
 
-        beat = Beat(start=100.0, interval_seconds=interval_seconds, clock=lambda: self.now, wait=self.wait)
-        beat.run(noted, self.missed.append, ProgressWatch(lambda: self.now))
+        ticker = Ticker(start=100.0, interval_seconds=interval_seconds, clock=lambda: self.now, wait=self.wait)
+        ticker.run(noted, self.missed.append, ProgressWatch(lambda: self.now))
 
     def work(self, seconds: float) -> None:
         self.now += seconds
@@ -148,11 +147,28 @@ def test_a_loop_that_waits_does_not_hang_however_long_it_waits() -> None:
         waiting.set()
         return told_to_stop.wait(20)
 
-    beat = Beat(start=3600, interval_seconds=3600, clock=lambda: now[0], wait=wait)
-    threads.start("home", partial(beat.run, lambda: None, lambda _: None))
+    ticker = Ticker(start=3600, interval_seconds=3600, clock=lambda: now[0], wait=wait)
+    threads.start("home", partial(ticker.run, lambda: None, lambda _: None))
     waiting.wait(20)
     now[0] = 3_599
 
     assert threads.hung() == ()
     told_to_stop.set()
     threads.join(20)
+
+
+def test_work_is_timed_from_the_last_rest_or_beat() -> None:
+    now = [10.0]
+    watch = ProgressWatch(lambda: now[0])
+    now[0] = 13.0
+    assert watch.busy_seconds() == 3.0
+
+    with watch.rest():
+        now[0] = 5_000.0
+        assert watch.busy_seconds() == 0.0
+    assert watch.busy_seconds() == 0.0
+
+    now[0] = 5_007.0
+    assert watch.busy_seconds() == 7.0
+    watch.beat()
+    assert watch.busy_seconds() == 0.0

@@ -10,6 +10,7 @@ import pytest
 import trustme
 from pytest_httpserver import HTTPServer
 
+from sonnen_agent.clock import Deadline
 from sonnen_agent.errors import ExchangeError
 from sonnen_agent.transport import Answer, Connection
 
@@ -88,7 +89,7 @@ def drip(answer: bytes, pause: float = 0.1) -> Talk:
 def request(port: int, *, timeout_seconds: float = 10, body_limit: int = 1000, scheme: str = "http") -> Answer:
     connection = Connection(scheme, "127.0.0.1", port)
     try:
-        return connection.request("GET", "/x", headers={}, timeout_seconds=timeout_seconds, body_limit=body_limit)
+        return connection.request("GET", "/x", headers={}, deadline=Deadline(timeout_seconds), body_limit=body_limit)
     finally:
         connection.close()
 
@@ -115,7 +116,7 @@ def test_many_requests_share_one_connection() -> None:
     with talking(answer_often) as server:
         connection = Connection("http", "127.0.0.1", server.port)
         for _ in range(5):
-            connection.request("GET", "/x", headers={}, timeout_seconds=5, body_limit=10)
+            connection.request("GET", "/x", headers={}, deadline=Deadline(5), body_limit=10)
         connection.close()
 
         assert server.connections == 1
@@ -154,6 +155,26 @@ def test_interim_answers_do_not_extend_the_deadline() -> None:
         error = failure(server.port, timeout_seconds=0.5)
 
     assert error.outcome == "timeout"
+
+
+def test_a_deadline_that_has_passed_leaves_no_time_for_a_request() -> None:
+    with talking(say(_FINE)) as server:
+        error = failure(server.port, timeout_seconds=0)
+
+    assert error.outcome == "timeout"
+
+
+def test_two_requests_can_share_a_deadline() -> None:
+    deadline = Deadline(0.5)
+    with talking(drip(_FINE, pause=0.005), drip(_FINE, pause=0.1)) as server:
+        connection = Connection("http", "127.0.0.1", server.port)
+        first = connection.request("GET", "/x", headers={}, deadline=deadline, body_limit=10)
+        with pytest.raises(ExchangeError) as caught:
+            connection.request("GET", "/x", headers={}, deadline=deadline, body_limit=10)
+        connection.close()
+
+    assert first.body == b"ok"
+    assert caught.value.outcome == "timeout"
 
 
 def test_a_closed_connection_is_tried_once_more_on_a_fresh_one() -> None:
@@ -201,8 +222,8 @@ def test_a_body_beyond_the_limit_is_invalid_and_the_next_request_is_clean() -> N
     with talking(say(huge), say(_FINE)) as server:
         connection = Connection("http", "127.0.0.1", server.port)
         with pytest.raises(ExchangeError, match="larger than 1000 bytes") as caught:
-            connection.request("GET", "/x", headers={}, timeout_seconds=10, body_limit=1000)
-        answer = connection.request("GET", "/x", headers={}, timeout_seconds=10, body_limit=1000)
+            connection.request("GET", "/x", headers={}, deadline=Deadline(10), body_limit=1000)
+        answer = connection.request("GET", "/x", headers={}, deadline=Deadline(10), body_limit=1000)
         connection.close()
 
     assert caught.value.outcome == "invalid"
@@ -232,7 +253,7 @@ def test_a_port_without_a_server_is_refused(unused_port: int) -> None:
 def test_a_name_without_an_address_is_refused() -> None:
     connection = Connection("http", "no-such-host.invalid", 80)
     with pytest.raises(ExchangeError, match="cannot connect: ") as caught:
-        connection.request("GET", "/", headers={}, timeout_seconds=10, body_limit=10)
+        connection.request("GET", "/", headers={}, deadline=Deadline(10), body_limit=10)
     connection.close()
 
     assert caught.value.outcome == "refused"
@@ -264,7 +285,7 @@ def test_a_private_authority_is_trusted_when_it_is_named(
     authority.cert_pem.write_to_path(str(ca_file))
     with talking(say(_FINE), context=server_context) as server:
         connection = Connection("https", "127.0.0.1", server.port, ca_file=str(ca_file))
-        answer = connection.request("GET", "/x", headers={}, timeout_seconds=10, body_limit=10)
+        answer = connection.request("GET", "/x", headers={}, deadline=Deadline(10), body_limit=10)
         connection.close()
 
     assert answer.body == b"ok"
@@ -279,7 +300,7 @@ def test_a_dripping_body_over_tls_ends_at_the_deadline(
     with talking(dripping, context=server_context) as server:
         connection = Connection("https", "127.0.0.1", server.port, ca_file=str(ca_file))
         with pytest.raises(ExchangeError) as caught:
-            connection.request("GET", "/x", headers={}, timeout_seconds=0.5, body_limit=1000)
+            connection.request("GET", "/x", headers={}, deadline=Deadline(0.5), body_limit=1000)
         connection.close()
 
     assert caught.value.outcome == "timeout"
@@ -303,5 +324,5 @@ def test_a_certificate_for_another_host_is_refused(authority: trustme.CA, tmp_pa
     with talking(say(_FINE), context=context) as server:
         connection = Connection("https", "127.0.0.1", server.port, ca_file=str(ca_file))
         with pytest.raises(ExchangeError, match="TLS failed"):
-            connection.request("GET", "/x", headers={}, timeout_seconds=10, body_limit=10)
+            connection.request("GET", "/x", headers={}, deadline=Deadline(10), body_limit=10)
         connection.close()

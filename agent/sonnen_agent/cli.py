@@ -1,6 +1,5 @@
 """The command line: which command, with which options, and how its errors look to a person."""
 
-import argparse
 import logging
 import os
 import sys
@@ -8,10 +7,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sonnen_agent import __version__
 from sonnen_agent.config.load import Config, load_config
 from sonnen_agent.errors import AgentError, ConfigError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 _EX_CONFIG = 78
 """sysexits.h; systemd does not restart a unit that ends with it."""
@@ -21,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
         try:
-            return _run_command(arguments)
+            return _run_command(sys.argv[1:] if arguments is None else list(arguments))
         finally:
             # What is still in the buffer would otherwise fail at exit, where nobody can catch it.
             sys.stdout.flush()
@@ -31,14 +34,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _run_command(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
-    level = logging.DEBUG if options.verbose else logging.INFO
+def _run_command(arguments: Sequence[str]) -> int:
+    command: Callable[[], int]
+    if len(arguments) == 3 and arguments[:2] == ["run", "--config"] and not arguments[2].startswith("-"):
+        # As the unit starts us: half a megabyte of memory for years is a high price for reading three words.
+        command, verbose = partial(_run, Path(arguments[2])), False
+    else:
+        options = _parser().parse_args(arguments)
+        command, verbose = partial(options.command, options), options.verbose
+    level = logging.DEBUG if verbose else logging.INFO
     # No timestamps: journald has them.
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
-    command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        return command()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return _EX_CONFIG
@@ -49,14 +57,16 @@ def _run_command(arguments: Sequence[str] | None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> "ArgumentParser":
+    import argparse  # noqa: PLC0415 - see _run_command
+
     parser = argparse.ArgumentParser(
         prog="sonnen-agent", description="Pushes a Sonnen home battery's readings to a Prometheus Pushgateway."
     )
     parser.add_argument("--version", action="version", version=f"sonnen-agent {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, text in (
-        ("run", _run, "read and deliver until stopped"),
+        ("run", lambda options: _run(options.config), "read and deliver until stopped"),
         ("once", _once, "read every battery once and print what would be pushed"),
         ("check", _check, "validate the config and name every problem"),
     ):
@@ -81,8 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _config(options: argparse.Namespace) -> Config:
-    return load_config(options.config, _folder("CREDENTIALS_DIRECTORY"), _folder("STATE_DIRECTORY"))
+def _config(file: Path) -> Config:
+    return load_config(file, _folder("CREDENTIALS_DIRECTORY"), _folder("STATE_DIRECTORY"))
 
 
 def _folder(variable: str) -> Path | None:
@@ -94,33 +104,33 @@ def _folder(variable: str) -> Path | None:
 # Each command imports what it needs and no more: `run` on a small Pi has no simulator in memory.
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(config: Path) -> int:
     from sonnen_agent.commands import run  # noqa: PLC0415
     from sonnen_agent.systemd import Notifier  # noqa: PLC0415
 
     notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
-    return run.run(partial(_config, options), notifier, _folder("RUNTIME_DIRECTORY"))
+    return run.run(partial(_config, config), notifier, _folder("RUNTIME_DIRECTORY"))
 
 
-def _once(options: argparse.Namespace) -> int:
+def _once(options: "Namespace") -> int:
     from sonnen_agent.commands import once  # noqa: PLC0415
 
-    return once.run(_config(options))
+    return once.run(_config(options.config))
 
 
-def _check(options: argparse.Namespace) -> int:
+def _check(options: "Namespace") -> int:
     from sonnen_agent.commands import check  # noqa: PLC0415
 
-    return check.run(_config(options), options.config)
+    return check.run(_config(options.config), options.config)
 
 
-def _ledger(options: argparse.Namespace) -> int:
+def _ledger(options: "Namespace") -> int:
     from sonnen_agent.commands import ledger  # noqa: PLC0415
 
-    return ledger.run(_config(options), by=options.by, output_format=options.format)
+    return ledger.run(_config(options.config), by=options.by, output_format=options.format)
 
 
-def _simulate(options: argparse.Namespace) -> int:
+def _simulate(options: "Namespace") -> int:
     from sonnen_agent.commands import simulate  # noqa: PLC0415
 
     return simulate.run(
@@ -133,9 +143,15 @@ def _simulate(options: argparse.Namespace) -> int:
     )
 
 
+def _usage_error(message: str) -> Exception:
+    import argparse  # noqa: PLC0415 - see _run_command
+
+    return argparse.ArgumentTypeError(message)
+
+
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"should be a port from 0 to 65535, got {text!r}")
+        raise _usage_error(f"should be a port from 0 to 65535, got {text!r}")
     return int(text)
 
 
@@ -145,7 +161,7 @@ def _speed(text: str) -> float:
     except ValueError:
         speed = 0
     if not 0 < speed <= 100_000:
-        raise argparse.ArgumentTypeError(f"should be a number from above 0 to 100000, got {text!r}")
+        raise _usage_error(f"should be a number from above 0 to 100000, got {text!r}")
     return speed
 
 
@@ -153,4 +169,4 @@ def _moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"should be like 2026-06-21T06:00, got {text!r}") from None
+        raise _usage_error(f"should be like 2026-06-21T06:00, got {text!r}") from None

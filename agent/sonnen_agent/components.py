@@ -42,7 +42,7 @@ class Components:
             version=__version__,
             revision=_revision(),
             python_version=platform.python_version(),
-            start_unix_seconds=time.time(),
+            start_unix_seconds=round(time.time(), 3),
         )
 
     def meters(

@@ -64,13 +64,16 @@ class Destination:
 
     def headers(self) -> dict[str, str]:
         """Return the headers that every request carries."""
-        headers = {"User-Agent": f"sonnen-agent/{__version__}"}
+        return {"User-Agent": f"sonnen-agent/{__version__}", **self.credentials()}
+
+    def credentials(self) -> dict[str, str]:
+        """Return the header that lets us in, if there is one."""
         if self.bearer_token is not None:
-            headers["Authorization"] = f"Bearer {self.bearer_token.reveal()}"
-        elif self.username is not None and self.password is not None:
+            return {"Authorization": f"Bearer {self.bearer_token.reveal()}"}
+        if self.username is not None and self.password is not None:
             pair = f"{self.username}:{self.password.reveal()}".encode()
-            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
-        return headers
+            return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        return {}
 
 
 def outcome_of(status: int, *, sent: bool = False) -> Outcome:

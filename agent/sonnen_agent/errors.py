@@ -52,7 +52,3 @@ class ExchangeError(AgentError):
 
 class BatteryError(ExchangeError):
     """A battery's endpoint could not be read."""
-
-
-class PushError(ExchangeError):
-    """A Pushgateway did not take a group."""

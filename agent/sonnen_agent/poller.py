@@ -89,5 +89,5 @@ class Poller:
             return None
         self._changes.over(self.name, "%s: readable again", self.name)
         self._refusal_told = False
-        self._last_reading_unix_seconds = reading.unix_seconds
+        self._last_reading_unix_seconds = round(reading.unix_seconds, 3)
         return reading

@@ -330,4 +330,4 @@ class Reading:
             local = datetime.strptime(self.status.local_time, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
         except ValueError:
             return None
-        return local.timestamp() - self.system.utc_offset_hours * 3600 - self.unix_seconds
+        return round(local.timestamp() - self.system.utc_offset_hours * 3600 - self.unix_seconds, 3)

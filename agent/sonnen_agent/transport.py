@@ -5,8 +5,8 @@ then holds a request for ever (docs/facts.md 2.1). Here the socket's reader itse
 bytes an answer may take: connecting, the TLS handshake, sending, the head and the body share both. Only the resolver's
 own time-out is out of our hands.
 
-It is http.client of the standard library that speaks HTTP. With urllib3 on top, a request took twice the processor
-time, and the process 5 MiB more memory.
+It is http.client of the standard library that speaks HTTP. With urllib3 on top a request takes twice the processor
+time, and the process 2.7 MiB more memory (docs/facts.md 2.5).
 """
 
 import io

@@ -1,7 +1,8 @@
 import math
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
+from status_fields import STATUS_FIELDS
 
 from sonnen_agent.battery import parsers
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS
@@ -151,23 +152,14 @@ def test_a_status_of_nulls_says_nothing() -> None:
 
 @pytest.mark.parametrize("wrong", NOT_NUMBERS)
 def test_a_field_that_is_no_number_is_absent_and_its_neighbours_stay(wrong: object) -> None:
-    numbers = {
-        "Production_W": "production_watts",
-        "Consumption_W": "consumption_watts",
-        "GridFeedIn_W": "grid_feed_in_watts",
-        "Pac_total_W": "discharge_watts",
-        "RSOC": "state_of_charge_percent",
-        "USOC": "usable_state_of_charge_percent",
-        "BackupBuffer": "backup_buffer_percent",
-        "Consumption_Avg": "consumption_average_watts",
-        "Uac": "inverter_ac_volts",
-        "Ubat": "battery_volts",
-        "Fac": "inverter_hertz",
-        "OperatingMode": "operating_mode",
-    }
-    for key, field in numbers.items():
-        status = parsers.parse_status(STATUS | {key: wrong})
-        assert [name for name in numbers.values() if getattr(status, name) is None] == [field]
+    for field in STATUS_FIELDS:
+        status = parsers.parse_status(STATUS | {field.api: wrong})
+        assert [other.ours for other in STATUS_FIELDS if getattr(status, other.ours) is None] == [field.ours]
+
+
+def test_the_table_of_the_status_fields_is_whole() -> None:
+    numbers = {name for name, hint in get_type_hints(Status).items() if hint == float | None}
+    assert {field.ours for field in STATUS_FIELDS} == numbers
 
 
 @pytest.mark.parametrize(

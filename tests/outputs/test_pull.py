@@ -1,120 +1,177 @@
 import http.client
-import platform
+import logging
 import socket
-import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from sample_groups import BARN, HOME, agent_group, battery_group, counters_of, relayed_group, shared_meter, surroundings
 
+from sonnen_agent.config.secrets import Secrets
+from sonnen_agent.config.section import Section
 from sonnen_agent.errors import StartError
-from sonnen_agent.metrics.groups import Grouping
-from sonnen_agent.reading import Reading, Status
-from sonnen_agent.outputs.pull import PullPage, PullServer
-from sonnen_agent.snapshot import AgentReport, Snapshot
-from sonnen_agent.telemetry import Counts
+from sonnen_agent.group import Group, GroupKey
+from sonnen_agent.outputs import Retain
+from sonnen_agent.outputs.pull import Options, PullOutput
+from sonnen_agent.reading import Status
+from sonnen_agent.scheduler import Threads
 
 
-def report() -> AgentReport:
-    return AgentReport(
-        host="pi",
-        version="1",
-        revision="r",
-        python_version=platform.python_version(),
-        start_unix_seconds=1.0,
-        counts=Counts(),
-    )
-
-
-def pull_page(*batteries: str) -> PullPage:
-    return PullPage(batteries, report, Grouping(job="sonnen"), 5)
-
-
-def snapshot(battery: str, watts: float, *, age_seconds: float = 0) -> Snapshot:
-    status = Status(production_watts=watts)
-    return Snapshot(
-        battery=battery,
-        reading=Reading(status=status, generation="v2", unix_seconds=0, monotonic_seconds=0),
-        taken_monotonic_seconds=time.monotonic() - age_seconds,
-    )
+@contextmanager
+def serving(*keys: GroupKey, host: str = "127.0.0.1") -> Iterator[PullOutput]:
+    """Return an output for these batteries, on a free port, until the end of the block."""
+    around = surroundings({key: shared_meter() for key in keys})
+    output = PullOutput(Options(host=host, port=0), around)
+    output.start(Threads())
+    try:
+        yield output
+    finally:
+        output.stop(Retain())
 
 
 @pytest.fixture
-def page() -> PullPage:
-    return pull_page("home")
+def output() -> Iterator[PullOutput]:
+    with serving(HOME) as output:
+        yield output
 
 
-@pytest.fixture
-def server(page: PullPage) -> Iterator[PullServer]:
-    with closing(PullServer(page, "127.0.0.1", 0)) as server:
-        yield server
+def producing(watts: float, key: GroupKey = HOME, *, age_seconds: float = 0) -> Group:
+    return battery_group(key, Status(production_watts=watts), age_seconds=age_seconds)
 
 
-def get(server: PullServer, path: str, method: str = "GET") -> tuple[int, str, str]:
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+def get(output: PullOutput, path: str, method: str = "GET") -> tuple[int, str, str]:
+    with closing(http.client.HTTPConnection("127.0.0.1", output.port, timeout=10)) as connection:
         connection.request(method, path)
         response = connection.getresponse()
         return response.status, response.headers.get("Content-Type", ""), response.read().decode()
 
 
-def test_the_page_of_one_battery_has_the_series_of_sonnen_exporter_without_an_instance(page: PullPage) -> None:
-    page.put(snapshot("home", 100))
+@pytest.mark.parametrize(
+    ("listen", "host", "port"),
+    [("127.0.0.1:9422", "127.0.0.1", 9422), ("[::1]:1", "::1", 1), ("pi.lan:65535", "pi.lan", 65535)],
+)
+def test_an_address_and_a_port_are_listened_on(listen: str, host: str, port: int) -> None:
+    options = Options.read(Section({"listen": listen}, "pull", []), Secrets(folder=Path("/etc/sonnen-agent")))
 
-    text = page.page().decode()
+    assert options == Options(host=host, port=port)
+    assert options.summary == f"serving /metrics on {host} port {port}"
+
+
+def test_an_opened_output_listens_at_once_and_says_where(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    output = Options(host="127.0.0.1", port=0).open(surroundings())
+    status, _, _ = get(output, "/metrics")
+    output.stop(Retain())
+
+    assert status == 200
+    assert caplog.messages == [f"serving /metrics on 127.0.0.1 port {output.port}"]
+    assert (output.name, output.verb, output.waiting()) == ("pull", None, None)
+
+
+def test_the_page_of_one_battery_has_the_series_of_sonnen_exporter_without_an_instance(output: PullOutput) -> None:
+    build = GaugeMetricFamily("sonnen_build_info", "1; the labels say which build.", labels=["version"])
+    build.add_metric(["1"], 1)
+    output.put(producing(100))
+    output.put(agent_group(build))
+
+    text = output.page().decode()
 
     assert "\nsonnen_production_watts 100.0\n" in text
-    assert "sonnen_build_info{" in text
+    assert 'sonnen_build_info{version="1"} 1.0' in text
     assert "instance=" not in text
 
 
-def test_several_batteries_are_told_apart_by_instance(page: PullPage) -> None:
-    page = pull_page("home", "barn")
-    page.put(snapshot("home", 100))
-    page.put(snapshot("barn", 200))
+def test_several_batteries_are_told_apart_by_instance() -> None:
+    with serving(HOME, BARN) as output:
+        output.put(producing(200, BARN))
+        output.put(producing(100, HOME))
+        output.put(agent_group(CounterMetricFamily("sonnen_agent_sends", "Deliveries.", value=7)))
 
-    text = page.page().decode()
+        text = output.page().decode()
 
-    assert 'sonnen_production_watts{instance="home"} 100.0' in text
-    assert 'sonnen_production_watts{instance="barn"} 200.0' in text
+    home, barn = 'sonnen_production_watts{instance="home"} 100.0', 'sonnen_production_watts{instance="barn"} 200.0'
+    assert home in text
+    assert barn in text
+    # In the order of the config, whichever comes first.
+    assert text.index(home) < text.index(barn)
     assert text.count("# TYPE sonnen_production_watts") == 1
+    assert "\nsonnen_agent_sends_total 7.0\n" in text
 
 
-def test_a_battery_whose_loop_is_late_shows_no_old_watts(page: PullPage) -> None:
-    page.put(snapshot("home", 100, age_seconds=16))
+def test_a_newer_group_takes_the_place_of_the_one_before(output: PullOutput) -> None:
+    output.put(producing(100))
+    output.put(battery_group())
 
-    text = page.page().decode()
+    text = output.page().decode()
 
     assert "\nsonnen_online 0.0\n" in text
     assert "sonnen_production_watts" not in text
 
 
-def test_a_scraper_gets_the_page_in_the_text_format(page: PullPage, server: PullServer) -> None:
-    page.put(snapshot("home", 100))
+def test_a_battery_whose_loop_is_late_shows_no_old_watts(output: PullOutput) -> None:
+    output.put(producing(100, age_seconds=16))
 
-    status, content_type, body = get(server, "/metrics")
+    text = output.page().decode()
+
+    assert "\nsonnen_online 0.0\n" in text
+    assert "sonnen_production_watts" not in text
+
+
+def test_the_page_shows_no_counter_that_may_be_below_what_was_seen(output: PullOutput) -> None:
+    seen = counters_of(shared_meter(5_000))
+    assert seen is not None
+    certain = tuple(family for family in seen if family.name != "sonnen_production_watt_hours")
+    output.put(battery_group(counters=seen, certain_counters=certain))
+
+    page = output.page().decode()
+
+    assert "\nsonnen_observed_seconds_total 10.0\n" in page
+    assert "sonnen_production_watt_hours_total" not in page
+
+
+def test_the_pages_of_others_are_not_on_the_page(output: PullOutput) -> None:
+    output.put(relayed_group(b"node_load1 0.5\n"))
+
+    assert b"node_load1" not in output.page()
+
+
+def test_a_scraper_gets_the_page_in_the_text_format(output: PullOutput) -> None:
+    output.put(producing(100))
+
+    status, content_type, body = get(output, "/metrics")
 
     assert (status, content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
     assert "sonnen_production_watts 100.0" in body
 
 
-def test_the_root_links_to_the_page_and_anything_else_is_not_found(server: PullServer) -> None:
-    assert '<a href="metrics">' in get(server, "/")[2]
-    assert get(server, "/api")[0] == 404
-    assert get(server, "/metrics", "DELETE")[0] == 405
+def test_the_root_links_to_the_page_and_anything_else_is_not_found(output: PullOutput) -> None:
+    assert '<a href="metrics">' in get(output, "/")[2]
+    assert get(output, "/api")[0] == 404
+    assert get(output, "/metrics", "DELETE")[0] == 405
 
 
-def test_an_address_in_use_is_an_error_with_the_reason(page: PullPage) -> None:
+def test_an_output_that_was_stopped_listens_no_more() -> None:
+    with serving(HOME) as output:
+        port = output.port
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def test_an_address_in_use_is_an_error_with_the_reason() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StartError, match=f"pull.listen: cannot listen on 127.0.0.1:{port}: Address already in use"):
-            PullServer(page, "127.0.0.1", port)
+            Options(host="127.0.0.1", port=port).open(surroundings())
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 on this machine")
-def test_an_ipv6_address_can_be_listened_on(page: PullPage) -> None:
+def test_an_ipv6_address_can_be_listened_on() -> None:
     try:
-        server = PullServer(page, "::1", 0)
+        with serving(HOME, host="::1") as output, socket.create_connection(("::1", output.port), timeout=10):
+            pass
     except StartError as error:
         pytest.skip(f"no IPv6 loopback: {error}")
-    with closing(server), socket.create_connection(("::1", server.port), timeout=10):
-        pass

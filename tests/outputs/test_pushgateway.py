@@ -1,170 +1,420 @@
-import base64
 import gzip
+import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
+from by_hand import deliver, methods, said
+from prometheus_client.core import GaugeMetricFamily
 from pytest_httpserver import HTTPServer
+from sample_groups import (
+    AGENT,
+    BARN,
+    HOME,
+    Sends,
+    agent_group,
+    battery_group,
+    counters_of,
+    relayed_group,
+    shared_meter,
+    surroundings,
+)
+from werkzeug import Request, Response
 
-from sonnen_agent.errors import Outcome, PushError
-from sonnen_agent.metrics.groups import GroupKey
-from sonnen_agent.outputs.access import Access
-from sonnen_agent.outputs.pushgateway import Pushgateway, group_path
+from sonnen_agent.config.secrets import Secrets
+from sonnen_agent.config.section import Section
+from sonnen_agent.destination import Destination, Secret
+from sonnen_agent.group import Group
+from sonnen_agent.outputs import Retain, Surroundings
+from sonnen_agent.outputs.pushgateway import ConflatingQueue, Options, PushgatewayOutput
+from sonnen_agent.reading import Status
+from sonnen_agent.scheduler import Threads
 
-_HOME = GroupKey(job="sonnen", instance="home")
-_PAGE = b"sonnen_online 1.0\n"
+_PATH = "/metrics/job/sonnen/instance/home"
+_BARN_PATH = "/metrics/job/sonnen/instance/barn"
+_AGENT_PATH = "/metrics/job/sonnen_agent/instance/pi"
+_RELAYED_PATH = "/metrics/job/node/instance/pi"
+_EXAMPLE = "http://gateway.example:9091"
 
-Records = list[tuple[str, Outcome, int]]
+
+@pytest.fixture(autouse=True)
+def log_level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
 
 
 @pytest.fixture
-def records() -> Records:
-    return []
-
-
-@pytest.fixture
-def gateway(httpserver: HTTPServer, records: Records) -> Iterator[Pushgateway]:
-    yield from open_gateway(Access(url=httpserver.url_for("/some/prefix/")), records)
-
-
-def open_gateway(access: Access, records: Records, *, compress: bool = True) -> Iterator[Pushgateway]:
-    gateway = Pushgateway(
-        access,
-        timeout_seconds=5,
-        compress=compress,
-        record=lambda sink, outcome, _, size: records.append((sink, outcome, size)),
+def output(httpserver: HTTPServer) -> PushgatewayOutput:
+    """Return an output that leaves its groups when it ends."""
+    return PushgatewayOutput(
+        Options(destination=Destination(url=httpserver.url_for("")), on_stop="keep"), surroundings()
     )
-    yield gateway
-    gateway.close()
 
 
-def test_a_group_is_put_compressed_under_the_path_prefix(
-    httpserver: HTTPServer, gateway: Pushgateway, records: Records
+def deleting(httpserver: HTTPServer, around: Surroundings | None = None) -> PushgatewayOutput:
+    """Return an output that deletes its groups when it ends, as by default."""
+    return PushgatewayOutput(Options(destination=Destination(url=httpserver.url_for(""))), around or surroundings())
+
+
+def pages(httpserver: HTTPServer) -> list[str]:
+    return [gzip.decompress(request.data).decode() for request, _ in httpserver.log if request.method == "PUT"]
+
+
+def read(values: Mapping[object, object], folder: Path = Path("/etc/sonnen-agent")) -> tuple[Options, list[str]]:
+    """Return the options, and what was found wrong with them."""
+    section = Section(values, "pushgateway", [])
+    options = Options.read(section, Secrets(folder=folder))
+    section.close()
+    return options, section.problems
+
+
+def test_the_smallest_config_pushes_compressed_and_deletes_at_the_end() -> None:
+    options, problems = read({"url": _EXAMPLE})
+
+    assert problems == []
+    assert options == Options(destination=Destination(url=_EXAMPLE), job="sonnen", on_stop="delete", compression="gzip")
+    assert options.summary == "pushing to http://gateway.example:9091"
+
+
+def test_everything_can_be_said(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("hidden")
+    (tmp_path / "password").chmod(0o600)
+    options, problems = read(
+        {
+            "url": _EXAMPLE,
+            "username": "pi",
+            "password_file": "password",
+            "job": "house",
+            "on_stop": "keep",
+            "compression": "none",
+        },
+        tmp_path,
+    )
+
+    assert problems == []
+    assert options == Options(
+        destination=Destination(url=_EXAMPLE, username="pi", password=Secret("hidden")),
+        job="house",
+        on_stop="keep",
+        compression="none",
+    )
+
+
+def test_the_thread_of_an_opened_output_pushes_and_ends_with_it(httpserver: HTTPServer) -> None:
+    taken = threading.Event()
+
+    def take(_: Request) -> Response:
+        taken.set()
+        return Response(status=200)
+
+    httpserver.expect_request(_PATH, method="PUT").respond_with_handler(take)
+    httpserver.expect_request(_PATH, method="DELETE").respond_with_data(status=202)
+    sends: Sends = []
+    options, _ = read({"url": httpserver.url_for("")})
+    output, threads = options.open(surroundings(sends=sends)), Threads()
+
+    output.start(threads)
+    output.put(battery_group())
+    assert taken.wait(20)
+    output.stop(Retain())
+
+    assert threads.join(20)
+    assert not threads.crashed
+    assert methods(httpserver) == ["PUT", "DELETE"]
+    assert [(name, outcome) for name, outcome, _ in sends] == [(output.name, "ok")]
+    assert (output.name, output.verb, output.waiting()) == ("pushgateway", "pushed", None)
+
+
+def test_a_newer_group_takes_the_place_of_an_older_one_of_the_same_key() -> None:
+    queue = ConflatingQueue()
+    old, other, new = battery_group(HOME), battery_group(BARN), battery_group(HOME)
+    for group in (old, other, new):
+        queue.put(group)
+
+    assert queue.take() is new
+    assert queue.take() is other
+
+
+def test_taking_waits_for_a_group() -> None:
+    queue = ConflatingQueue()
+    taken: list[Group | None] = []
+    thread = threading.Thread(target=lambda: taken.append(queue.take()))
+    thread.start()
+    late = battery_group()
+    queue.put(late)
+    thread.join(10)
+
+    assert taken == [late]
+
+
+def test_a_closed_queue_wakes_who_waits_and_gives_nothing_more() -> None:
+    queue = ConflatingQueue()
+    taken: list[Group | None] = [battery_group()]
+    thread = threading.Thread(target=lambda: taken.append(queue.take()))
+    thread.start()
+    queue.close()
+    thread.join(10)
+    queue.put(battery_group())
+
+    assert taken[1:] == [None]
+    assert queue.take() is None
+
+
+def test_every_group_becomes_a_push(httpserver: HTTPServer, output: PushgatewayOutput) -> None:
+    httpserver.expect_request(_PATH, method="PUT").respond_with_data(status=200)
+
+    deliver(output, [battery_group(), battery_group()])
+
+    assert methods(httpserver) == ["PUT", "PUT"]
+
+
+def test_a_page_has_what_was_measured_and_what_was_counted(httpserver: HTTPServer, output: PushgatewayOutput) -> None:
+    httpserver.expect_request(_PATH, method="PUT").respond_with_data(status=200)
+    counters = counters_of(shared_meter(5_000))
+
+    deliver(output, [battery_group(status=Status(production_watts=100), counters=counters)])
+
+    [page] = pages(httpserver)
+    assert "\nsonnen_production_watts 100.0\n" in page
+    assert "\nsonnen_production_watt_hours_total 5000.0\n" in page
+
+
+def test_a_group_that_waited_for_more_than_three_beats_is_not_shown_as_the_present(
+    httpserver: HTTPServer, output: PushgatewayOutput
 ) -> None:
-    httpserver.expect_request("/some/prefix/metrics/job/sonnen/instance/home", method="PUT").respond_with_data(
-        status=200
-    )
+    deliver(output, [battery_group(age_seconds=16)])
 
-    gateway.push(_HOME, _PAGE)
-
-    request = httpserver.log[0][0]
-    assert gzip.decompress(request.data) == _PAGE
-    assert request.headers["Content-Encoding"] == "gzip"
-    assert request.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert records == [("pushgateway", "ok", len(request.data))]
+    assert httpserver.log == []
 
 
-def test_compression_can_be_switched_off(httpserver: HTTPServer, records: Records) -> None:
-    httpserver.expect_request("/metrics/job/sonnen/instance/home").respond_with_data(status=202)
+def test_an_outage_is_two_lines_in_the_log(
+    httpserver: HTTPServer, output: PushgatewayOutput, caplog: pytest.LogCaptureFixture
+) -> None:
+    for status in (503, 503, 503, 200, 200):
+        httpserver.expect_ordered_request(_PATH).respond_with_data("away", status=status)
 
-    for gateway in open_gateway(Access(url=httpserver.url_for("")), records, compress=False):
-        gateway.push(_HOME, _PAGE)
+    deliver(output, [battery_group() for _ in range(5)])
 
-    assert httpserver.log[0][0].data == _PAGE
-    assert "Content-Encoding" not in httpserver.log[0][0].headers
+    assert said(caplog) == [
+        f"push of sonnen/home failed: {httpserver.url_for('')}: answered 503: away",
+        "pushing works again; 3 pushes were lost",
+    ]
 
 
-def test_a_group_is_deleted(httpserver: HTTPServer, gateway: Pushgateway) -> None:
-    httpserver.expect_request("/some/prefix/metrics/job/sonnen/instance/home", method="DELETE").respond_with_data(
-        status=202
-    )
+def test_another_reason_while_it_fails_is_told(
+    httpserver: HTTPServer, output: PushgatewayOutput, caplog: pytest.LogCaptureFixture
+) -> None:
+    for status in (503, 401, 401):
+        httpserver.expect_ordered_request(_PATH).respond_with_data(status=status)
 
-    gateway.delete(_HOME)
+    deliver(output, [battery_group() for _ in range(3)])
+
+    lines = said(caplog)
+    assert len(lines) == 2
+    assert "the user name, password or token is wrong" in lines[1]
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_gateway_that_is_away_is_told_once_for_all_groups(
+    httpserver: HTTPServer, output: PushgatewayOutput, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    httpserver.expect_request(_PATH).respond_with_data(status=status)
+    httpserver.expect_request(_BARN_PATH).respond_with_data(status=status)
+
+    deliver(output, [battery_group(HOME), battery_group(BARN), battery_group(HOME), battery_group(BARN)])
+
+    assert len(said(caplog)) == 1
+
+
+def test_pushing_works_again_only_when_all_groups_are_taken(
+    httpserver: HTTPServer, output: PushgatewayOutput, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path, status in ((_PATH, 503), (_BARN_PATH, 503), (_PATH, 200), (_BARN_PATH, 200)):
+        httpserver.expect_ordered_request(path).respond_with_data(status=status)
+
+    deliver(output, [battery_group(HOME), battery_group(BARN), battery_group(HOME), battery_group(BARN)])
+
+    httpserver.check_assertions()
+    assert said(caplog)[1:] == ["pushing works again; 2 pushes were lost"]
+
+
+def test_each_outage_tells_of_its_own_losses(
+    httpserver: HTTPServer, output: PushgatewayOutput, caplog: pytest.LogCaptureFixture
+) -> None:
+    for status in (503, 503, 200, 503, 200):
+        httpserver.expect_ordered_request(_PATH).respond_with_data(status=status)
+
+    deliver(output, [battery_group() for _ in range(5)])
+
+    assert [line for line in said(caplog) if "lost" in line] == [
+        "pushing works again; 2 pushes were lost",
+        "pushing works again; 1 pushes were lost",
+    ]
+
+
+def test_a_rejected_page_is_told_for_each_group(
+    httpserver: HTTPServer, output: PushgatewayOutput, caplog: pytest.LogCaptureFixture
+) -> None:
+    httpserver.expect_request(_PATH).respond_with_data("inconsistent", status=400)
+    httpserver.expect_request(_BARN_PATH).respond_with_data("inconsistent", status=400)
+
+    deliver(output, [battery_group(HOME), battery_group(BARN), battery_group(HOME), battery_group(BARN)])
+
+    assert [message.partition(" failed")[0] for message in said(caplog)] == [
+        "push of sonnen/home",
+        "push of sonnen/barn",
+    ]
+
+
+def test_a_relayed_page_that_waited_for_long_is_not_pushed_any_more(
+    httpserver: HTTPServer, output: PushgatewayOutput
+) -> None:
+    deliver(output, [relayed_group(age_seconds=31)])
+
+    assert httpserver.log == []
+
+
+def test_an_exporter_that_cannot_be_read_empties_its_group(httpserver: HTTPServer, output: PushgatewayOutput) -> None:
+    httpserver.expect_request(_RELAYED_PATH, method="PUT").respond_with_data(status=200)
+
+    deliver(output, [relayed_group(), relayed_group(b"")])
+
+    assert pages(httpserver) == ["a 1\n", ""]
+
+
+def test_of_a_relayed_page_that_is_rejected_no_older_values_stay(
+    httpserver: HTTPServer, output: PushgatewayOutput, caplog: pytest.LogCaptureFixture
+) -> None:
+    httpserver.expect_ordered_request(_RELAYED_PATH, method="PUT").respond_with_data(status=200)
+    httpserver.expect_ordered_request(_RELAYED_PATH, method="PUT").respond_with_data("inconsistent", status=400)
+    httpserver.expect_ordered_request(_RELAYED_PATH, method="DELETE").respond_with_data(status=202)
+    # From now on the group has nothing but the time of the latest failure, which is worth keeping.
+    httpserver.expect_ordered_request(_RELAYED_PATH, method="PUT").respond_with_data("inconsistent", status=400)
+    httpserver.expect_ordered_request(_PATH, method="PUT").respond_with_data(status=200)
+
+    deliver(output, [relayed_group(), relayed_group(), relayed_group(), battery_group()])
+
+    httpserver.check_assertions()
+    assert methods(httpserver) == ["PUT", "PUT", "DELETE", "PUT", "PUT"]
+    assert said(caplog) == [f"push of node/pi failed: {httpserver.url_for('')}: answered 400: inconsistent"]
+
+
+def test_nor_do_those_of_a_page_that_is_rejected_after_an_outage(
+    httpserver: HTTPServer, output: PushgatewayOutput
+) -> None:
+    # A gateway may keep on disk what it held.
+    for method, status in (("PUT", 200), ("PUT", 503), ("PUT", 400), ("DELETE", 202)):
+        httpserver.expect_ordered_request(_RELAYED_PATH, method=method).respond_with_data(status=status)
+
+    deliver(output, [relayed_group(), relayed_group(), relayed_group()])
+
+    httpserver.check_assertions()
+    assert len(httpserver.log) == 4
+
+
+def test_of_a_battery_that_is_rejected_the_counters_stay(httpserver: HTTPServer, output: PushgatewayOutput) -> None:
+    httpserver.expect_request(_PATH, method="PUT").respond_with_data("inconsistent", status=400)
+
+    deliver(output, [battery_group()])
+
+    assert methods(httpserver) == ["PUT"]
+
+
+def test_a_page_that_a_gateway_hangs_up_on_does_not_hide_a_later_outage(
+    httpserver: HTTPServer, output: PushgatewayOutput, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As Pushgateway 1.11.0 rejects.
+    httpserver.expect_request(_RELAYED_PATH, method="PUT").respond_with_handler(hang_up)
+    httpserver.expect_request(_RELAYED_PATH, method="DELETE").respond_with_data(status=202)
+    httpserver.expect_request(_PATH).respond_with_data("away", status=503)
+
+    deliver(output, [relayed_group(), battery_group(), relayed_group(), battery_group()])
+
+    first, second = said(caplog)
+    assert first.startswith("push of node/pi failed: ")
+    assert second == f"push of sonnen/home failed: {httpserver.url_for('')}: answered 503: away"
+
+
+def hang_up(request: Request) -> Response:
+    connection: socket.socket = request.environ["werkzeug.socket"]
+    connection.shutdown(socket.SHUT_RDWR)
+    return Response()
+
+
+def test_all_groups_are_deleted_at_the_end_also_that_of_a_battery_that_was_never_read(httpserver: HTTPServer) -> None:
+    for path in (_AGENT_PATH, _RELAYED_PATH):
+        httpserver.expect_request(path, method="PUT").respond_with_data(status=200)
+    for path in (_PATH, _AGENT_PATH, _RELAYED_PATH):
+        httpserver.expect_request(path, method="DELETE").respond_with_data(status=202)
+
+    deliver(deleting(httpserver), [agent_group(), relayed_group()])
+
+    deleted = [request.path for request, _ in httpserver.log if request.method == "DELETE"]
+    assert deleted == [_PATH, _AGENT_PATH, _RELAYED_PATH]
+
+
+def test_where_the_config_says_so_all_groups_stay(httpserver: HTTPServer, output: PushgatewayOutput) -> None:
+    httpserver.expect_request(_PATH, method="PUT").respond_with_data(status=200)
+
+    deliver(output, [battery_group()], Retain(counters=True))
+
+    assert methods(httpserver) == ["PUT"]
+
+
+def test_a_gateway_that_is_away_at_the_end_is_asked_once_and_told(
+    httpserver: HTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    httpserver.expect_request(_PATH, method="DELETE").respond_with_data(status=500)
+
+    deliver(deleting(httpserver, surroundings({HOME: shared_meter(), BARN: shared_meter()})), [])
 
     assert len(httpserver.log) == 1
+    assert "the groups stay on the gateway" in caplog.text
 
 
-def test_basic_authentication_travels_with_every_request(httpserver: HTTPServer, records: Records) -> None:
-    httpserver.expect_request("/metrics/job/sonnen/instance/home").respond_with_data(status=200)
+def test_the_groups_that_another_process_goes_on_with_stay_as_they_are(httpserver: HTTPServer) -> None:
+    for path in (_PATH, _AGENT_PATH, _RELAYED_PATH):
+        httpserver.expect_request(path, method="PUT").respond_with_data(status=200)
+    httpserver.expect_request(_RELAYED_PATH, method="DELETE").respond_with_data(status=202)
 
-    for gateway in open_gateway(Access(url=httpserver.url_for(""), username="pi", password="secrät"), records):
-        gateway.push(_HOME, _PAGE)
-        gateway.delete(_HOME)
+    retain = Retain(groups=frozenset({HOME, AGENT}))
+    deliver(deleting(httpserver), [battery_group(), agent_group(), relayed_group()], retain)
 
-    expected = "Basic " + base64.b64encode("pi:secrät".encode()).decode()
-    assert [request.headers["Authorization"] for request, _ in httpserver.log] == [expected, expected]
-
-
-def test_a_bearer_token_travels_with_every_request(httpserver: HTTPServer, records: Records) -> None:
-    httpserver.expect_request("/metrics/job/sonnen/instance/home").respond_with_data(status=200)
-
-    for gateway in open_gateway(Access(url=httpserver.url_for(""), bearer_token="abc"), records):
-        gateway.push(_HOME, _PAGE)
-
-    assert httpserver.log[0][0].headers["Authorization"] == "Bearer abc"
+    assert methods(httpserver) == ["PUT", "PUT", "PUT", "DELETE"]
+    httpserver.check_assertions()
 
 
-def test_secrets_do_not_show_in_a_traceback() -> None:
-    shown = repr(Access(url="http://g", username="pi", password="hidden", bearer_token="unseen"))
+def test_counters_that_could_not_be_saved_stay_and_all_that_was_measured_goes(httpserver: HTTPServer) -> None:
+    for path in (_PATH, _AGENT_PATH, _RELAYED_PATH):
+        httpserver.expect_request(path).respond_with_data(status=200)
+    battery = battery_group(status=Status(production_watts=100), counters=counters_of(shared_meter(5_000)))
+    agent = agent_group(GaugeMetricFamily("sonnen_agent_start_time_seconds", "Unix time.", value=1))
 
-    assert "hidden" not in shown
-    assert "unseen" not in shown
+    deliver(deleting(httpserver), [battery, agent, relayed_group()], Retain(counters=True))
+
+    assert [(request.method, request.path) for request, _ in httpserver.log[3:]] == [
+        ("DELETE", _AGENT_PATH),
+        ("DELETE", _RELAYED_PATH),
+        ("PUT", _PATH),
+    ]
+    samples = [line.partition("{")[0].partition(" ")[0] for line in pages(httpserver)[-1].splitlines()]
+    assert {name for name in samples if name != "#"} == {
+        "sonnen_online",
+        "sonnen_last_reading_timestamp_seconds",
+        "sonnen_production_watt_hours_total",
+        "sonnen_observed_seconds_total",
+    }
+    assert "\nsonnen_online 0.0\n" in pages(httpserver)[-1]
+    assert "\nsonnen_production_watt_hours_total 5000.0\n" in pages(httpserver)[-1]
 
 
-@pytest.mark.parametrize(
-    ("status", "outcome", "message"),
-    [
-        (400, "rejected", "answered 400: pushed metrics are invalid or inconsistent"),
-        (
-            401,
-            "unauthorized",
-            "answered 401: pushed metrics are invalid or inconsistent: the user name, password or token",
-        ),
-        (403, "unauthorized", "answered 403"),
-        (404, "not_found", "no Pushgateway here; mend the URL's path"),
-        (301, "http_error", "a redirect to elsewhere, which is not followed; write the final URL"),
-        (503, "http_error", "answered 503: pushed metrics are invalid or inconsistent"),
-    ],
-)
-def test_a_refusal_reaches_the_log_in_the_gateways_words(
-    httpserver: HTTPServer, gateway: Pushgateway, records: Records, status: int, outcome: Outcome, message: str
+def test_a_group_that_another_process_goes_on_with_stays_as_it_is_also_if_nothing_could_be_saved(
+    httpserver: HTTPServer,
 ) -> None:
-    httpserver.expect_request("/some/prefix/metrics/job/sonnen/instance/home").respond_with_data(
-        "pushed metrics are invalid or inconsistent\n", status=status
-    )
+    httpserver.expect_request(_PATH, method="PUT").respond_with_data(status=200)
+    battery = battery_group(status=Status(production_watts=100), counters=counters_of(shared_meter(5_000)))
 
-    with pytest.raises(PushError) as caught:
-        gateway.push(_HOME, _PAGE)
+    deliver(deleting(httpserver), [battery], Retain(groups=frozenset({HOME}), counters=True))
 
-    assert caught.value.outcome == outcome
-    assert message in str(caught.value)
-    assert [(sink, seen) for sink, seen, _ in records] == [("pushgateway", outcome)]
-
-
-def test_a_connection_closed_without_an_answer_is_reported_with_what_it_may_mean() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_hang_up_twice, args=(listener,), daemon=True).start()
-        records: Records = []
-        for gateway in open_gateway(Access(url=f"http://127.0.0.1:{listener.getsockname()[1]}"), records):
-            with pytest.raises(
-                PushError, match=r"the gateway may be rejecting this push \(Pushgateway 1\.11\.0"
-            ) as caught:
-                gateway.push(_HOME, _PAGE)
-
-    assert caught.value.outcome == "closed"
-    assert [outcome for _, outcome, _ in records] == ["closed"]
-
-
-def _hang_up_twice(listener: socket.socket) -> None:
-    for _ in range(2):
-        peer, _ = listener.accept()
-        with peer:
-            peer.recv(65536)
-
-
-@pytest.mark.parametrize(
-    ("instance", "step"),
-    [
-        ("home", "instance/home"),
-        ("pi.lan", "instance/pi.lan"),
-        ("", "instance@base64/="),
-        ("a/b", "instance@base64/YS9i"),
-        ("my home", "instance@base64/bXkgaG9tZQ=="),
-        ("Küche", "instance@base64/S8O8Y2hl"),
-        ("..", "instance@base64/Li4="),
-        ("a%2Fb", "instance@base64/YSUyRmI="),
-    ],
-)
-def test_values_that_a_path_cannot_hold_travel_as_base64(instance: str, step: str) -> None:
-    assert group_path(GroupKey(job="sonnen", instance=instance)) == f"/metrics/job/sonnen/{step}"
+    assert methods(httpserver) == ["PUT"]

@@ -108,6 +108,7 @@ class FaultyBattery(SimulatedBattery):
         """Remember a reading; an answer that is none is not remembered."""
         if reply.endpoint is None:
             return
+        body = body_of(reply.answer)
         with self._records:
             self._delivered += 1
             self._deliveries.append(
@@ -117,7 +118,7 @@ class FaultyBattery(SimulatedBattery):
                     simulated_time=self.clock.now().isoformat(),
                     endpoint=reply.endpoint,
                     path=path,
-                    body=body_of(reply.answer),
+                    body=body,
                 )
             )
 

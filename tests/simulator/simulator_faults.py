@@ -116,6 +116,8 @@ def broken_answer(generation: Generation, faults: AbstractSet[FaultName]) -> Ans
 
 def altered_reading(endpoint: Endpoint, reading: Answer, faults: AbstractSet[FaultName]) -> Answer:
     """Return a reading after the faults that leave it its form."""
+    if faults.isdisjoint({"boot", "nulls"}):
+        return reading
     body = body_of(reading)
     if "boot" in faults:
         body = booting(endpoint, body)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from programs import wait_until
 from servers import FaultySimulator, Labels, Prometheus, Pushgateway, RunAgent
+from status_fields import FLOWS, STATUS_FIELDS
 
 pytestmark = pytest.mark.system
 
@@ -39,32 +40,19 @@ def key(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
 def of_status(body: Mapping[str, Any]) -> Series:
     """What docs/metrics.md says of a v2 status, worked out here without the agent's code."""
     series = {
-        key("sonnen_production_watts"): body["Production_W"],
-        key("sonnen_consumption_watts"): body["Consumption_W"],
-        key("sonnen_consumption_average_watts"): body["Consumption_Avg"],
-        key("sonnen_grid_feed_in_watts"): body["GridFeedIn_W"],
-        key("sonnen_discharge_watts"): body["Pac_total_W"],
-        key("sonnen_state_of_charge_percent"): body["RSOC"],
-        key("sonnen_usable_state_of_charge_percent"): body["USOC"],
-        key("sonnen_backup_buffer_percent"): body["BackupBuffer"],
-        key("sonnen_inverter_ac_volts"): body["Uac"],
-        key("sonnen_battery_volts"): body["Ubat"],
-        key("sonnen_frequency_inverter"): body["Fac"],
+        **{key(field.metric): body[field.api] for field in STATUS_FIELDS},
         key("sonnen_apparent_output_voltamperes", phase="1"): body["Sac1"],
         key("sonnen_apparent_output_voltamperes", phase="2"): body["Sac2"],
         key("sonnen_apparent_output_voltamperes", phase="3"): body["Sac3"],
         key("sonnen_on_grid"): body["SystemStatus"] == "OnGrid",
-        key("sonnen_operating_mode"): body["OperatingMode"],
         key("sonnen_discharge_not_allowed"): body["dischargeNotAllowed"],
         key("sonnen_power_balance_watts"): (
             body["Production_W"] + body["Pac_total_W"] - body["Consumption_W"] - body["GridFeedIn_W"]
         ),
-        key("sonnen_flow_active", **{"from": "battery", "to": "home"}): body["FlowConsumptionBattery"],
-        key("sonnen_flow_active", **{"from": "grid", "to": "home"}): body["FlowConsumptionGrid"],
-        key("sonnen_flow_active", **{"from": "solar", "to": "home"}): body["FlowConsumptionProduction"],
-        key("sonnen_flow_active", **{"from": "grid", "to": "battery"}): body["FlowGridBattery"],
-        key("sonnen_flow_active", **{"from": "solar", "to": "battery"}): body["FlowProductionBattery"],
-        key("sonnen_flow_active", **{"from": "solar", "to": "grid"}): body["FlowProductionGrid"],
+        **{
+            key("sonnen_flow_active", **{"from": source, "to": target}): body[flow]
+            for flow, (source, target) in FLOWS.items()
+        },
     }
     return {name: float(value) for name, value in series.items() if value is not None}
 

@@ -4,7 +4,6 @@ Reading never fails: each problem is noted with its path, the value and the fix,
 returned, and reading goes on, so that a person sees all problems at once.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -204,6 +203,8 @@ class Section:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the question whether one of the known names was meant, empty where none is near."""
+    import difflib  # noqa: PLC0415 - a config without a mistake does without it in memory
+
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {close[0]!r}? " if close else ""
 

@@ -107,10 +107,13 @@ def energy_families(totals: EnergyTotals, labels: Mapping[str, str]) -> tuple[Me
     return tuple(families(ENERGY, [(totals, labels)]))
 
 
-def offline(group: Group) -> Group:
-    """Return what may be shown of a battery whose loop is late or has stopped: nothing measured."""
-    (_, online), *others = HEALTH
-    kept = {row.name for _, row in others}
+def offline(group: Group, *, stopped: bool = False) -> Group:
+    """Return what may be shown of a battery whose loop is late: nothing measured.
+
+    When the agent has `stopped`, nobody knows of its endpoints any more, either.
+    """
+    (_, online), (_, endpoint_up), *others = HEALTH
+    kept = {row.name for _, row in others} | (set() if stopped else {endpoint_up.name})
     shown: list[Metric] = []
     for family in group.families:
         if family.name == online.name:

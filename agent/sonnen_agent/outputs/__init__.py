@@ -54,10 +54,13 @@ class Surroundings:
 class Output(Protocol):
     """A way out for groups; nothing but its own threads ever waits for a network."""
 
-    name: str
-    """The `sink` label."""
-    verb: str | None
-    """What it has done with what is sent, for the status line (`pushed`); None where nothing is sent."""
+    @property
+    def name(self) -> str:
+        """The `sink` label."""
+
+    @property
+    def verb(self) -> str | None:
+        """What it has done with what is sent, for the status line (`pushed`); None where nothing is sent."""
 
     def start(self, threads: Threads) -> None:
         """Begin to deliver."""

@@ -13,7 +13,6 @@ from sonnen_agent.destination import Destination, problem_of
 from sonnen_agent.errors import ExchangeError, Outcome
 from sonnen_agent.group import GroupKey
 from sonnen_agent.metrics.energy import HeldSample
-from sonnen_agent.metrics.exposition import CONTENT_TYPE
 from sonnen_agent.outputs import RecordSend
 from sonnen_agent.transport import Answer
 
@@ -52,15 +51,16 @@ class Gateway:
         self._destination = destination
         self._compress = compress
         self._record = record
-        self._headers = destination.headers()
+        # Nothing that a gateway does not need: it takes what is not protobuf for text, and a metered link counts bytes.
+        self._headers = destination.credentials()
         self._connection = destination.connect()
 
     def push(self, key: GroupKey, page: bytes, deadline: Deadline) -> None:
         """Replace a group by a page in text format, or raise ExchangeError."""
-        headers = {"Content-Type": CONTENT_TYPE}
+        headers: Mapping[str, str] = {}
         if self._compress:
             page = gzip.compress(page, compresslevel=6, mtime=0)
-            headers["Content-Encoding"] = "gzip"
+            headers = {"Content-Encoding": "gzip"}
         begin = time.monotonic()
         outcome: Outcome = "ok"
         try:

@@ -202,13 +202,14 @@ class PushgatewayOutput:
 
     def _clean_up(self) -> None:
         """Remove our groups, but for those that another process goes on with, and counters that nobody else has."""
-        left = self._latest if self._retain.counters else {}
-        only_copies = (key for key, meter in self._meters.items() if not meter.settled)
-        stay = {*self._retain.groups, *left, *only_copies}
+        leave_counters, groups = self._retain.counters, self._retain.groups
+        only_copies = (key for key, meter in self._meters.items() if leave_counters or not meter.settled)
+        stay = {*groups, *only_copies}
         self._delete(key for key in tuple(self._seen) if key not in stay)
-        for group in left.values():
-            with suppress(ExchangeError):
-                self._push(offline(group))
+        for key, group in self._latest.items():
+            if leave_counters and key not in groups:
+                with suppress(ExchangeError):
+                    self._push(offline(group, stopped=True))
 
     def _delete(self, keys: Iterable[GroupKey]) -> None:
         for key in keys:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sonnen_agent.notify import Notifier
+from sonnen_agent.reading import Reading, Status
+from sonnen_agent.systemd import Notifier, reading_words, status_line
 
 
 @pytest.fixture
@@ -21,14 +22,12 @@ def test_the_manager_hears_each_message_as_one_datagram(systemd: socket.socket) 
     notifier.ready("home: 1 W solar")
     notifier.alive("home: 2 W solar")
     notifier.status("Hangs: home")
-    notifier.wait_for("Waiting 20 s", 50)
     notifier.stopping()
 
-    assert [systemd.recv(4096).decode() for _ in range(5)] == [
+    assert [systemd.recv(4096).decode() for _ in range(4)] == [
         "READY=1\nSTATUS=home: 1 W solar",
         "WATCHDOG=1\nSTATUS=home: 2 W solar",
         "STATUS=Hangs: home",
-        "EXTEND_TIMEOUT_USEC=50000000\nSTATUS=Waiting 20 s",
         "STOPPING=1\nWATCHDOG=1\nSTATUS=Saving the counters",
     ]
 
@@ -56,3 +55,36 @@ def test_a_line_end_in_a_name_cannot_say_anything_else(systemd: socket.socket) -
 @pytest.mark.parametrize("address", [None, "/nowhere/notify", "/" + "n" * 300, ""])
 def test_nobody_to_hear_it_is_no_error(address: str | None) -> None:
     Notifier(address).ready("home: not read yet")
+
+
+def words(status: Status) -> str:
+    reading = Reading(status=status, generation="v2", unix_seconds=0, monotonic_seconds=0)
+    return reading_words(reading, asked=True)
+
+
+def test_the_line_tells_the_sun_the_charge_and_the_last_push() -> None:
+    status = Status(production_watts=3214.4, usable_state_of_charge_percent=41, state_of_charge_percent=47)
+    line = status_line({"home": words(status)}, {"pushed": 2.3})
+    assert line == "home: 3 214 W solar, 41 %; pushed 2 s ago"
+
+
+def test_what_a_battery_does_not_say_is_left_out() -> None:
+    batteries = {
+        "a": words(Status(state_of_charge_percent=47)),
+        "b": words(Status(production_watts=0)),
+        "c": words(Status()),
+        "d": reading_words(None, asked=True),
+        "e": reading_words(None, asked=False),
+    }
+    assert status_line(batteries, {}) == "a: 47 %; b: 0 W solar; c: readable; d: not readable; e: not read yet"
+
+
+def test_an_outage_is_told_in_the_unit_it_is_thought_of() -> None:
+    assert status_line({}, {"pushed": None, "written": 119.0}) == "nothing pushed yet; written 119 s ago"
+    assert status_line({}, {"pushed": 600.0}) == "pushed 10 min ago"
+    assert status_line({}, {"pushed": 36_000.0}) == "pushed 10 h ago"
+
+
+def test_a_clock_that_is_not_set_is_told() -> None:
+    line = status_line({"home": words(Status(production_watts=0))}, {"pushed": 2.0}, clock_is_set=False)
+    assert line == "home: 0 W solar; pushed 2 s ago; the clock is not set yet"

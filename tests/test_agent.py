@@ -1,0 +1,150 @@
+import gzip
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from faulty_simulator import FaultySimulator
+from programs import wait_until
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from sonnen_agent.agent import Agent
+from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.config.load import Config
+from sonnen_agent.destination import Destination, Secret
+from sonnen_agent.outputs.pushgateway import Options
+from sonnen_agent.relay import RelayOptions
+from sonnen_agent.state.store import peek
+
+_HOME = "/metrics/job/sonnen/instance/home"
+_BARN = "/metrics/job/sonnen/instance/barn"
+
+
+class FakeGateway:
+    """Takes every push and every deletion, holds nothing, and remembers what it was asked."""
+
+    def __init__(self, httpserver: HTTPServer) -> None:
+        self.url = httpserver.url_for("")
+        self._requests: list[tuple[str, str, bytes]] = []
+        httpserver.expect_request("/api/v1/metrics").respond_with_json({"data": []})
+        httpserver.expect_request("/node/metrics").respond_with_data("node_load1 0.5\n")
+        httpserver.expect_request(re.compile("/.*")).respond_with_handler(self._take)
+
+    def pages(self, path: str) -> list[str]:
+        """Return what was pushed to a group."""
+        return [gzip.decompress(data).decode() for method, at, data in self._requests if (method, at) == ("PUT", path)]
+
+    def deleted(self) -> set[str]:
+        """Return the groups that were deleted."""
+        return {path for method, path, _ in self._requests if method == "DELETE"}
+
+    def of_agents(self) -> list[str]:
+        """Return the paths of the agent's own group, one for each push."""
+        return [path for method, path, _ in self._requests if method == "PUT" and "/job/sonnen_agent/" in path]
+
+    def _take(self, request: Request) -> Response:
+        self._requests.append((request.method, request.path, request.get_data()))
+        return Response(status=202)
+
+
+@pytest.fixture
+def gateway(httpserver: HTTPServer) -> FakeGateway:
+    return FakeGateway(httpserver)
+
+
+@pytest.fixture
+def config(gateway: FakeGateway, tmp_path: Path) -> Iterator[Config]:
+    """Return the config of a house with two batteries, of which one does not answer."""
+    with FaultySimulator(generation="sb10", seed=1, token="right") as simulator:
+        home = BatteryOptions(name="home", destination=Destination(url=simulator.url), token=Secret("right"))
+        barn = BatteryOptions(name="barn", destination=Destination(url="http://127.0.0.1:9"))
+        yield Config(
+            batteries=(home, barn),
+            interval_seconds=1,
+            timezone="UTC",
+            state_directory=tmp_path / "state",
+            outputs={"pushgateway": Options(destination=Destination(url=gateway.url))},
+            relays=(RelayOptions(url=f"{gateway.url}/node/metrics", job="node"),),
+        )
+
+
+@contextmanager
+def running(config: Config, successor: Config | None = None, runtime_directory: Path | None = None) -> Iterator[Agent]:
+    """Run an agent to the end of the block, and stop it for a successor."""
+    agent = Agent(config, runtime_directory)
+    agent.start()
+    try:
+        yield agent
+    finally:
+        agent.stop(successor)
+    assert not agent.crashed
+
+
+def test_batteries_are_pushed_at_every_beat_and_the_agents_own_group_every_fifteen_seconds(
+    config: Config, gateway: FakeGateway
+) -> None:
+    with running(config):
+        wait_until(lambda: len(gateway.pages(_HOME)) >= 4, "four beats")
+
+    assert len(gateway.of_agents()) == 1
+    assert len(gateway.pages(_BARN)) >= 3
+    last = gateway.pages(_HOME)[-1]
+    assert "\nsonnen_online 1.0\n" in last
+    assert "\nsonnen_observed_seconds_total " in last
+    assert "\nsonnen_online 0.0\n" in gateway.pages(_BARN)[-1]
+
+
+def test_the_agent_says_how_all_is_in_one_line(config: Config, gateway: FakeGateway) -> None:
+    with running(config) as agent:
+        assert not agent.has_read or gateway.pages(_HOME)
+        wait_until(lambda: agent.has_read and "pushed" in agent.status().split("; ")[2], "a push")
+        status, hung = agent.status(), agent.hung()
+
+    assert status.startswith("home: ")
+    assert " W solar, " in status
+    assert "; barn: not readable; pushed " in status
+    assert hung == ()
+
+
+def test_a_stop_saves_the_counters_and_deletes_every_group(
+    config: Config, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+    with running(config, runtime_directory=runtime):
+        wait_until(lambda: "sonnen_observed_seconds_total" in "".join(gateway.pages(_HOME)), "counters")
+        assert list(runtime.iterdir()) != []
+
+    [own] = set(gateway.of_agents())
+    assert gateway.deleted() == {_HOME, _BARN, own, own.replace("sonnen_agent", "node")}
+    stored = peek(config.state_directory)
+    assert stored is not None
+    assert stored.clean
+    assert stored.meters["home"].tally.energies.observed_seconds > 0
+    # What is on the disk is all: nothing outlives a clean stop in memory.
+    assert list(runtime.iterdir()) == []
+
+
+def test_what_a_successor_goes_on_with_stays_and_the_rest_is_deleted(config: Config, gateway: FakeGateway) -> None:
+    successor = replace(config, batteries=config.batteries[:1], relays=())
+    with running(config, successor):
+        wait_until(lambda: all(map(gateway.pages, (_HOME, _BARN))) and bool(gateway.of_agents()), "a beat")
+        wait_until(lambda: bool(gateway.pages(own_path(gateway, "node"))), "the relay")
+
+    assert gateway.deleted() == {_BARN, own_path(gateway, "node")}
+
+
+def test_a_successor_that_pushes_elsewhere_goes_on_with_nothing_here(config: Config, gateway: FakeGateway) -> None:
+    elsewhere = Options(destination=Destination(url=f"{gateway.url}/other"))
+    with running(config, replace(config, outputs={"pushgateway": elsewhere})):
+        wait_until(lambda: all(map(gateway.pages, (_HOME, _BARN))) and bool(gateway.of_agents()), "a beat")
+
+    assert {_HOME, _BARN, own_path(gateway, "sonnen_agent")} <= gateway.deleted()
+
+
+def own_path(gateway: FakeGateway, job: str) -> str:
+    """Return the path of a group of this host."""
+    return gateway.of_agents()[0].replace("sonnen_agent", job)
