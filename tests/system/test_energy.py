@@ -474,31 +474,55 @@ def test_an_agent_that_starts_on_a_full_disk_goes_on_says_so_once_and_catches_up
     assert saved_production(small_disk / "state") > 0
 
 
-def test_a_disk_that_fills_up_is_told_once_and_costs_no_counter(
+def test_a_disk_that_fills_up_costs_no_counter(
     running: ExitStack, tmp_path: Path, small_disk: Path, pushgateway: Pushgateway, run_agent: RunAgent
 ) -> None:
     battery = running.enter_context(Simulator(tmp_path, options=["--generation=eco8", "--start=2026-06-21T12:00"]))
     agent = run_agent(config(pushgateway, {"home": battery}, state=small_disk / "state"))
     wait_until(lambda: observed(pushgateway) > 2, "some seconds")
-    saved = (small_disk / "state/counters.json").read_bytes()
-    filler = fill(small_disk)
+    before = counters(pushgateway)
+    fill(small_disk)
+
+    assert agent.stop() == 0
+
+    # The two files of the checkpoint are written in place.
+    assert "cannot be saved" not in agent.log
+    assert saved_production(small_disk / "state") >= before["sonnen_production_watt_hours_total",]
+    assert counters(pushgateway) == {}
+    agent.start()
+    wait_until(lambda: bool(counters(pushgateway)), "the counters to go on")
+    assert_nothing_is_lower(counters(pushgateway), before)
+    assert "cannot be" not in agent.log
+
+
+def test_a_state_directory_that_is_gone_at_the_stop_is_told_once_and_costs_no_counter(
+    running: ExitStack, tmp_path: Path, pushgateway: Pushgateway, run_agent: RunAgent
+) -> None:
+    battery = running.enter_context(Simulator(tmp_path, options=["--generation=eco8", "--start=2026-06-21T12:00"]))
+    agent = run_agent(config(pushgateway, {"home": battery}))
+    wait_until(lambda: observed(pushgateway) > 2, "some seconds")
+    # As of a card that is pulled out, or mounted elsewhere.
+    (tmp_path / "state").rename(tmp_path / "elsewhere")
+    saved = (tmp_path / "elsewhere/counters.json").read_bytes()
 
     assert agent.stop() == 0
 
     before = counters(pushgateway)
     assert before["sonnen_observed_seconds_total",] > 2
-    assert agent.log.count("the counters cannot be saved: [Errno 28] No space left on device") == 1
-    assert (small_disk / "state/counters.json").read_bytes() == saved
-    filler.unlink()
+    assert agent.log.count("the counters cannot be saved: [Errno 2] No such file or directory") == 1
+    assert (tmp_path / "elsewhere/counters.json").read_bytes() == saved
+    (tmp_path / "elsewhere").rename(tmp_path / "state")
     agent.start()
     wait_until(lambda: counters(pushgateway) != before, "the counters to go on")
     assert_nothing_is_lower(counters(pushgateway), before)
     assert agent.stop() == 0
-    assert saved_production(small_disk / "state") >= before["sonnen_production_watt_hours_total",]
+    assert saved_production(tmp_path / "state") >= before["sonnen_production_watt_hours_total",]
 
 
 def saved_production(state: Path) -> float:
-    document = json.loads((state / "counters.json").read_text().partition("\n")[2])
+    """Return what the newest of the two files of a checkpoint says."""
+    documents = [json.loads(file.read_text().partition("\n")[2]) for file in state.glob("counters*.json")]
+    document = max(documents, key=lambda document: document["serial"])
     return float(document["meters"]["home"]["tally"]["energies"]["totals_watt_hours"]["production"])
 
 
