@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -18,9 +19,10 @@ from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination
 from sonnen_agent.group import Group
-from sonnen_agent.outputs import OUTPUTS, Output, OutputOptions, Retain, Surroundings, Waiting
+from sonnen_agent.outputs import OUTPUTS, Output, OutputOptions, Retain, Surroundings
 from sonnen_agent.relay import RelayOptions
 from sonnen_agent.scheduler import Threads
+from sonnen_agent.telemetry import Waiting
 
 _log = logging.getLogger(__name__)
 
@@ -111,8 +113,12 @@ def test_it_is_given_the_groups_of_batteries_and_agent(agent: Agent, caplog: pyt
         "sonnen/home sonnen_observed_seconds_total {} ",
         'sonnen_agent_reads_total {"battery": "home", "endpoint": "status", "outcome": "ok"} ',
     ):
-        wait_until(lambda text=text: text in caplog.text, text)
+        wait_until(partial(_is_told, caplog, text), text)
     assert not agent.crashed
+
+
+def _is_told(caplog: pytest.LogCaptureFixture, text: str) -> bool:
+    return text in caplog.text
 
 
 def test_the_agent_tells_what_it_does_when_it_starts_and_how_it_is_while_it_runs(
@@ -145,9 +151,11 @@ def test_it_reads_its_options_from_the_config(tmp_path: Path) -> None:
     assert section.problems == ["log.colour: unknown key; known here are prefix"]
 
 
-def test_it_is_an_output_by_its_form_alone() -> None:
+def test_it_is_an_output_by_its_form_alone(tmp_path: Path) -> None:
     options: OutputOptions = Options()
-    kind: type[Output] = LogOutput
-    assert (options.summary, kind.name) == ("logging sonnen_*", "log")
+    output: Output = options.open(
+        Surroundings(interval_seconds=5, state_directory=tmp_path, record=lambda *_: None, clock=lambda: None)
+    )
+    assert (options.summary, output.name, output.verb) == ("logging sonnen_*", "log", "logged")
     # Nobody has to ask which outputs there are: the config goes through the table.
     assert OUTPUTS == ("pushgateway", "remote_write", "pull")
