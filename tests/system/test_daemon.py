@@ -230,7 +230,7 @@ def deliveries(simulator: Simulator) -> list[dict[str, Any]]:
 
 
 def test_reloads_count_every_second_once(unit: Unit, simulator: Simulator, pushgateway: Pushgateway) -> None:
-    # Of a house that stands still every counter is a power times the time that was observed.
+    # Of a house that stands still every counter is a power times the time that was observed; four decimals are shown.
     freeze = urllib.request.Request(f"{simulator.url}/simulator/fault/frozen", method="PUT")
     urllib.request.urlopen(freeze, timeout=10).close()
     sink = f"pushgateway: {{url: {pushgateway.url}}}"
@@ -254,7 +254,7 @@ def test_reloads_count_every_second_once(unit: Unit, simulator: Simulator, pushg
     ):
         watts = max(0, sign * told[0]["body"][field])
         watt_hours = watts * observed(pushgateway)["home"] / 3600
-        assert value_of(pushgateway, metric) == pytest.approx(watt_hours, rel=1e-6, abs=1e-9), metric
+        assert value_of(pushgateway, metric) == pytest.approx(watt_hours, rel=1e-6, abs=1e-4), metric
     # Counters that were saved at an orderly stop are whole: nobody had to be asked.
     assert "counting goes on from the counters on the gateway" not in agent.log
 
@@ -377,7 +377,7 @@ def test_a_reload_while_the_name_service_hangs_goes_on_without_what_hangs(
         agent, config(simulator, f"{sink}\nremote_write: {{url: 'http://127.0.0.1:{free_port()}/api/v1/write'}}")
     )
 
-    assert "remote_write did not stop in time" in agent.log
+    assert "write did not stop in time" in agent.log
     wait_until(lambda: observed(pushgateway).get("home", 0) > before, "counting that goes on")
     assert starts(agent) == 2
     assert "in use by another" not in agent.log
