@@ -197,7 +197,7 @@ def reset_peak() -> None:
 
 
 def day_without_link(
-    name: str, path: str, server: Server, counted: Callable[[Server], float], folder: Path, disk: BlockDevice | Folder
+    name: str, path: str, server: Server, counted: Callable[[Server], float], disk: BlockDevice | Folder
 ) -> None:
     clock = Time()
     real_start = time.monotonic()
@@ -210,7 +210,7 @@ def day_without_link(
         house.telemetry.record_send("remote_write", outcome, seconds, size)
         sent_bytes += size
 
-    runtime = folder / f"runtime-{name}"
+    runtime = server.log_file.with_name(f"runtime-{name}")
     runtime.mkdir()
     output = RemoteWriteOutput(
         Options(destination=Destination(url=f"{server.url}{path}")),
@@ -305,7 +305,7 @@ def main() -> None:
         folder = Path(temporary)
         with card(folder) as disk:
             for name, path, server, counted in receivers(port, folder):
-                day_without_link(name, path, server, counted, folder, disk)
+                day_without_link(name, path, server, counted, disk)
 
 
 if __name__ == "__main__":
