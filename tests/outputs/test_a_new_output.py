@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -141,6 +141,25 @@ def test_it_is_told_of_the_end(config: Config, caplog: pytest.LogCaptureFixture)
     agent.stop(successor=config)
 
     assert "stopped, with 3 groups to be left alone" in caplog.text
+
+
+def test_it_knows_where_the_agent_keeps_things(config: Config, tmp_path: Path) -> None:
+    known: list[Surroundings] = []
+
+    class Curious(Options):
+        def open(self, surroundings: Surroundings) -> LogOutput:
+            known.append(surroundings)
+            return super().open(surroundings)
+
+    (tmp_path / "runtime").mkdir()
+    agent = Agent(replace(config, outputs={"log": Curious()}), tmp_path / "runtime")
+    agent.stop()
+
+    (surroundings,) = known
+    assert surroundings.interval_seconds == 1
+    assert surroundings.state_directory == tmp_path / "state"
+    assert surroundings.runtime_directory == tmp_path / "runtime"
+    assert list(surroundings.meters) == [config.battery_key("home")]
 
 
 def test_it_reads_its_options_from_the_config(tmp_path: Path) -> None:
