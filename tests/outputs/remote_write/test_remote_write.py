@@ -21,11 +21,12 @@ from werkzeug import Response
 from sonnen_agent.destination import Destination
 from sonnen_agent.energy import EnergyMeter
 from sonnen_agent.group import Group, GroupKey
-from sonnen_agent.outputs import Retain, Surroundings, Waiting
+from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.remote_write import Options
 from sonnen_agent.outputs.remote_write.output import RemoteWriteOutput
 from sonnen_agent.scheduler import ProgressWatch, Threads
 from sonnen_agent.shared_meter import SharedMeter
+from sonnen_agent.telemetry import Waiting
 
 
 class Site:
