@@ -19,8 +19,6 @@ from typing import ClassVar, Literal, TypeAlias, cast
 Kind = Literal["gauge", "counter", "summary"]
 Number = float | bool | None
 
-DECIMALS = 4
-"""Of what is shown: a tenth of a milliwatt-hour or millivolt. Digits behind that are noise, and half of a page."""
 _PHASES = tuple({"phase": phase} for phase in "123")
 _NO_LABELS: Mapping[str, str] = {}
 
@@ -50,7 +48,7 @@ class Row:
             return ()
         if not self.labels:
             number = cast("float", value)
-            return ((self.at, round(float(number), DECIMALS)),) if math.isfinite(number) else ()
+            return ((self.at, float(number)),) if math.isfinite(number) else ()
         labelled: Iterable[tuple[Mapping[str, str], Number]]
         if self.labels == ("phase",):
             labelled = zip(_PHASES, cast("tuple[Number, ...]", value), strict=True)
@@ -60,11 +58,7 @@ class Row:
         else:
             several = cast("Mapping[tuple[str, ...], Number]", value)
             labelled = [(dict(zip(self.labels, own, strict=True)), number) for own, number in several.items()]
-        return [
-            (labels, round(float(number), DECIMALS))
-            for labels, number in labelled
-            if number is not None and math.isfinite(number)
-        ]
+        return [(labels, float(number)) for labels, number in labelled if number is not None and math.isfinite(number)]
 
 
 class Gauge(Row):
