@@ -1,5 +1,6 @@
 """From rows to families, and from families to a page in the text formats, which prometheus_client writes."""
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 
@@ -12,6 +13,7 @@ from prometheus_client.utils import floatToGoString
 from sonnen_agent.group import Group
 from sonnen_agent.rows import Row, Rows
 
+_HELP = re.compile(rb"^# HELP .*\n", re.MULTILINE)
 COUNTED_DECIMALS = 4
 """A tenth of a milliwatt-hour or millisecond. Digits behind that are noise, and a good part of a page's bytes."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -99,7 +101,10 @@ def _escaped(text: str) -> str:
 
 def page_of(group: Group) -> bytes:
     """Return the page of a group: the one that it brings along, else that of all its families."""
-    return group.page if group.page is not None else render((*group.families, *(group.counters or ())))
+    if group.page is not None:
+        return group.page
+    page = render((*group.families, *(group.counters or ())))
+    return page if group.with_help else _HELP.sub(b"", page)
 
 
 def render_openmetrics(families: Iterable[Metric]) -> bytes:
