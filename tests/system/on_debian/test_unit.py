@@ -208,7 +208,7 @@ def test_a_killed_agent_is_back_within_seconds_with_its_counters(service: Servic
     before, pid, restarts = service.counters(), unit.main_pid, unit.restarts
     assert before["sonnen_observed_seconds_total" + json.dumps(labels_of(service), sort_keys=True)] > 0
     service.pi.run("systemctl kill --signal=SIGKILL sonnen-agent")
-    unit.wait_for_restart(pid, seconds=15)
+    unit.wait_for_restart(pid, seconds=30)
     check_counters_go_on(service, before)
     assert unit.restarts == restarts + 1
 
@@ -310,11 +310,13 @@ def test_a_reload_takes_over_a_good_config_without_a_restart(service: Service, u
 def test_a_wrong_config_at_the_start_is_told_once_and_not_tried_again(service: Service, unit: Unit) -> None:
     service.pi.run("systemctl stop sonnen-agent")
     service.pi.write(_CONFIG, "batteries: []\n")
+    service.pi.write(_DROP_IN, "[Service]\nRestartSec=1s\n")
+    service.pi.run("systemctl daemon-reload")
     cursor = unit.cursor()
     assert service.pi.run("systemctl start sonnen-agent", check=False).returncode != 0
     unit.wait_for("ActiveState", "failed")
-    # Twice as long as it would wait for another start.
-    time.sleep(4)
+    # Three times as long as it would wait for another start.
+    time.sleep(3)
     assert unit.show("ActiveState") == "failed"
     assert unit.show("ExecMainStatus") == "78"
     assert unit.restarts == 0
@@ -330,7 +332,7 @@ def test_a_wrong_config_at_the_start_is_told_once_and_not_tried_again(service: S
         ("/opt/sonnen-agent/lib", "1"),
     ],
 )
-def test_what_ends_it_before_its_first_line_is_tried_again_but_not_for_ever(
+def test_what_ends_it_before_its_first_line_is_tried_again_until_it_is_mended(
     service: Service, unit: Unit, missing: str, status: str
 ) -> None:
     service.pi.run(f"systemctl stop sonnen-agent && mv {missing} {missing}.away")
@@ -338,30 +340,24 @@ def test_what_ends_it_before_its_first_line_is_tried_again_but_not_for_ever(
     service.pi.run("systemctl daemon-reload")
     try:
         assert service.pi.run("systemctl start sonnen-agent", check=False).returncode != 0
-        unit.wait_for("ActiveState", "failed")
-        assert unit.show("ExecMainStatus") == status
-        assert 5 < unit.restarts <= 60
-        assert any("repeated too quickly" in line for line in unit.journal())
+        # systemd's own limit would be five starts in ten seconds.
+        wait_until(lambda: unit.restarts > 6, "one start after another")
+        unit.wait_for("ExecMainStatus", status)
     finally:
-        service.pi.run(f"mv {missing}.away {missing}; systemctl reset-failed sonnen-agent")
+        service.pi.run(f"mv {missing}.away {missing}")
+    unit.wait_for("ActiveState", "active")
 
 
-def test_each_crash_in_a_row_makes_the_next_start_wait_longer_and_a_stop_begins_anew(
-    service: Service, unit: Unit
-) -> None:
-    service.pi.run("systemctl stop sonnen-agent && systemctl start sonnen-agent")
-    for _ in range(2):
-        pid = unit.main_pid
-        service.pi.run("systemctl kill --signal=SIGKILL sonnen-agent")
-        unit.wait_for_restart(pid)
-    for seconds in (10, 20):
+def test_crashes_in_a_row_never_end_the_restarts(service: Service, unit: Unit) -> None:
+    assert unit.show("RestartUSec") == "10s"
+    assert unit.show("StartLimitIntervalUSec") == "0"
+    service.pi.write(_DROP_IN, "[Service]\nRestartSec=100ms\n")
+    service.pi.run("systemctl daemon-reload")
+    for _ in range(7):
         pid = unit.main_pid
         service.pi.run("systemctl kill --signal=SIGKILL sonnen-agent")
         unit.wait_for_process(other_than=pid)
-        unit.wait_for("StatusText", f"Waiting {seconds} s after several crashes in a row")
-        assert unit.show("ActiveState") == "activating"
-    service.pi.run("systemctl stop sonnen-agent && systemctl start sonnen-agent")
-    assert unit.show("ActiveState") == "active"
+    unit.wait_for("ActiveState", "active")
     service.wait_for_push()
 
 
