@@ -32,6 +32,7 @@ _CRASH = "this version is broken"
 _OURS = "/etc/sonnen-agent /opt/sonnen-agent /opt/sonnen-agent-releases /etc/systemd/system/sonnen-agent.service"
 _APT_BROKEN = "/etc/apt/apt.conf.d/99broken"
 _GRAFANA = "/etc/grafana"
+_DROP_IN = "/run/systemd/system/sonnen-agent.service.d/test.conf"
 
 
 @dataclass(kw_only=True)
@@ -174,14 +175,13 @@ def secrets_in(text: str, site: Site) -> list[str]:
 
 
 def test_a_wrong_inventory_stops_before_anything_is_touched(site: Site) -> None:
-    plain = {"name": "home", "url": "http://192.0.2.1", "token": site.battery.token}
+    gateway = {**site.agent["sonnen_agent_pushgateway"], "ca_file": "/nowhere/ca.pem"}
 
-    played = site.play_pi(sonnen_agent_batteries=[plain], sonnen_agent_pushgateway={})
+    played = site.play_pi(sonnen_agent_pushgateway=gateway, sonnen_agent_timzone="Europe/Berlin")
 
     assert played.exit_code != 0
-    assert "Secrets stand in plain text in the inventory: token-home" in played.words
-    assert "ansible-vault encrypt_string" in played.words
-    assert "Nothing says where the readings go. Add the gateway" in played.words
+    assert "There is no variable called sonnen_agent_timzone" in played.words
+    assert "These files are not on the controller: /nowhere/ca.pem" in played.words
     assert secrets_in(played.output, site) == []
     assert played.count("raspberry", "changed") == 0
     assert left_of_ours(site.pi) == ""
@@ -342,12 +342,15 @@ def test_secrets_are_nowhere_but_in_their_files(site: Site) -> None:
             assert machine.run(f"runuser -u nobody -- cat {file}", check=False).returncode != 0
 
 
-def test_in_its_pause_after_crashes_it_takes_a_changed_config_over_at_once(site: Site) -> None:
-    site.pi.run("echo 10 > /run/sonnen-agent/starts; systemctl kill --signal=SIGKILL sonnen-agent")
-    wait_until(lambda: "after several crashes" in site.show("StatusText"), "the pause")
+def test_between_a_crash_and_the_next_start_it_takes_a_changed_config_over_at_once(site: Site) -> None:
+    # Long enough for a playbook.
+    site.pi.write(_DROP_IN, "[Service]\nRestartSec=1h\n")
+    site.pi.run("systemctl daemon-reload; systemctl kill --signal=SIGKILL sonnen-agent")
+    wait_until(lambda: site.show("SubState") == "auto-restart", "the time between two starts")
     assert site.show("ActiveState") == "activating"
 
     site.change_pi("--tags=config", sonnen_agent_timezone="Europe/Vienna")
+    site.pi.run(f"rm -r {Path(_DROP_IN).parent}; systemctl daemon-reload")
 
     assert site.show("ActiveState") == "active"
     assert "W solar" in site.show("StatusText")
@@ -396,7 +399,8 @@ def test_a_changed_secret_is_handed_over_although_the_config_is_refused(site: Si
 
     played = site.play_pi("--tags=secrets,config", sonnen_agent_timezone="Europe/Nowhere")
 
-    assert "The config was left as it was. Write the config: " in played.words
+    assert "The config was left as it was; " in played.words
+    assert "timezone: no such time zone" in played.words
     assert site.show("MainPID") != pid
     assert site.pi.run("cat /run/credentials/sonnen-agent.service/secrets_token-home").stdout == site.battery.token
     assert site.controller.play_well(site.inventory(), "--tags=secrets,config").count("raspberry", "changed") == 0
