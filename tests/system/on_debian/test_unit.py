@@ -391,7 +391,8 @@ def test_its_exposure_is_at_most_1_1(service: Service) -> None:
 
 def test_it_never_makes_a_system_call_that_is_denied(service: Service, unit: Unit, machine_folder: Path) -> None:
     """Whatever it can do, where a denied call would be the end of it."""
-    service.pi.run("apt-get install --no-install-recommends -y prometheus-node-exporter", seconds=300)
+    packages = "prometheus-node-exporter python3-snappy"
+    service.pi.run(f"apt-get install --no-install-recommends -y {packages}", seconds=300)
     service.pi.write(_DROP_IN, "[Service]\nSystemCallErrorNumber=kill\n")
     flags = ["--web.enable-remote-write-receiver"]
     with Prometheus(machine_folder, scrape=[], flags=flags) as prometheus:
