@@ -15,7 +15,6 @@ _MACHINES = "tests/system/on_debian/"
 _SERVERS = "tests/system/"
 _LONGEST = (
     f"{_MACHINES}test_playbook.py",
-    f"{_MACHINES}test_unit.py",
     _MACHINES,
     f"{_SERVERS}test_energy.py",
     "tests/grafana/test_dashboard_queries.py",
