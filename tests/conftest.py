@@ -14,7 +14,8 @@ from golden import Golden, GoldenPrometheus, golden
 _MACHINES = "tests/system/on_debian/"
 _SERVERS = "tests/system/"
 _LONGEST = (
-    f"{_MACHINES}test_playbook.py",
+    f"{_MACHINES}test_playbook",
+    f"{_MACHINES}test_unit",
     _MACHINES,
     f"{_SERVERS}test_energy.py",
     "tests/grafana/test_dashboard_queries.py",

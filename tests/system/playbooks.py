@@ -50,7 +50,7 @@ class Controller:
             "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
             "ANSIBLE_HOME": str(folder / "home"),
             # Ansible keeps connections open; not for longer than the machines live.
-            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=10s",
+            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=30s",
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_VAULT_PASSWORD_FILE": str(folder / "vault-password"),
         }
