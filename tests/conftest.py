@@ -13,7 +13,7 @@ from golden import Golden, GoldenPrometheus, golden
 
 _MACHINES = "tests/system/on_debian/"
 _SERVERS = "tests/system/"
-_LONGEST = (
+LONGEST = (
     f"{_MACHINES}test_playbook",
     f"{_MACHINES}test_unit",
     _MACHINES,
@@ -52,7 +52,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Stories:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes longest where there are several processes: one that begins last would run alone."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: next((i for i, begin in enumerate(_LONGEST) if item.nodeid.startswith(begin)), 99))
+        items.sort(key=lambda item: next((i for i, begin in enumerate(LONGEST) if item.nodeid.startswith(begin)), 99))
 
 
 @pytest.fixture(autouse=True)
