@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from programs import MissingProgramError, ServerError, find_program
@@ -81,5 +82,5 @@ def _run(*command: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    for each in RELEASES:
-        _tarball(each)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(_tarball, RELEASES))
