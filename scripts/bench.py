@@ -133,6 +133,12 @@ class House:
         return parse(json.loads(self._battery.answer(path, "token").payload))
 
 
+class Database(Server):
+    """Prometheus or VictoriaMetrics, as far as they are alike."""
+
+    ready_path = "/-/ready"
+
+
 class Quiet(BaseHTTPRequestHandler):
     """A receiver that takes everything, tells no time, and keeps no connection."""
 
@@ -149,7 +155,7 @@ def receivers(port: int, folder: Path) -> Iterator[tuple[str, str, Server, Calla
     yield (
         "Prometheus",
         "/api/v1/write",
-        Server(
+        Database(
             find_program("prometheus"),
             f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'prometheus'}",
@@ -163,7 +169,7 @@ def receivers(port: int, folder: Path) -> Iterator[tuple[str, str, Server, Calla
     yield (
         "VictoriaMetrics",
         "/api/v1/write",
-        Server(
+        Database(
             find_program("victoria-metrics"),
             f"-storageDataPath={folder / 'victoria'}",
             f"-httpListenAddr={HOST}:{port}",
