@@ -1,6 +1,6 @@
 """What a day without a link costs: spool, memory and time to catch up, with a simulated house.
 
-Every beat of a day, and what the agent says of itself, goes into the spool while nothing listens.
+Every beat of a day, of a battery and of the agent itself, goes into the spool while nothing listens.
 Then a receiver is started, and the backlog drains while the beats go on. usage: scripts/bench [-h]
 """
 
@@ -24,14 +24,12 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from servers import Server
 
 from sonnen_agent.battery import parsers
-from sonnen_agent.battery.client import parse_json
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS
-from sonnen_agent.components import REPORT_SECONDS
 from sonnen_agent.destination import Destination
 from sonnen_agent.errors import Outcome
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 from sonnen_agent.metrics.agent import agent_families
-from sonnen_agent.metrics.battery import battery_families
+from sonnen_agent.metrics.battery import Known, battery_families
 from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.remote_write import Options
 from sonnen_agent.outputs.remote_write.output import RemoteWriteOutput
@@ -44,6 +42,7 @@ from sonnen_agent.telemetry import AgentInfo, Telemetry
 Answer = TypeVar("Answer")
 
 INTERVAL_SECONDS = 5
+REPORT_SECONDS = 15
 DAY_BEATS = 86_400 // INTERVAL_SECONDS
 WARM_BEATS = 200
 START = datetime(2026, 6, 20, 22, 0, tzinfo=UTC)
@@ -80,11 +79,14 @@ class House:
         )
         self._details: dict[str, object] = {}
         self._due: dict[str, float] = {}
+        self._known: Known = {}
         self._process = ProcessCollector(registry=CollectorRegistry())
+        self._about = AgentInfo(
+            version="1.0", revision="0", python_version=platform.python_version(), start_unix_seconds=self._begin
+        )
         self.telemetry = Telemetry(("home",))
 
     def beat(self) -> Iterator[Group]:
-        """Yield the groups of a beat: that of the battery, and from time to time that of the agent."""
         now = self._clock.monotonic()
         status = self._ask("/api/v2/status", parsers.parse_status)
         self.telemetry.record_read("home", "status", "ok", 0.012)
@@ -113,30 +115,28 @@ class House:
                 endpoints=dict.fromkeys(("status", *SLOW_ENDPOINTS), True),
                 last_reading_unix_seconds=reading.unix_seconds,
                 labels={},
+                known=self._known,
             ),
             taken_monotonic_seconds=now,
             shown_seconds=SHOWN_BEATS * INTERVAL_SECONDS,
         )
         if now >= self._due.get("report", float("-inf")):
             self._due["report"] = now + REPORT_SECONDS
-            yield self._report(now)
-
-    def _report(self, now: float) -> Group:
-        about = AgentInfo(
-            version="1.0",
-            revision="0",
-            python_version=platform.python_version(),
-            start_unix_seconds=self._begin,
-        )
-        return Group(
-            key=GroupKey(job="sonnen_agent", instance="pi"),
-            families=agent_families(about, self.telemetry.counts(), {}, self._process.collect()),
-            taken_monotonic_seconds=now,
-            shown_seconds=SHOWN_BEATS * REPORT_SECONDS,
-        )
+            yield Group(
+                key=GroupKey(job="sonnen_agent", instance="pi"),
+                families=agent_families(self._about, self.telemetry.counts(), {}, self._process.collect()),
+                taken_monotonic_seconds=now,
+                shown_seconds=SHOWN_BEATS * REPORT_SECONDS,
+            )
 
     def _ask(self, path: str, parse: Callable[[object], Answer]) -> Answer:
-        return parse(parse_json(self._battery.answer(path, "token").payload))
+        return parse(json.loads(self._battery.answer(path, "token").payload))
+
+
+class Database(Server):
+    """Prometheus or VictoriaMetrics, as far as they are alike."""
+
+    ready_path = "/-/ready"
 
 
 class Quiet(BaseHTTPRequestHandler):
@@ -155,7 +155,7 @@ def receivers(port: int, folder: Path) -> Iterator[tuple[str, str, Server, Calla
     yield (
         "Prometheus",
         "/api/v1/write",
-        Server(
+        Database(
             find_program("prometheus"),
             f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'prometheus'}",
@@ -169,7 +169,7 @@ def receivers(port: int, folder: Path) -> Iterator[tuple[str, str, Server, Calla
     yield (
         "VictoriaMetrics",
         "/api/v1/write",
-        Server(
+        Database(
             find_program("victoria-metrics"),
             f"-storageDataPath={folder / 'victoria'}",
             f"-httpListenAddr={HOST}:{port}",
@@ -210,18 +210,18 @@ def day_without_link(
         house.telemetry.record_send("remote_write", outcome, seconds, size)
         sent_bytes += size
 
-    runtime = server.log_file.with_name(f"runtime-{name}")
-    runtime.mkdir()
+    state_directory = disk.path / name
+    runtime = tempfile.TemporaryDirectory(dir="/dev/shm")
     output = RemoteWriteOutput(
         Options(destination=Destination(url=f"{server.url}{path}")),
         Surroundings(
             interval_seconds=INTERVAL_SECONDS,
-            state_directory=disk.path / name,
-            runtime_directory=runtime,
+            state_directory=state_directory,
+            runtime_directory=Path(runtime.name),
             record=record,
             clock=clock.unix,
         ),
-        clock.monotonic,
+        monotonic=clock.monotonic,
     )
 
     def beat() -> None:
@@ -252,7 +252,7 @@ def day_without_link(
     cost = fast_beats(DAY_BEATS)
     written = disk.written_bytes(os.getpid()) - written
     state = output.waiting()
-    files = list((disk.path / name / "spool").iterdir())
+    files = list((state_directory / "spool").iterdir())
     blocks = sum(file.stat().st_blocks * 512 for file in files)
     print(
         f"{name}: the spool of a day without it: {state.samples} samples of {state.samples / DAY_BEATS:.1f} series, "
@@ -267,7 +267,7 @@ def day_without_link(
         reset_peak()
         sent_bytes = 0
         begin, processor = time.monotonic(), time.process_time()
-        thread = threading.Thread(target=output.run, args=[ProgressWatch()])
+        thread = threading.Thread(target=output.run, args=(ProgressWatch(),))
         thread.start()
         beats, worst_age, took = 0, 0.0, None
         while took is None or beats < 3:
@@ -289,6 +289,7 @@ def day_without_link(
         )
         output.stop(Retain())
         thread.join()
+        runtime.cleanup()
         time.sleep(1.5)
         lost = output.waiting()
         print(

@@ -30,14 +30,9 @@ from importlib.util import find_spec
 from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination
+from sonnen_agent.metrics.agent import AGENT_LABELS
+from sonnen_agent.metrics.battery import BATTERY_LABELS
 from sonnen_agent.outputs import Output, Surroundings
-
-# A stand-in until sonnen_agent.metrics.battery and sonnen_agent.metrics.agent have these two.
-BATTERY_LABELS = frozenset(
-    {"job", "instance", "phase", "meter", "direction", "from", "to", "probe", "stat", "led", "reason"}
-    | {"component", "state", "endpoint", "firmware", "model", "generation", "tariff", "currency"}
-)
-AGENT_LABELS = frozenset({"battery", "outcome", "relay", "sink", "version", "revision", "pythonversion"})
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _OUR_HEADERS = frozenset({"authorization", "content-encoding", "content-length", "content-type", "host", "user-agent"})

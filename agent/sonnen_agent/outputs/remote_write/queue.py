@@ -176,6 +176,7 @@ class Queue:
             self.size -= file.size
             try:
                 file.close()
+                self._next_sync = self._monotonic() + _SYNC_SECONDS
             except OSError as error:
                 self._tell_failure(error)
                 self.dropped_samples += file.samples
