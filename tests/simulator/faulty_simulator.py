@@ -43,11 +43,10 @@ from faulty_battery import Delivery, FaultyBattery, Request
 from faulty_wire import Line, send_faulty, wire_fault
 from simulator_faults import ENDPOINTS, FAULT_NAMES, Endpoint, FaultName, known_endpoint, known_fault
 
-from sonnen_agent.simulator.battery import Clock
+from sonnen_agent.simulator.battery import Answer, Clock, json_answer, refused_order
 from sonnen_agent.simulator.generations import GENERATION_NAMES, GenerationName, generation_named
 from sonnen_agent.simulator.house import State
 from sonnen_agent.simulator.parameters import battery_zone
-from sonnen_agent.simulator.routes import Answer, json_answer, refused_order
 from sonnen_agent.simulator.server import Handler, Simulator, rendered
 
 _PREFIX = "/simulator/"

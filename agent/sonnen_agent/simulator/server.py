@@ -11,8 +11,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Self, TypeAlias
 
 from sonnen_agent.errors import StartError
-from sonnen_agent.simulator.battery import SimulatedBattery
-from sonnen_agent.simulator.routes import Answer, refused_order
+from sonnen_agent.simulator.battery import Answer, SimulatedBattery, refused_order
 
 _HOST = "127.0.0.1"
 _LARGEST_PORT = 65_535
