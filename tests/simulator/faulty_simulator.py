@@ -77,7 +77,7 @@ class FaultySimulator(Simulator):
     @property
     def house(self) -> State:
         """The truth about the house."""
-        return self._battery.state()
+        return self._battery.firmware_state().state
 
     def log(self, after: int = 0) -> tuple[Delivery, ...]:
         """Return the readings that were sent, oldest first."""
@@ -140,7 +140,7 @@ def control(battery: FaultyBattery, method: str, target: str) -> Answer:
         case "GET", ["log"]:
             return _log(battery, query.get("after", "0"))
         case "GET", ["house"]:
-            state = battery.state()
+            state = battery.firmware_state().state
             return json_answer(asdict(state) | {"time": state.time.isoformat(), "now": battery.clock.now().isoformat()})
         case "GET", ["fault"]:
             return json_answer(battery.faults.listing())

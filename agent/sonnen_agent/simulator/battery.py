@@ -11,7 +11,7 @@ from typing import Self
 
 from sonnen_agent.simulator.firmware import FirmwareState
 from sonnen_agent.simulator.generations import Generation
-from sonnen_agent.simulator.house import House, State
+from sonnen_agent.simulator.house import House
 from sonnen_agent.simulator.parameters import battery_zone
 
 CONFIGURATIONS = "/api/v2/configurations"
@@ -66,10 +66,6 @@ class SimulatedBattery:
         self._house = House(generation.house, seed, clock.start)
         self._token = token
         self._lock = threading.Lock()
-
-    def state(self) -> State:
-        """Return the house as it is now."""
-        return self.firmware_state().state
 
     def firmware_state(self) -> FirmwareState:
         """Return what the battery's firmware knows now."""
