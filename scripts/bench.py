@@ -24,21 +24,25 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from servers import Server
 
 from sonnen_agent.battery import parsers
-from sonnen_agent.battery.document import parse_document
-from sonnen_agent.battery.faces import SLOW
+from sonnen_agent.battery.variants import SLOW_ENDPOINTS
+from sonnen_agent.destination import Destination
 from sonnen_agent.errors import Outcome
-from sonnen_agent.metrics.groups import Grouping
+from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
+from sonnen_agent.metrics.agent import agent_families
+from sonnen_agent.metrics.battery import Known, battery_families
+from sonnen_agent.outputs import Retain, Surroundings
+from sonnen_agent.outputs.remote_write import Options
+from sonnen_agent.outputs.remote_write.output import RemoteWriteOutput
 from sonnen_agent.reading import Configuration, Inverter, Meter, Pack, Reading, System
+from sonnen_agent.scheduler import ProgressWatch
 from sonnen_agent.simulator.battery import Clock, SimulatedBattery
 from sonnen_agent.simulator.generations import generation_named
-from sonnen_agent.outputs.access import Access
-from sonnen_agent.outputs.remote_write.remote_write import RemoteWrite
-from sonnen_agent.snapshot import AgentReport, Snapshot
-from sonnen_agent.telemetry import Telemetry
+from sonnen_agent.telemetry import AgentInfo, Telemetry
 
 Answer = TypeVar("Answer")
 
 INTERVAL_SECONDS = 5
+REPORT_SECONDS = 15
 DAY_BEATS = 86_400 // INTERVAL_SECONDS
 WARM_BEATS = 200
 START = datetime(2026, 6, 20, 22, 0, tzinfo=UTC)
@@ -75,13 +79,18 @@ class House:
         )
         self._details: dict[str, object] = {}
         self._due: dict[str, float] = {}
+        self._known: Known = {}
+        self._process = ProcessCollector(registry=CollectorRegistry())
+        self._about = AgentInfo(
+            version="1.0", revision="0", python_version=platform.python_version(), start_unix_seconds=self._begin
+        )
         self.telemetry = Telemetry(("home",))
 
-    def beat(self) -> tuple[Snapshot, AgentReport]:
+    def beat(self) -> Iterator[Group]:
         now = self._clock.monotonic()
         status = self._ask("/api/v2/status", parsers.parse_status)
         self.telemetry.record_read("home", "status", "ok", 0.012)
-        for endpoint, slow in SLOW.items():
+        for endpoint, slow in SLOW_ENDPOINTS.items():
             if now >= self._due.get(endpoint, float("-inf")):
                 self._due[endpoint] = now + slow.period_seconds
                 self._details[endpoint] = self._ask(slow.v2_path, slow.parse)
@@ -98,24 +107,36 @@ class House:
             system=cast("System", self._details["latestdata"]),
             configuration=cast("Configuration", self._details["configurations"]),
         )
-        snapshot = Snapshot(
-            battery="home",
-            reading=reading,
-            endpoints=dict.fromkeys(("status", *SLOW), True),
-            last_reading_unix_seconds=reading.unix_seconds,
+        yield Group(
+            key=GroupKey(job="sonnen", instance="home"),
+            families=battery_families(
+                reading=reading,
+                states=None,
+                endpoints=dict.fromkeys(("status", *SLOW_ENDPOINTS), True),
+                last_reading_unix_seconds=reading.unix_seconds,
+                labels={},
+                known=self._known,
+            ),
             taken_monotonic_seconds=now,
+            shown_seconds=SHOWN_BEATS * INTERVAL_SECONDS,
         )
-        return snapshot, AgentReport(
-            host="pi",
-            version="1.0",
-            revision="0",
-            python_version=platform.python_version(),
-            start_unix_seconds=self._begin,
-            counts=self.telemetry.counts(),
-        )
+        if now >= self._due.get("report", float("-inf")):
+            self._due["report"] = now + REPORT_SECONDS
+            yield Group(
+                key=GroupKey(job="sonnen_agent", instance="pi"),
+                families=agent_families(self._about, self.telemetry.counts(), {}, self._process.collect()),
+                taken_monotonic_seconds=now,
+                shown_seconds=SHOWN_BEATS * REPORT_SECONDS,
+            )
 
     def _ask(self, path: str, parse: Callable[[object], Answer]) -> Answer:
-        return parse(parse_document(self._battery.answer(path, "token").payload))
+        return parse(json.loads(self._battery.answer(path, "token").payload))
+
+
+class Database(Server):
+    """Prometheus or VictoriaMetrics, as far as they are alike."""
+
+    ready_path = "/-/ready"
 
 
 class Quiet(BaseHTTPRequestHandler):
@@ -134,7 +155,7 @@ def receivers(port: int, folder: Path) -> Iterator[tuple[str, str, Server, Calla
     yield (
         "Prometheus",
         "/api/v1/write",
-        Server(
+        Database(
             find_program("prometheus"),
             f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'prometheus'}",
@@ -148,7 +169,7 @@ def receivers(port: int, folder: Path) -> Iterator[tuple[str, str, Server, Calla
     yield (
         "VictoriaMetrics",
         "/api/v1/write",
-        Server(
+        Database(
             find_program("victoria-metrics"),
             f"-storageDataPath={folder / 'victoria'}",
             f"-httpListenAddr={HOST}:{port}",
@@ -182,7 +203,6 @@ def day_without_link(
     real_start = time.monotonic()
     clock.set(real_start - (DAY_BEATS + WARM_BEATS) * INTERVAL_SECONDS)
     house = House(clock)
-    process = ProcessCollector(registry=CollectorRegistry())
     sent_bytes = 0
 
     def record(_: str, outcome: Outcome, seconds: float, size: int) -> None:
@@ -190,23 +210,23 @@ def day_without_link(
         house.telemetry.record_send("remote_write", outcome, seconds, size)
         sent_bytes += size
 
-    sink = RemoteWrite(
-        Access(url=f"{server.url}{path}"),
-        headers={},
-        spool_directory=disk.path / f"spool-{name}",
-        spool_max_bytes=256 << 20,
-        grouping=Grouping(job="sonnen", process_families=process.collect),
-        external_labels={},
-        interval_seconds=INTERVAL_SECONDS,
-        timeout_seconds=4.5,
-        record=record,
-        clock=clock.unix,
+    state_directory = disk.path / name
+    runtime = tempfile.TemporaryDirectory(dir="/dev/shm")
+    output = RemoteWriteOutput(
+        Options(destination=Destination(url=f"{server.url}{path}")),
+        Surroundings(
+            interval_seconds=INTERVAL_SECONDS,
+            state_directory=state_directory,
+            runtime_directory=Path(runtime.name),
+            record=record,
+            clock=clock.unix,
+        ),
         monotonic=clock.monotonic,
     )
 
     def beat() -> None:
-        for item in house.beat():
-            sink.put(item)
+        for group in house.beat():
+            output.put(group)
 
     def fast_beats(number: int) -> float:
         spent = 0.0
@@ -214,7 +234,7 @@ def day_without_link(
             clock.set(clock.monotonic() + INTERVAL_SECONDS)
             beat()
             begin = time.perf_counter()
-            sink.turn(0)
+            output.turn(0)
             spent += time.perf_counter() - begin
             disk.pass_time(INTERVAL_SECONDS)
         return spent / number * 1000
@@ -231,8 +251,8 @@ def day_without_link(
     written = disk.written_bytes(os.getpid())
     cost = fast_beats(DAY_BEATS)
     written = disk.written_bytes(os.getpid()) - written
-    state = sink.spool_state()
-    files = list((disk.path / f"spool-{name}").iterdir())
+    state = output.waiting()
+    files = list((state_directory / "spool").iterdir())
     blocks = sum(file.stat().st_blocks * 512 for file in files)
     print(
         f"{name}: the spool of a day without it: {state.samples} samples of {state.samples / DAY_BEATS:.1f} series, "
@@ -247,7 +267,7 @@ def day_without_link(
         reset_peak()
         sent_bytes = 0
         begin, processor = time.monotonic(), time.process_time()
-        thread = threading.Thread(target=sink.run)
+        thread = threading.Thread(target=output.run, args=(ProgressWatch(),))
         thread.start()
         beats, worst_age, took = 0, 0.0, None
         while took is None or beats < 3:
@@ -258,7 +278,7 @@ def day_without_link(
             newest = count(server, 'max(timestamp(sonnen_online{instance="home"}))')
             if newest and beats > 1:
                 worst_age = max(worst_age, time.time() - newest)
-            if took is None and not sink.spool_state().samples:
+            if took is None and not output.waiting().samples:
                 took = time.monotonic() - begin
         spent = time.process_time() - processor
         print(
@@ -267,10 +287,11 @@ def day_without_link(
             f"the newest sample never older than {worst_age:.1f} s; "
             f"memory grew by {(memory_kib('VmHWM') - steady) / 1024:.1f} MiB at most"
         )
-        sink.close()
+        output.stop(Retain())
         thread.join()
+        runtime.cleanup()
         time.sleep(1.5)
-        lost = sink.spool_state()
+        lost = output.waiting()
         print(
             f"{name}: has {counted(server):.0f} samples of sonnen_online of {DAY_BEATS + beats} and an end marker; "
             f"dropped {lost.dropped_samples}, refused {lost.rejected_samples}, waiting {lost.samples}"

@@ -11,19 +11,48 @@ from xdist.scheduler import LoadFileScheduling
 
 from golden import Golden, GoldenPrometheus, golden
 
+_MACHINES = "tests/system/on_debian/"
+_SERVERS = "tests/system/"
+LONGEST = (
+    f"{_MACHINES}test_playbook",
+    f"{_MACHINES}test_unit",
+    _MACHINES,
+    f"{_SERVERS}test_energy.py",
+    "tests/grafana/test_dashboard_queries.py",
+    f"{_SERVERS}test_rules.py",
+    f"{_SERVERS}test_demo.py",
+    "tests/ansible/",
+    _SERVERS,
+    "tests/prometheus/",
+)
+"""The files and folders whose tests take longest, in the order in which they are begun; all others come after them."""
+
 
 class _Stories(LoadFileScheduling):  # type: ignore[misc] # xdist has no types for its schedulers
-    """Keeps the tests of a file in one process, but for those on two Debians: each of these is a story of its own."""
+    """Keeps together the tests that share what is dear: those of a file, and of a file on each of two Debians.
+
+    The tests with servers share nothing: each may run anywhere.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, test = nodeid.partition("::")
-        return next((f"{file} {release}" for release in images.RELEASES if f"[{release}" in test), file)
+        if file.startswith(_MACHINES):
+            return next((f"{file} {release}" for release in images.RELEASES if f"[{release}" in test), file)
+        return nodeid if file.startswith(_SERVERS) else file
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Stories:
-    """Say how tests are shared out between several processes."""
+    """Say how tests are shared out between several processes: in their own order."""
+    config.option.loadscopereorder = False
     return _Stories(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest where there are several processes: one that begins last would run alone."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: next((i for i, begin in enumerate(LONGEST) if item.nodeid.startswith(begin)), 99))
 
 
 @pytest.fixture(autouse=True)

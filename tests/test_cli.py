@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from sonnen_agent.version import agent_version
+from sonnen_agent import __version__
 
 AGENT = Path(sys.executable).with_name("sonnen-agent")
 STATUS = {
@@ -98,7 +98,7 @@ def series(page: str) -> list[str]:
 @pytest.mark.parametrize("program", [[AGENT], [sys.executable, "-m", "sonnen_agent"]])
 def test_the_version_is_that_of_the_package(program: list[str | Path]) -> None:
     ended = subprocess.run([*program, "--version"], capture_output=True, text=True, timeout=60, check=False)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"sonnen-agent {agent_version()}\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"sonnen-agent {__version__}\n", "")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["once", "--help"], ["check", "--help"]])
@@ -370,7 +370,7 @@ pushgateway: {{url: '{nobody}', on_stop: keep}}
         first = running.stderr.readline()
         running.send_signal(number)
         output, rest = running.communicate(timeout=60)
-    assert first == f"INFO sonnen-agent {agent_version()}: every 5 s from home to {nobody}\n"
+    assert first == f"INFO sonnen-agent {__version__}: every 5 s from home, pushing to {nobody}\n"
     assert running.returncode == 0
     assert output == ""
     assert "Traceback" not in rest

@@ -68,3 +68,10 @@ def test_no_file_names_a_package_registry() -> None:
 def test_every_test_file_stands_alone() -> None:
     # pytest imports by path: a package of tests would hide one file behind another of the same name.
     assert [path for path in files(REPOSITORY / "tests") if path.name == "__init__.py"] == []
+
+
+def test_all_that_is_to_begin_first_is_there(pytestconfig: pytest.Config) -> None:
+    # A file that was renamed would silently begin last.
+    conftest = pytestconfig.pluginmanager.get_plugin(str(REPOSITORY / "tests/conftest.py"))
+    assert conftest is not None
+    assert [begin for begin in conftest.LONGEST if not any(REPOSITORY.glob(f"{begin}*"))] == []

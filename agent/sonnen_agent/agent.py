@@ -55,6 +55,7 @@ class Agent:
             surroundings = Surroundings(
                 interval_seconds=config.interval_seconds,
                 state_directory=config.state_directory,
+                runtime_directory=runtime_directory,
                 meters={config.battery_key(name): meter for name, meter in self._meters.items()},
                 record=components.telemetry.record_send,
                 clock=components.clock.now,

@@ -99,6 +99,7 @@ class Components:
         return Group(
             key=self.config.agent_key(self.host),
             families=agent_families(self._about, self.telemetry.counts(), waiting or {}, self._process.collect()),
+            with_help=False,
             taken_monotonic_seconds=time.monotonic(),
             shown_seconds=SHOWN_BEATS * self.report_seconds,
         )

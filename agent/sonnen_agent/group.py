@@ -32,6 +32,8 @@ class Group:
     """The same for receivers that cannot be asked what they have seen; after a crash it is less at first."""
     page: bytes | None = None
     """Another exporter's page in text format; it has no families, and empty it takes the group's series away."""
+    with_help: bool = True
+    """Whether a page of it describes its metrics; what only maintainers read saves these bytes (docs/metrics.md)."""
     taken_monotonic_seconds: float
     """When it was read, by the monotonic clock."""
     shown_seconds: float

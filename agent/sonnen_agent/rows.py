@@ -22,8 +22,6 @@ _Getter = TypeVar("_Getter", bound=Callable[..., object])
 
 Kind = Literal["gauge", "counter", "summary"]
 
-DECIMALS = 4
-"""Of what is shown: a tenth of a milliwatt-hour or millivolt. Digits behind that are noise, and half of a page."""
 _PHASES = tuple({"phase": phase} for phase in "123")
 _NO_LABELS: Mapping[str, str] = {}
 
@@ -59,7 +57,7 @@ class Row:
         if value is None:
             return ()
         if not self.labels:
-            return ((self.at, round(float(value), DECIMALS)),) if math.isfinite(value) else ()
+            return ((self.at, float(value)),) if math.isfinite(value) else ()
         labelled: Iterable[tuple[Mapping[str, str], float | None]]
         if self.labels == ("phase",):
             labelled = zip(_PHASES, value, strict=True)
@@ -68,11 +66,7 @@ class Row:
             labelled = [({label: own}, number) for own, number in value.items()]
         else:
             labelled = [(dict(zip(self.labels, own, strict=True)), number) for own, number in value.items()]
-        return [
-            (labels, round(float(number), DECIMALS))
-            for labels, number in labelled
-            if number is not None and math.isfinite(number)
-        ]
+        return [(labels, float(number)) for labels, number in labelled if number is not None and math.isfinite(number)]
 
 
 def _field(

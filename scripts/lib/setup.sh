@@ -23,6 +23,10 @@ apt_install() {
         [ "$(dpkg-query -Wf '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
+    if [ -n "${without_apt-}" ]; then
+        echo "${missing[*]} is missing ($why): install it, or run this without --quick" >&2
+        return 1
+    fi
     say "Installing with apt, as root: ${missing[*]} ($why)"
     as_root apt-get update -qq
     as_root apt-get install -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null

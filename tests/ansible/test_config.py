@@ -1,13 +1,15 @@
-"""The config that the role writes is one that the agent accepts, whatever the variables are."""
+"""The config that the role writes is one that the agent accepts; one that it does not accept is never in its place."""
 
 import json
+import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from playbooks import ANSIBLE, Controller
+from playbooks import ANSIBLE, Controller, Played
 from programs import find_program
 
 pytestmark = pytest.mark.system
@@ -72,6 +74,67 @@ _CASES: dict[str, dict[str, Any]] = {
     },
 }
 
+_REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no-battery": ({"sonnen_agent_batteries": []}, "batteries: is missing; the smallest config is"),
+    "no-gateway": ({"sonnen_agent_pushgateway": {}}, "say where the readings go"),
+    "no-address": ({"sonnen_agent_pushgateway": {"job": "sonnen"}}, "pushgateway.url: is missing"),
+    "same-name": ({"sonnen_agent_batteries": [_HOME, _HOME]}, "batteries[1].name: 'home' is the name of another"),
+    "empty-token": ({"sonnen_agent_batteries": [{**_HOME, "token": ""}]}, "token-home' is empty"),
+    "half-login": (
+        {"sonnen_agent_pushgateway": {"url": "http://192.0.2.2:9091", "username": "pi"}},
+        "pushgateway.password_file: is missing",
+    ),
+    "nobody-takes-relays": (
+        {
+            "sonnen_agent_pushgateway": {},
+            "sonnen_agent_pull": {"listen": "127.0.0.1:9422"},
+            "sonnen_agent_node_exporter": True,
+        },
+        "relay: needs pushgateway",
+    ),
+}
+_WRITE = """
+- hosts: all
+  connection: local
+  gather_facts: false
+  vars:
+    ansible_python_interpreter: "{{ ansible_playbook_python }}"
+  tasks:
+    - ansible.builtin.set_fact:
+        cacheable: true
+        distribution: Debian
+        distribution_version: "12.5"
+        distribution_major_version: "12"
+        service_mgr: systemd
+        user_id: root
+    - ansible.builtin.import_role: {name: sonnen_agent, tasks_from: secrets}
+    - ansible.builtin.import_role: {name: sonnen_agent, tasks_from: config}
+  handlers:
+    - ansible.builtin.debug:
+      listen: [Reload sonnen-agent, Restart sonnen-agent]
+"""
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Played]:
+    """Return what the role came to where another config was there before, each host in a folder of its own."""
+    folder = tmp_path_factory.mktemp("refused")
+    (folder / "bin").mkdir()
+    (folder / "bin/sonnen-agent").symlink_to(find_program("sonnen-agent"))
+    for name in _REFUSED:
+        (folder / name).mkdir()
+        (folder / name / "config.yml").write_text("the one before")
+    playbook = folder / "playbook.yml"
+    playbook.write_text(_WRITE)
+    variables = {
+        "sonnen_agent_link": str(folder),
+        "sonnen_agent_etc": "{{ playbook_dir }}/{{ inventory_hostname }}",
+        "sonnen_agent_secrets_folder": "{{ sonnen_agent_etc }}/secrets",
+    }
+    hosts = {name: {**_CASES["smallest"], **wrong} for name, (wrong, _) in _REFUSED.items()}
+    options = f"--extra-vars={json.dumps(variables)}"
+    return folder, Controller(folder, {}).play({"all": {"hosts": hosts}}, options, playbook=playbook)
+
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -84,6 +147,18 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     played = Controller(folder, {}).play(inventory, playbook=playbook)
     assert played.exit_code == 0, played.output
     return folder
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the files are root's: run the tests as root")
+@pytest.mark.parametrize("case", _REFUSED)
+def test_what_the_agent_refuses_is_told_in_its_words_and_replaces_nothing(
+    refused: tuple[Path, Played], case: str
+) -> None:
+    folder, played = refused
+    (told,) = re.findall(rf"^fatal: \[{case}\]: FAILED! => .*$", played.output, re.MULTILINE)
+    assert "failed to validate" in told
+    assert _REFUSED[case][1] in told
+    assert (folder / case / "config.yml").read_text() == "the one before"
 
 
 @pytest.mark.parametrize("case", _CASES)

@@ -52,7 +52,6 @@ case "$1" in
     show) echo "LoadState=loaded"; echo "ActiveState=$(cat state)"; exit ;;
     is-enabled) echo enabled; exit ;;
     daemon-reload) touch unit-is-known; exit ;;
-    reset-failed) exit ;;
 esac
 echo "$1" >> told
 case "$1" in
@@ -96,10 +95,10 @@ _CASES = {
     "config-and-unit": Case(told=["restart"]),
     "config-alone": Case(new_unit=False, told=["reload"]),
     "stopped": Case(state="inactive", notified=_RESTART, told=["start"]),
-    "pause": Case(state="activating", told=["restart"]),
-    "pause-secret": Case(state="activating", notified=_RESTART, told=["restart"]),
-    "pause-only-config": Case(state="activating", service=False, told=["restart"]),
-    "pause-only-secret": Case(state="activating", service=False, notified=_RESTART, told=["restart"]),
+    "between-starts": Case(state="activating", told=["restart"]),
+    "between-starts-secret": Case(state="activating", notified=_RESTART, told=["restart"]),
+    "between-starts-only-config": Case(state="activating", service=False, told=["restart"]),
+    "between-starts-only-secret": Case(state="activating", service=False, notified=_RESTART, told=["restart"]),
     "broken": Case(state="failed", notified=_RESTART, broken=True, told=["start", "stop"]),
     "upgrade": Case(upgrade_to=_NEW, notified=_RESTART, told=["restart"]),
     # Once to switch, and once more to hand over that a secret is gone.

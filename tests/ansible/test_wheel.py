@@ -2,6 +2,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,15 @@ def test_it_says_where_the_wheel_is_and_leaves_the_sources_as_they_are(tmp_path:
         (sources / left).parent.mkdir(parents=True, exist_ok=True)
         (sources / left).touch()
     assert build(sys.executable, sources, tmp_path).stdout.splitlines()[1] == fingerprint
+
+
+def test_the_wheel_has_every_file_of_the_package(tmp_path: Path) -> None:
+    wheel = build(sys.executable, REPOSITORY, tmp_path).stdout.splitlines()[0]
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    files = [path for path in (REPOSITORY / "agent/sonnen_agent").rglob("*") if path.is_file()]
+    sources = {str(path.relative_to(REPOSITORY / "agent")) for path in files if path.suffix != ".pyc"}
+    assert packed == sources
 
 
 def test_other_sources_have_another_fingerprint(tmp_path: Path) -> None:

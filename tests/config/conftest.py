@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sonnen_agent.config.load import load_config
-from sonnen_agent.config.model import Config
+from sonnen_agent.config.load import Config, load_config
 from sonnen_agent.errors import ConfigError
 
 Load = Callable[[str], Config]

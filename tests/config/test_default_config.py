@@ -11,8 +11,10 @@ import pytest
 import trustme
 import yaml
 
-from sonnen_agent.config.load import load_config
-from sonnen_agent.config.model import BatteryConfig, Config, PullConfig, PushgatewayConfig, Secret
+from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.config.load import Config, load_config
+from sonnen_agent.destination import Destination, Secret
+from sonnen_agent.outputs import OUTPUTS, pull, pushgateway
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -55,22 +57,27 @@ def mappings(value: object, path: str = "") -> Iterator[tuple[str, dict[str, obj
 
 def sections(config: Config) -> "Iterator[DataclassInstance]":
     """Yield what a config is made of; every section has to be there."""
+    assert tuple(config.outputs) == OUTPUTS
     for field in fields(config):
         value = getattr(config, field.name)
         assert value is not None, field.name
-        yield from (
-            part
-            for part in (value if isinstance(value, tuple) else (value,))
-            if is_dataclass(part) and not isinstance(part, type)
-        )
+        yield from _parts(value)
+
+
+def _parts(value: object) -> "Iterator[DataclassInstance]":
+    if isinstance(value, tuple | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _parts(part)
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield value
 
 
 def test_the_default_config_is_good_as_it_is() -> None:
     config = load_config(DEFAULT_CONFIG, None)
-    assert [battery.url for battery in config.batteries] == ["http://192.168.1.20"]
+    assert [battery.destination.url for battery in config.batteries] == ["http://192.168.1.20"]
     assert config == Config(
-        batteries=(BatteryConfig(name="home", url="http://192.168.1.20"),),
-        pushgateway=PushgatewayConfig(url="http://gateway.example:9091"),
+        batteries=(BatteryOptions(name="home", destination=Destination(url="http://192.168.1.20")),),
+        outputs={"pushgateway": pushgateway.Options(destination=Destination(url="http://gateway.example:9091"))},
     )
 
 
@@ -82,7 +89,7 @@ def test_the_default_config_is_good_with_everything_switched_on(
     config = load(switched_on(*other_login))
     assert config.batteries[0].token == Secret("hunter2")
     assert config.batteries[0].labels == {"host": "sonnen-a", "sn": "Psb12345"}
-    assert config.pull == PullConfig(host="127.0.0.1", port=9422)
+    assert config.outputs["pull"] == pull.Options(host="127.0.0.1", port=9422)
 
 
 @LOGINS

@@ -4,16 +4,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from sonnen_agent.config.load import load_config
-from sonnen_agent.config.model import (
-    BatteryConfig,
-    Config,
-    PullConfig,
-    PushgatewayConfig,
-    RemoteWriteConfig,
-    Secret,
-)
+from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.config.load import Config, load_config
+from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import ConfigError
+from sonnen_agent.outputs import pull, pushgateway, remote_write
 
 SMALLEST = "batteries: [{name: home, url: http://192.168.1.20}] and pushgateway: {url: http://gateway.example:9091}"
 BATTERIES = "batteries: [{name: home, url: http://192.168.1.20}]\n"
@@ -30,21 +25,36 @@ def secret_file(path: Path, text: str = "hunter2\n") -> Path:
     return path
 
 
+def destination(config: Config, output: str) -> Destination:
+    options = config.outputs[output]
+    assert isinstance(options, pushgateway.Options | remote_write.Options)
+    return options.destination
+
+
 def test_the_smallest_config_has_every_default(load: Load) -> None:
     assert load(BATTERIES + PUSHGATEWAY) == Config(
         interval_seconds=5,
-        batteries=(BatteryConfig(name="home", url="http://192.168.1.20", token=None, labels={}),),
-        pushgateway=PushgatewayConfig(
-            url="http://gateway.example:9091",
-            job="sonnen",
-            username=None,
-            password=None,
-            bearer_token=None,
-            ca_file=None,
-            on_stop="delete",
-            compression="gzip",
+        timezone=None,
+        state_directory=Path("/var/lib/sonnen-agent"),
+        tariffs=None,
+        batteries=(
+            BatteryOptions(name="home", destination=Destination(url="http://192.168.1.20"), token=None, labels={}),
         ),
-        pull=None,
+        outputs={
+            "pushgateway": pushgateway.Options(
+                destination=Destination(
+                    url="http://gateway.example:9091",
+                    username=None,
+                    password=None,
+                    bearer_token=None,
+                    ca_file=None,
+                ),
+                job="sonnen",
+                on_stop="delete",
+                compression="gzip",
+            )
+        },
+        relays=(),
     )
 
 
@@ -73,24 +83,28 @@ pull: {listen: "[::1]:9422"}
     assert config == Config(
         interval_seconds=2.5,
         batteries=(
-            BatteryConfig(name="home", url="http://192.168.1.20:8080"),
-            BatteryConfig(
+            BatteryOptions(name="home", destination=Destination(url="http://192.168.1.20:8080")),
+            BatteryOptions(
                 name="Küche ☀",
-                url="https://[fd00::20]/proxied",
+                destination=Destination(url="https://[fd00::20]/proxied"),
                 token=Secret("t0ken"),
                 labels={"host": "sonnen-a", "sn": "Psb12345"},
             ),
         ),
-        pushgateway=PushgatewayConfig(
-            url="https://gateway.example:9091/some/prefix",
-            job="house",
-            username="pi",
-            password=Secret("hunter2"),
-            ca_file=tmp_path / "ca.pem",
-            on_stop="keep",
-            compression="none",
-        ),
-        pull=PullConfig(host="::1", port=9422),
+        outputs={
+            "pushgateway": pushgateway.Options(
+                destination=Destination(
+                    url="https://gateway.example:9091/some/prefix",
+                    username="pi",
+                    password=Secret("hunter2"),
+                    ca_file=tmp_path / "ca.pem",
+                ),
+                job="house",
+                on_stop="keep",
+                compression="none",
+            ),
+            "pull": pull.Options(host="::1", port=9422),
+        },
     )
     assert config.job == "house"
 
@@ -106,8 +120,7 @@ def test_a_key_without_a_value_is_as_good_as_none(load: Load) -> None:
 
 def test_the_pull_page_alone_is_sink_enough(load: Load) -> None:
     config = load(BATTERIES + "pull: {listen: 127.0.0.1:9422}\n")
-    assert config.pushgateway is None
-    assert config.pull == PullConfig(host="127.0.0.1", port=9422)
+    assert config.outputs == {"pull": pull.Options(host="127.0.0.1", port=9422)}
     assert config.job == "sonnen"
 
 
@@ -146,8 +159,7 @@ batteries:
 pushgateway: {url: http://gateway.example:9091, username: pi}
 """)
     assert [battery.token for battery in config.batteries] == [Secret("t0ken"), Secret("t1ken"), None]
-    assert config.pushgateway is not None
-    assert config.pushgateway.password == Secret("hunter2")
+    assert destination(config, "pushgateway").password == Secret("hunter2")
 
 
 def test_the_files_of_a_folder_that_the_unit_loads_are_credentials_too(load: Load, tmp_path: Path) -> None:
@@ -156,8 +168,7 @@ def test_the_files_of_a_folder_that_the_unit_loads_are_credentials_too(load: Loa
     secret_file(tmp_path / "credentials/secrets_pushgateway-bearer-token", "b3arer\n")
     config = load(f"batteries: [{{name: home, url: http://192.168.1.20}}]\n{PUSHGATEWAY}")
     assert config.batteries[0].token == Secret("t0ken")
-    assert config.pushgateway is not None
-    assert config.pushgateway.bearer_token == Secret("b3arer")
+    assert destination(config, "pushgateway").bearer_token == Secret("b3arer")
 
 
 @pytest.mark.parametrize(
@@ -180,9 +191,9 @@ def test_of_the_credentials_for_two_ways_to_log_in_that_of_the_config_counts(
         f"remote_write: {{url: http://prometheus.example/api/v1/write, {login}}}\n"
     )
 
-    for receiver in (config.pushgateway, config.remote_write):
-        assert receiver is not None
-        assert (receiver.username, receiver.password, receiver.bearer_token) == (username, password, bearer_token)
+    for name in ("pushgateway", "remote_write"):
+        way = destination(config, name)
+        assert (way.username, way.password, way.bearer_token) == (username, password, bearer_token)
 
 
 def test_a_file_that_the_config_names_goes_before_a_credential(load: Load, tmp_path: Path) -> None:
@@ -567,10 +578,12 @@ def test_remote_write_is_read_with_what_it_takes(load: Load, tmp_path: Path) -> 
         "remote_write: {url: 'https://mimir.example/api/v1/push', username: pi, password_file: rw.password,\n"
         "  headers: {X-Scope-OrgID: home}, external_labels: {site: home}, spool_max_bytes: 1048576}\n"
     )
-    assert config.remote_write == RemoteWriteConfig(
-        url="https://mimir.example/api/v1/push",
-        username="pi",
-        password=Secret("hunter2"),
+    assert config.outputs["remote_write"] == remote_write.Options(
+        destination=Destination(
+            url="https://mimir.example/api/v1/push",
+            username="pi",
+            password=Secret("hunter2"),
+        ),
         headers={"X-Scope-OrgID": "home"},
         external_labels={"site": "home"},
         spool_max_bytes=1048576,

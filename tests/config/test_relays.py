@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from sonnen_agent.config.load import load_config
-from sonnen_agent.config.model import RelayConfig
 from sonnen_agent.errors import ConfigError
+from sonnen_agent.relay import RelayOptions
 
-Load = Callable[[str], tuple[RelayConfig, ...]]
+Load = Callable[[str], tuple[RelayOptions, ...]]
 
 GATEWAY = "pushgateway: {url: http://gateway.example:9091}\n"
 NODE = "{url: 'http://127.0.0.1:9100/metrics', job: node}"
@@ -17,7 +17,7 @@ NODE = "{url: 'http://127.0.0.1:9100/metrics', job: node}"
 def load(tmp_path: Path) -> Load:
     """Return what loads the relays of a config, of which the rest is good."""
 
-    def load(text: str) -> tuple[RelayConfig, ...]:
+    def load(text: str) -> tuple[RelayOptions, ...]:
         file = tmp_path / "config.yml"
         file.write_text(f"batteries: [{{name: home, url: http://192.168.1.20}}]\n{text}\n")
         return load_config(file, None).relays
@@ -27,8 +27,8 @@ def load(tmp_path: Path) -> Load:
 
 def test_a_relay_is_read_every_fifteen_seconds_unless_it_says_otherwise(load: Load) -> None:
     assert load(f"{GATEWAY}relay: [{NODE}, {{url: 'https://[::1]/probe', job: Küche ☀, interval_seconds: 2.5}}]") == (
-        RelayConfig(url="http://127.0.0.1:9100/metrics", job="node", interval_seconds=15),
-        RelayConfig(url="https://[::1]/probe", job="Küche ☀", interval_seconds=2.5),
+        RelayOptions(url="http://127.0.0.1:9100/metrics", job="node", interval_seconds=15),
+        RelayOptions(url="https://[::1]/probe", job="Küche ☀", interval_seconds=2.5),
     )
 
 

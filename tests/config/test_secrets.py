@@ -3,21 +3,24 @@ from pathlib import Path
 
 import pytest
 
-from sonnen_agent.config.model import Secret
-from sonnen_agent.config.secrets import read_secret
+from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section
+from sonnen_agent.destination import Secret
 
 
 class SecretReader:
-    """Reads what `token_file` says, in a folder, and keeps the problems."""
+    """Reads what `token_file` says, in a folder with a folder of credentials, and keeps the problems."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.credentials = folder / "credentials"
+        self.credentials.mkdir()
         self.problems: list[str] = []
 
-    def read(self, value: object, credential: Path | None = None) -> Secret | None:
+    def read(self, value: object, credential: str | None = None, *, credentials: bool = True) -> Secret | None:
         section = Section({"token_file": value}, "batteries[0]", self.problems)
-        return read_secret(section, "token_file", self.folder, credential)
+        secrets = Secrets(folder=self.folder, credentials=self.credentials if credentials else None)
+        return secrets.read(section, "token_file", credential)
 
     def write(self, content: str | bytes, mode: int = 0o600, name: str = "home.token") -> Path:
         path = self.folder / name
@@ -150,20 +153,21 @@ def test_a_file_with_the_name_of_a_secret_is_read(reader: SecretReader) -> None:
 
 
 def test_a_credential_stands_in_where_no_file_is_named(reader: SecretReader) -> None:
-    credential = reader.write("hunter2\n", name="token-home")
-    assert reader.read(None, credential) == Secret("hunter2")
+    reader.write("hunter2\n", name="credentials/token-home")
+    assert reader.read(None, "token-home") == Secret("hunter2")
     assert reader.problems == []
 
 
 def test_a_credential_that_is_not_there_is_no_problem(reader: SecretReader) -> None:
-    assert reader.read(None, reader.folder / "token-home") is None
+    assert reader.read(None, "token-home") is None
+    assert reader.read(None, "token-home", credentials=False) is None
     assert reader.read(None, None) is None
     assert reader.problems == []
 
 
 def test_an_empty_credential_is_refused(reader: SecretReader) -> None:
-    credential = reader.write("\n", name="token-home")
-    assert reader.read(None, credential) is None
+    credential = reader.write("\n", name="credentials/token-home")
+    assert reader.read(None, "token-home") is None
     assert reader.problems == [
         f"batteries[0].token_file: '{credential}' is empty; it should hold the secret and nothing else"
     ]

@@ -207,6 +207,18 @@ def test_a_mapping_of_texts_tells_of_each_value_that_is_none() -> None:
     ]
 
 
+def test_labels_keep_clear_of_the_names_that_the_agent_sets_itself() -> None:
+    read = section("batteries[0]", labels={"host": "sonnen-a", "job": "x", "serial-number": "x", "__name__": "x"})
+    read.labels("labels", {"job", "instance"})
+    assert read.problems == [
+        "batteries[0].labels.job: is a label that the agent sets itself; choose another name",
+        "batteries[0].labels.serial-number: is no label name; use letters, digits and underscores",
+        "batteries[0].labels.__name__: is no label name; use letters, digits and underscores",
+    ]
+    assert section(labels={"host": "sonnen-a"}).labels("labels", {"job"}) == {"host": "sonnen-a"}
+    assert section().labels("labels", {"job"}) == {}
+
+
 def test_a_key_with_control_characters_cannot_break_the_line_of_its_problem() -> None:
     read = Section({"a\n\x1b[31mb": 1}, "", [])
     read.close()

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sonnen_agent.config.model import Config
-from sonnen_agent.config.zone import zone_named
+from sonnen_agent.config.load import Config, zone_named
 from sonnen_agent.energy import TariffPeriod, Tariffs
 
 UNTIL_TARIFFS = """\

@@ -10,9 +10,9 @@ from http import HTTPStatus
 
 from simulator_faults import Endpoint, FaultName, FaultSwitches, altered_reading, body_of, broken_answer, endpoint_of
 
-from sonnen_agent.simulator.battery import Clock, SimulatedBattery
+from sonnen_agent.simulator.battery import Answer, Clock, SimulatedBattery, answer
 from sonnen_agent.simulator.firmware import FirmwareState
-from sonnen_agent.simulator.routes import Answer, Generation, answer
+from sonnen_agent.simulator.generations import Generation
 
 _REMEMBERED = 20_000
 _YEAR = timedelta(days=365)

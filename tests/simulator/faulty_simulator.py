@@ -43,11 +43,10 @@ from faulty_battery import Delivery, FaultyBattery, Request
 from faulty_wire import Line, send_faulty, wire_fault
 from simulator_faults import ENDPOINTS, FAULT_NAMES, Endpoint, FaultName, known_endpoint, known_fault
 
-from sonnen_agent.simulator.battery import Clock
+from sonnen_agent.simulator.battery import Answer, Clock, json_answer, refused_order
 from sonnen_agent.simulator.generations import GENERATION_NAMES, GenerationName, generation_named
 from sonnen_agent.simulator.house import State
 from sonnen_agent.simulator.parameters import battery_zone
-from sonnen_agent.simulator.routes import Answer, json_answer, refused_order
 from sonnen_agent.simulator.server import Handler, Simulator, rendered
 
 _PREFIX = "/simulator/"
@@ -78,7 +77,7 @@ class FaultySimulator(Simulator):
     @property
     def house(self) -> State:
         """The truth about the house."""
-        return self._battery.state()
+        return self._battery.firmware_state().state
 
     def log(self, after: int = 0) -> tuple[Delivery, ...]:
         """Return the readings that were sent, oldest first."""
@@ -141,7 +140,7 @@ def control(battery: FaultyBattery, method: str, target: str) -> Answer:
         case "GET", ["log"]:
             return _log(battery, query.get("after", "0"))
         case "GET", ["house"]:
-            state = battery.state()
+            state = battery.firmware_state().state
             return json_answer(asdict(state) | {"time": state.time.isoformat(), "now": battery.clock.now().isoformat()})
         case "GET", ["fault"]:
             return json_answer(battery.faults.listing())

@@ -7,16 +7,16 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Literal, get_args
 
-from sonnen_agent.simulator.firmware import START_HTML
-from sonnen_agent.simulator.routes import (
+from sonnen_agent.simulator.battery import (
     CONFIGURATIONS,
+    START_HTML,
     Answer,
-    Generation,
     configuration_key,
     error_answer,
     json_answer,
     page_answer,
 )
+from sonnen_agent.simulator.generations import Generation
 
 Endpoint = Literal["status", "powermeter", "inverter", "battery", "latestdata", "configurations"]
 ENDPOINTS: tuple[Endpoint, ...] = get_args(Endpoint)

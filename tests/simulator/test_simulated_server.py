@@ -121,8 +121,8 @@ def test_a_reader_that_asks_for_it_gets_its_connection_closed(simulator: Simulat
 def test_speed_runs_the_clock_faster(http_client: urllib3.PoolManager) -> None:
     battery = simulated(speed=86_400.0)
     with Simulator(battery) as simulator:
-        first = battery.state().time
-        while battery.state().time < first + timedelta(minutes=10):
+        first = battery.firmware_state().state.time
+        while battery.firmware_state().state.time < first + timedelta(minutes=10):
             pass
         shown = json.loads(http_client.request("GET", f"{simulator.url}/api/v2/status").data)["Timestamp"]
         assert datetime.fromisoformat(shown) >= datetime(2024, 6, 20, 12, 10)  # noqa: DTZ001 - the battery names no zone

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from programs import MissingProgramError, ServerError, find_program
@@ -46,6 +47,7 @@ def unpack(release: str, folder: Path) -> None:
 
 
 def _tarball(release: str) -> Path:
+    """Return where the system of the release lies, built now if it was not built before."""
     cache = Path(os.environ.get("SONNEN_TEST_CACHE", _CACHE))
     cache.mkdir(parents=True, exist_ok=True)
     recipe = hashlib.sha256(repr((_PACKAGES, _FINISH)).encode()).hexdigest()[:12]
@@ -77,3 +79,8 @@ def _run(*command: str | Path) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
         raise ServerError(f"{command[0]} failed with exit code {done.returncode}:\n{done.stdout[-3000:]}")
+
+
+if __name__ == "__main__":
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(_tarball, RELEASES))

@@ -1,14 +1,20 @@
 """The agent as systemd sees it: what it says of itself, SIGHUP, and what a crash leaves."""
 
+import json
 import signal
 import socket
 import sys
+import threading
+import time
+import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from programs import free_port, wait_until
+from pytest_httpserver import HTTPServer
 from servers import Agent, Labels, Pushgateway, Server, Simulator
 
 pytestmark = pytest.mark.system
@@ -25,10 +31,17 @@ class Manager:
 
     def hear(self, assignment: str) -> dict[str, str]:
         """Return the next message with this in it."""
+        *_, message = self.hear_until(assignment)
+        return message
+
+    def hear_until(self, assignment: str) -> list[dict[str, str]]:
+        """Return all messages up to the next with this in it."""
+        heard = []
         while True:
             lines = self._socket.recv(65536).decode().splitlines()
+            heard.append(dict(line.split("=", 1) for line in lines))
             if assignment in lines:
-                return dict(line.split("=", 1) for line in lines)
+                return heard
 
     def close(self) -> None:
         self._socket.close()
@@ -56,16 +69,13 @@ class Unit:
         environment = {"NOTIFY_SOCKET": str(self._manager.address), "RUNTIME_DIRECTORY": str(self._runtime)}
         return self._running.enter_context(Agent(self.config_file, program=program, environment=environment))
 
-    def has_crashed(self, times: int) -> None:
-        """Leave what that many crashes in a row leave to the next start."""
-        (self._runtime / "starts").write_text(str(times))
-
     def reload(self, agent: Agent, config: str) -> None:
         """Write another config, and return when the agent has dealt with it."""
         self.config_file.write_text(config)
         agent.send(signal.SIGHUP)
         self._manager.hear("RELOADING=1")
         self._manager.hear("READY=1")
+        agent.check_running()
 
 
 @pytest.fixture
@@ -89,6 +99,11 @@ def observed(gateway: Pushgateway) -> dict[str, float]:
 
 def instances(gateway: Pushgateway) -> list[Labels]:
     return sorted((group.labels for group in gateway.groups()), key=str)
+
+
+def starts(agent: Agent) -> int:
+    """Return how often the program has begun."""
+    return agent.log.count(": every 1 s from ")
 
 
 def test_the_manager_hears_of_the_start_each_few_seconds_and_of_the_stop(
@@ -115,22 +130,82 @@ def test_it_is_ready_without_battery_and_gateway_and_says_so(
     manager.hear("WATCHDOG=1")
 
 
-def test_a_reload_leaves_what_goes_on_alone_and_takes_the_rest_away(
-    unit: Unit, simulator: Simulator, pushgateway: Pushgateway
+def test_a_reload_is_a_new_program_in_the_same_process_and_the_manager_hears_of_both_ends(
+    unit: Unit, manager: Manager, simulator: Simulator, pushgateway: Pushgateway
 ) -> None:
     sink = f"pushgateway: {{url: {pushgateway.url}}}"
-    agent = unit.start(config(simulator, sink, names=("home", "garage")))
-    wait_until(lambda: len(observed(pushgateway)) == 2, "counters of two batteries")
+    agent = unit.start(config(simulator, sink))
+    manager.hear("READY=1")
+    before = time.monotonic_ns() // 1000
+    assert starts(agent) == 1
+
+    unit.config_file.write_text(config(simulator, sink, names=("garage",)))
+    agent.send(signal.SIGHUP)
+
+    reloading = manager.hear("RELOADING=1")
+    # systemd takes a READY for the end of a reload only after this moment.
+    assert before <= int(reloading["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+    *between, ready = manager.hear_until("READY=1")
+    assert ready["STATUS"].startswith("garage: ")
+    assert [message for message in between if "STOPPING" in message] == []
+    # Whoever started it still knows it by its process id.
+    assert agent.exit_code is None
+    assert starts(agent) == 2
+    assert "taking over the config" in agent.log
+    manager.hear("WATCHDOG=1")
+    assert agent.stop() == 0
+    assert instances(pushgateway) == []
+
+
+def test_a_reload_leaves_what_goes_on_alone_and_takes_the_rest_away(
+    unit: Unit, simulator: Simulator, pushgateway: Pushgateway, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/metrics").respond_with_data("node_load1 0.5\n")
+    sink = f"pushgateway: {{url: {pushgateway.url}}}"
+    relays = [f"{{url: '{httpserver.url_for('/metrics')}', job: {job}, interval_seconds: 1}}" for job in ("a", "b")]
+    agent = unit.start(config(simulator, f"{sink}\nrelay: [{', '.join(relays)}]", names=("home", "garage")))
+    host = socket.gethostname()
+    stay = [
+        {"job": "a", "instance": host},
+        {"job": "sonnen", "instance": "home"},
+        {"job": "sonnen_agent", "instance": host},
+    ]
+    go = [{"job": "b", "instance": host}, {"job": "sonnen", "instance": "garage"}]
+    wait_until(
+        lambda: len(observed(pushgateway)) == 2 and all(group in instances(pushgateway) for group in (*stay, *go)),
+        "counters of two batteries, and the pages of two others",
+    )
     before = observed(pushgateway)["home"]
 
-    unit.reload(agent, config(simulator, sink, names=("home", "attic")))
+    with watched(pushgateway) as looks:
+        unit.reload(agent, config(simulator, f"{sink}\nrelay: [{relays[0]}]", names=("home", "attic")))
+        wait_until(lambda: "attic" in observed(pushgateway), "the new battery")
 
-    # Its group was never away: the gateway would otherwise tell a later start of no counters.
+    # They were never away: the gateway would otherwise tell a later start of no counters, and Prometheus of a gap.
+    assert len(looks) > 10
+    assert [look for look in looks if not all(group in look for group in stay)] == []
     assert observed(pushgateway)["home"] >= before
     wait_until(lambda: observed(pushgateway)["home"] > before, "counting that goes on")
-    wait_until(lambda: "attic" in observed(pushgateway), "the new battery")
-    assert "garage" not in observed(pushgateway)
-    assert "taking over the config" in agent.log
+    assert [group for group in instances(pushgateway) if group in go] == []
+
+
+@contextmanager
+def watched(gateway: Pushgateway) -> Iterator[list[list[Labels]]]:
+    """Give the list of groups on a gateway at many moments within the block."""
+    looks: list[list[Labels]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.02):
+            looks.append(instances(gateway))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield looks
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_reload_to_another_gateway_takes_all_away_from_the_first(
@@ -147,8 +222,56 @@ def test_a_reload_to_another_gateway_takes_all_away_from_the_first(
     assert instances(pushgateway) == []
 
 
+def deliveries(simulator: Simulator) -> list[dict[str, Any]]:
+    """Return every status that the battery has told."""
+    with urllib.request.urlopen(f"{simulator.url}/simulator/log", timeout=30) as response:
+        entries: list[dict[str, Any]] = json.load(response)
+    return [entry for entry in entries if entry["endpoint"] == "status"]
+
+
+def test_reloads_count_every_second_once(unit: Unit, simulator: Simulator, pushgateway: Pushgateway) -> None:
+    # Of a house that stands still every counter is a power times the time that was observed; four decimals are shown.
+    freeze = urllib.request.Request(f"{simulator.url}/simulator/fault/frozen", method="PUT")
+    urllib.request.urlopen(freeze, timeout=10).close()
+    sink = f"pushgateway: {{url: {pushgateway.url}}}"
+    agent = unit.start(config(simulator, sink))
+    wait_until(lambda: observed(pushgateway).get("home", 0) > 1, "counters")
+
+    for _ in range(3):
+        unit.reload(agent, config(simulator, sink))
+    silence = urllib.request.Request(f"{simulator.url}/simulator/fault/reset", method="PUT")
+    urllib.request.urlopen(silence, timeout=10).close()
+    wait_until(lambda: online(pushgateway) == 0, "the silence to be noticed")
+
+    assert starts(agent) == 4
+    told = deliveries(simulator)
+    assert told[-1]["unix_time"] - told[0]["unix_time"] == pytest.approx(observed(pushgateway)["home"], abs=0.1)
+    for metric, field, sign in (
+        ("sonnen_production_watt_hours_total", "Production_W", 1),
+        ("sonnen_consumption_watt_hours_total", "Consumption_W", 1),
+        ("sonnen_grid_import_watt_hours_total", "GridFeedIn_W", -1),
+        ("sonnen_battery_discharge_watt_hours_total", "Pac_total_W", 1),
+    ):
+        watts = max(0, sign * told[0]["body"][field])
+        watt_hours = watts * observed(pushgateway)["home"] / 3600
+        assert value_of(pushgateway, metric) == pytest.approx(watt_hours, rel=1e-6, abs=1e-4), metric
+    # Counters that were saved at an orderly stop are whole: nobody had to be asked.
+    assert "counting goes on from the counters on the gateway" not in agent.log
+
+
+def value_of(gateway: Pushgateway, metric: str) -> float:
+    """Return the one value of a metric of the battery."""
+    (group,) = (group for group in gateway.groups() if group.labels == {"job": "sonnen", "instance": "home"})
+    (sample,) = group.samples[metric]
+    return sample.value
+
+
+def online(gateway: Pushgateway) -> float:
+    return value_of(gateway, "sonnen_online")
+
+
 def test_a_wrong_config_is_told_and_the_one_before_stays(
-    unit: Unit, simulator: Simulator, pushgateway: Pushgateway
+    unit: Unit, manager: Manager, simulator: Simulator, pushgateway: Pushgateway
 ) -> None:
     agent = unit.start(config(simulator, f"pushgateway: {{url: {pushgateway.url}}}"))
     wait_until(lambda: "home" in observed(pushgateway), "counters")
@@ -159,10 +282,47 @@ def test_a_wrong_config_is_told_and_the_one_before_stays(
     wait_until(lambda: observed(pushgateway)["home"] > before, "counting that goes on")
     assert "the config stays as it was: " in agent.log
     assert "intervall_seconds" in agent.log
+    assert "taking over the config" not in agent.log
+    assert starts(agent) == 1
+    manager.hear("WATCHDOG=1")
     assert agent.stop() == 0
 
 
-def test_a_config_that_cannot_start_gives_way_to_the_one_before(
+@pytest.mark.parametrize("last", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_told_to_end_in_the_middle_of_a_reload_ends(
+    unit: Unit, manager: Manager, simulator: Simulator, pushgateway: Pushgateway, last: signal.Signals
+) -> None:
+    agent = unit.start(config(simulator, f"pushgateway: {{url: {pushgateway.url}}}"))
+    wait_until(lambda: "home" in observed(pushgateway), "counters")
+
+    agent.send(signal.SIGHUP)
+    manager.hear("RELOADING=1")
+    assert agent.stop(last) == 0
+
+    manager.hear("STOPPING=1")
+    assert instances(pushgateway) == []
+    assert "Traceback" not in agent.log
+
+
+def test_a_hangup_in_the_middle_of_a_reload_is_another_reload(
+    unit: Unit, manager: Manager, simulator: Simulator, pushgateway: Pushgateway
+) -> None:
+    agent = unit.start(config(simulator, f"pushgateway: {{url: {pushgateway.url}}}"))
+    wait_until(lambda: "home" in observed(pushgateway), "counters")
+    before = observed(pushgateway)["home"]
+
+    agent.send(signal.SIGHUP)
+    manager.hear("RELOADING=1")
+    agent.send(signal.SIGHUP)
+
+    manager.hear("RELOADING=1")
+    manager.hear("READY=1")
+    assert starts(agent) == 3
+    wait_until(lambda: observed(pushgateway)["home"] > before, "counting that goes on")
+    assert agent.stop() == 0
+
+
+def test_a_config_that_cannot_start_ends_it_with_the_reason_and_a_later_start_loses_nothing(
     unit: Unit, simulator: Simulator, pushgateway: Pushgateway
 ) -> None:
     sink = f"pushgateway: {{url: {pushgateway.url}}}"
@@ -170,18 +330,22 @@ def test_a_config_that_cannot_start_gives_way_to_the_one_before(
     wait_until(lambda: "home" in observed(pushgateway), "counters")
     before = observed(pushgateway)["home"]
 
-    # The simulator has that port.
-    unit.reload(agent, config(simulator, f"pull: {{listen: '127.0.0.1:{simulator.port}'}}"))
+    # The simulator has that port. systemd starts the agent anew until it has not.
+    unit.config_file.write_text(config(simulator, f"{sink}\npull: {{listen: '127.0.0.1:{simulator.port}'}}"))
+    agent.send(signal.SIGHUP)
+    wait_until(lambda: agent.exit_code is not None, "the end of the process")
 
+    assert agent.exit_code == 1
+    assert "sonnen-agent: pull.listen: cannot listen" in agent.log
+    unit.config_file.write_text(config(simulator, sink))
+    agent.start()
     wait_until(lambda: observed(pushgateway).get("home", 0) > before, "counting that goes on")
-    assert "the config stays as it was: pull.listen: cannot listen" in agent.log
 
 
 _WHOSE_NAME_SERVICE_HANGS = f"""\
 #!{sys.executable}
 import socket, sys, time
-from sonnen_agent import cli
-from sonnen_agent.commands import agent
+from sonnen_agent import agent, cli
 
 def hanging(host, *more, **options):
     if host == "hangs.example":
@@ -195,10 +359,10 @@ sys.exit(cli.main())
 """
 
 
-def test_a_reload_while_the_name_service_hangs_takes_a_new_process(
+def test_a_reload_while_the_name_service_hangs_goes_on_without_what_hangs(
     unit: Unit, simulator: Simulator, pushgateway: Pushgateway, tmp_path: Path
 ) -> None:
-    # What hangs has the spool open: an agent beside it in the same process would do without.
+    # What hangs has the queue on disk open; a new program has nothing of it.
     program = tmp_path / "agent"
     program.write_text(_WHOSE_NAME_SERVICE_HANGS)
     program.chmod(0o755)
@@ -209,15 +373,14 @@ def test_a_reload_while_the_name_service_hangs_takes_a_new_process(
     wait_until(lambda: "home" in observed(pushgateway), "counters")
     before = observed(pushgateway)["home"]
 
-    unit.config_file.write_text(config(simulator, f"{sink}\nremote_write: {{url: 'http://127.0.0.1:{free_port()}'}}"))
-    agent.send(signal.SIGHUP)
-    wait_until(lambda: agent.exit_code is not None, "the end of the process")
-    assert agent.exit_code == 1
-    assert "remote_write did not stop in time" in agent.log
-    agent.start()
+    unit.reload(
+        agent, config(simulator, f"{sink}\nremote_write: {{url: 'http://127.0.0.1:{free_port()}/api/v1/write'}}")
+    )
 
+    assert "write did not stop in time" in agent.log
     wait_until(lambda: observed(pushgateway).get("home", 0) > before, "counting that goes on")
-    assert "in use by another process" not in agent.log
+    assert starts(agent) == 2
+    assert "in use by another" not in agent.log
 
 
 class Page(Server):
@@ -255,29 +418,18 @@ def test_after_a_kill_the_counters_go_on_from_the_latest_beat_and_nothing_is_hel
     assert before <= after < before + 15
 
 
-def test_a_hangup_ends_the_pause_after_crashes_with_the_config_of_then(
-    unit: Unit, manager: Manager, simulator: Simulator, pushgateway: Pushgateway
-) -> None:
-    sink = f"pushgateway: {{url: {pushgateway.url}}}"
-    unit.has_crashed(8)
-    agent = unit.start(config(simulator, sink))
-    manager.hear("STATUS=Waiting 300 s after several crashes in a row")
+def test_after_a_reload_the_page_shows_the_counters_at_once(unit: Unit, manager: Manager, simulator: Simulator) -> None:
+    port = free_port()
+    text = config(simulator, f"pull: {{listen: '127.0.0.1:{port}'}}")
+    agent = unit.start(text)
+    manager.hear("READY=1")
+    page = Page(agent, port)
+    wait_until(lambda: (page.observed() or 0) > 3, "some seconds that were observed")
+    before = page.observed()
+    assert before is not None
 
-    unit.config_file.write_text(config(simulator, sink, names=("garage",)))
-    agent.send(signal.SIGHUP)
+    unit.reload(agent, text)
 
-    assert manager.hear("READY=1")["STATUS"].startswith("garage: ")
-
-
-def test_a_hangup_ends_the_pause_after_crashes_with_the_config_of_before_where_that_of_then_is_wrong(
-    unit: Unit, manager: Manager, simulator: Simulator, pushgateway: Pushgateway
-) -> None:
-    unit.has_crashed(8)
-    agent = unit.start(config(simulator, f"pushgateway: {{url: {pushgateway.url}}}"))
-    manager.hear("STATUS=Waiting 300 s after several crashes in a row")
-
-    unit.config_file.write_text("batteries: []\n")
-    agent.send(signal.SIGHUP)
-
-    assert manager.hear("READY=1")["STATUS"].startswith("home: ")
-    assert "the config stays as it was: " in agent.log
+    after = page.observed()
+    assert after is not None
+    assert before <= after < before + 15

@@ -77,7 +77,13 @@ def test_an_outage_with_a_kill_in_it_leaves_no_gap_and_no_sample_twice(
     assert max(Counter(moments).values()) == 1
     # The kill costs the one beat that was on its way; all else that the battery told is there.
     assert len(lost(asked(simulator), moments)) <= 1
-    assert not any((Path(agent.log_file).parent / "state-config/spool").glob("*.segment")), "the spool is empty again"
+    spool = Path(agent.log_file).parent / "state-config/spool"
+    wait_until(lambda: not any(waiting_files(spool)), "the spool to be empty again")
+
+
+def waiting_files(spool: Path) -> list[str]:
+    """Return the names of the files in which something waits."""
+    return [file.name for file in spool.iterdir() if file.name != "lock" and file.stat().st_size > 0]
 
 
 def beats(simulator: Simulator) -> int:
@@ -103,10 +109,11 @@ def test_nothing_is_spooled_while_the_link_is_up_and_a_stop_ends_the_series(
     agent = run_agent(config(simulator, f"{receiver.url}/api/v1/write"))
     wait_until(lambda: len(readings(receiver)) >= 5, "the first samples")
     spool = Path(agent.log_file).parent / "state-config/spool"
-    assert [file.name for file in spool.iterdir() if file.stat().st_size > 0 and file.name != "lock"] == []
+    assert waiting_files(spool) == []
     ((_, waiting),) = receiver.query('sonnen_agent_spool_samples{sink="remote_write"}')
     assert waiting == 0
-    assert receiver.query('sonnen_agent_sends_total{sink="remote_write",outcome="ok"}')
+    # The agent tells of itself every 15 s.
+    receiver.wait_for('sonnen_agent_sends_total{sink="remote_write",outcome="ok"}')
 
     assert agent.stop() == 0
 

@@ -6,8 +6,8 @@ from itertools import chain
 from prometheus_client.core import Metric
 
 from sonnen_agent.metrics.battery import BATTERY_LABELS
-from sonnen_agent.metrics.exposition import families
-from sonnen_agent.rows import DECIMALS, Row, rows_of
+from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, families
+from sonnen_agent.rows import Row, rows_of
 from sonnen_agent.telemetry import AgentInfo, Counts, Durations, Waiting
 
 INFO = rows_of(AgentInfo)[::-1]
@@ -46,5 +46,5 @@ def _summary(row: Row, by_label: Mapping[str | tuple[str, ...], Durations]) -> M
         values = (own,) if isinstance(own, str) else own
         labels = dict(zip(row.labels, values, strict=True))
         family.add_sample(f"{row.name}_count", labels, float(durations.count))
-        family.add_sample(f"{row.name}_sum", labels, round(durations.seconds, DECIMALS))
+        family.add_sample(f"{row.name}_sum", labels, round(durations.seconds, COUNTED_DECIMALS))
     return family

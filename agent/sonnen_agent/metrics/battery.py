@@ -7,7 +7,7 @@ from prometheus_client.core import Metric
 
 from sonnen_agent.energy import EnergyTotals
 from sonnen_agent.group import Group
-from sonnen_agent.metrics.exposition import families
+from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, families
 from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, Status, System
 from sonnen_agent.rows import Rows, gauge, rows_of
 
@@ -97,7 +97,7 @@ def battery_families(  # noqa: PLR0913 - a group has these parts
 
 def energy_families(totals: EnergyTotals, labels: Mapping[str, str]) -> tuple[Metric, ...]:
     """Return what was counted, which is shown while the battery is offline, too."""
-    return tuple(families(ENERGY, [(totals, labels)]))
+    return tuple(families(ENERGY, [(totals, labels)], decimals=COUNTED_DECIMALS))
 
 
 def offline(group: Group, *, stopped: bool = False) -> Group:

@@ -1,5 +1,6 @@
 """From rows to families, and from families to a page in the text formats, which prometheus_client writes."""
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from types import SimpleNamespace
@@ -12,6 +13,9 @@ from prometheus_client.utils import floatToGoString
 from sonnen_agent.group import Group
 from sonnen_agent.rows import Row, Rows
 
+_HELP = re.compile(rb"^# HELP .*\n", re.MULTILINE)
+COUNTED_DECIMALS = 4
+"""A tenth of a milliwatt-hour or millisecond. Digits behind that are noise, and a good part of a page's bytes."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -24,14 +28,21 @@ class Family(Metric):
         self.text = ""
 
 
-def families(rows: Rows, sources: Iterable[tuple[object, Mapping[str, str]]]) -> list[Metric]:
-    """Return the families that have samples; each source brings its own labels for all of its series."""
+def families(
+    rows: Rows, sources: Iterable[tuple[object, Mapping[str, str]]], *, decimals: int | None = None
+) -> list[Metric]:
+    """Return the families that have samples; each source brings its own labels for all of its series.
+
+    What a battery says is shown as it is; what the agent has added up is shown with so many `decimals`.
+    """
     # Labels that are the same for many samples are one dict for all of them: nobody changes a sample.
     several = [(source, dict(labels)) for source, labels in sources]
     found: list[Metric] = []
     for field, row in rows:
         samples = [
-            Sample(row.name, {**labels, **own} if own else labels, number)
+            Sample(
+                row.name, {**labels, **own} if own else labels, number if decimals is None else round(number, decimals)
+            )
             for source, labels in several
             for own, number in row.numbers(getattr(source, field))
         ]
@@ -87,7 +98,10 @@ def _escaped(text: str) -> str:
 
 def page_of(group: Group) -> bytes:
     """Return the page of a group: the one that it brings along, else that of all its families."""
-    return group.page if group.page is not None else render((*group.families, *(group.counters or ())))
+    if group.page is not None:
+        return group.page
+    page = render((*group.families, *(group.counters or ())))
+    return page if group.with_help else _HELP.sub(b"", page)
 
 
 def render_openmetrics(families: Iterable[Metric]) -> bytes:

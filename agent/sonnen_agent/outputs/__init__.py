@@ -44,6 +44,8 @@ class Surroundings:
     interval_seconds: float
     """The beat of the batteries."""
     state_directory: Path
+    runtime_directory: Path | None = None
+    """Not on the card; what is there survives the end of the process, but not that of the machine."""
     meters: Mapping[GroupKey, SharedMeter] = field(default_factory=dict)
     """The energy of each battery, by the key of its group."""
     record: RecordSend

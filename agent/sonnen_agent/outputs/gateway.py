@@ -59,7 +59,7 @@ class Gateway:
         """Replace a group by a page in text format, or raise ExchangeError."""
         headers: Mapping[str, str] = {}
         if self._compress:
-            page = gzip.compress(page, compresslevel=6, mtime=0)
+            page = gzip.compress(page, compresslevel=9, mtime=0)
             headers = {"Content-Encoding": "gzip"}
         begin = time.monotonic()
         outcome: Outcome = "ok"

@@ -5,20 +5,19 @@ import socketserver
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from typing import Self, TypeAlias
 
 from sonnen_agent.errors import StartError
-from sonnen_agent.simulator.battery import SimulatedBattery
-from sonnen_agent.simulator.routes import Answer, refused_order
+from sonnen_agent.simulator.battery import Answer, SimulatedBattery, refused_order
 
 _HOST = "127.0.0.1"
 _LARGEST_PORT = 65_535
 _LARGEST_REQUEST_BODY = 65_536
 _POLL_SECONDS = 0.05
-_STOP_SECONDS = 5.0
 _Connection: TypeAlias = socket.socket | tuple[bytes, socket.socket]
 """As socketserver has it, which also serves datagrams."""
 
@@ -106,7 +105,6 @@ class Simulator:
         self._listener.shutdown()
         self._thread.join()
         self._listener.server_close()
-        self._listener.close_connections()
 
     @property
     def port(self) -> int:
@@ -123,44 +121,32 @@ class _Listener(socketserver.ThreadingTCPServer):
     """Answers each connection in a thread of its own, and knows them, so that it can end them."""
 
     allow_reuse_address = True
-    daemon_threads = True
     request_queue_size = 64
 
     def __init__(self, address: tuple[str, int], handler: Callable[..., BaseHTTPRequestHandler]) -> None:
         self._connections: set[_Connection] = set()
-        self._changed = threading.Condition()
         super().__init__(address, handler)
 
     def process_request(self, request: _Connection, client_address: tuple[str, int]) -> None:
         """Note a connection that opens."""
-        with self._changed:
-            self._connections.add(request)
+        self._connections.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: _Connection) -> None:
         """Note a connection that ends."""
         super().shutdown_request(request)
-        with self._changed:
-            self._connections.discard(request)
-            self._changed.notify_all()
+        self._connections.discard(request)
 
     def handle_error(self, request: _Connection, client_address: tuple[str, int]) -> None:
         """Say nothing about a reader that hung up: that is its right."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
-    def close_connections(self) -> None:
+    def server_close(self) -> None:
         """End what is still open, and wait until nobody answers any more."""
-        with self._changed:
-            for connection in self._connections:
+        for connection in tuple(self._connections):
+            # The other side may be faster.
+            with suppress(OSError):
                 if isinstance(connection, socket.socket):
-                    _hang_up(connection)
-            self._changed.wait_for(lambda: not self._connections, _STOP_SECONDS)
-
-
-def _hang_up(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        # The other side was faster.
-        return
+                    connection.shutdown(socket.SHUT_RDWR)
+        super().server_close()

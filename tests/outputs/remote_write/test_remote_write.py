@@ -5,32 +5,34 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 from decoding import Decoded
+from groups import BEAT_SECONDS, battery_group
 from programs import free_port, wait_until
 from pytest_httpserver import HTTPServer
 from receivers import PATH, FakeReceiver, always
 from werkzeug import Response
 
-from sonnen_agent.metrics.groups import Grouping
-from sonnen_agent.scheduler import ProgressWatch
-from sonnen_agent.reading import Reading, Status
-from sonnen_agent.outputs.access import Access
-from sonnen_agent.outputs.remote_write.remote_write import RemoteWrite
-from sonnen_agent.snapshot import Snapshot, SpoolState
-
-BEAT_SECONDS = 5.0
+from sonnen_agent.destination import Destination
+from sonnen_agent.energy import EnergyMeter
+from sonnen_agent.group import Group, GroupKey
+from sonnen_agent.outputs import Retain, Surroundings
+from sonnen_agent.outputs.remote_write import Options
+from sonnen_agent.outputs.remote_write.output import RemoteWriteOutput
+from sonnen_agent.scheduler import ProgressWatch, Threads
+from sonnen_agent.shared_meter import SharedMeter
+from sonnen_agent.telemetry import Waiting
 
 
 class Site:
-    """A sink that is run by hand: its monotonic clock stands still between the beats."""
+    """An output that is run by hand: its monotonic clock stands still between the beats."""
 
-    def __init__(self, url: str, directory: Path | None, *, begin_seconds: float = 1000.0) -> None:
+    def __init__(self, url: str, directory: Path, *, begin_seconds: float = 1000.0) -> None:
         self.url = url
         self.directory = directory
         self.begin_seconds = begin_seconds
@@ -40,58 +42,51 @@ class Site:
         self._began = self.monotonic - time.time()
         self.outcomes: list[str] = []
         self.number = 0
-        self.sinks: list[RemoteWrite] = []
-        self.sink = self.start()
+        self.outputs: list[RemoteWriteOutput] = []
+        self.output = self.start()
 
-    def start(self, *, spool_max_bytes: int = 1 << 20) -> RemoteWrite:
-        self.sink = RemoteWrite(
-            Access(url=self.url),
-            headers={},
-            spool_directory=self.directory,
-            spool_max_bytes=spool_max_bytes,
-            grouping=Grouping(job="sonnen"),
-            external_labels={},
-            interval_seconds=BEAT_SECONDS,
-            timeout_seconds=5,
-            record=lambda _, outcome, *__: self.outcomes.append(outcome),
-            clock=self._unix,
+    def start(self, *, spool_max_bytes: int = 1 << 20) -> RemoteWriteOutput:
+        self.output = RemoteWriteOutput(
+            Options(destination=Destination(url=self.url), spool_max_bytes=spool_max_bytes),
+            Surroundings(
+                interval_seconds=BEAT_SECONDS,
+                state_directory=self.directory.parent,
+                record=lambda _, outcome, *__: self.outcomes.append(outcome),
+                clock=self._unix,
+            ),
             monotonic=lambda: self.monotonic,
         )
-        self.sinks.append(self.sink)
-        return self.sink
+        self.outputs.append(self.output)
+        return self.output
 
     def unix_ms(self, number: int) -> int:
         """Return when the beat with this number was, in Unix milliseconds."""
         return round((self.begin_seconds + number * BEAT_SECONDS) * 1000) + round(-self._began * 1000)
 
     def beat(self, *, online: bool = True) -> None:
-        """Let a beat's time pass, and the sink do what it does in it."""
+        """Let a beat's time pass, and the output do what it does in it."""
         self.monotonic = self.begin_seconds + self.number * BEAT_SECONDS
         self.number += 1
-        status = Status(production_watts=float(self.number), consumption_watts=2.0, grid_feed_in_watts=3.0)
-        reading = Reading(status=status, unix_seconds=1, monotonic_seconds=1, generation="v2")
-        self.sink.put(
-            Snapshot(battery="home", reading=reading if online else None, taken_monotonic_seconds=self.monotonic)
-        )
-        self.sink.turn(0)
+        watts = {"production": float(self.number), "consumption": 2.0, "grid_export": 3.0, "grid_import": 0.0}
+        self.output.put(battery_group(at=self.monotonic, watts=watts if online else None))
+        self.output.turn(0)
         self.idle()
 
     def idle(self) -> None:
-        """Let the sink do what it does between two beats."""
+        """Let the output do what it does between two beats."""
         for _ in range(40):
             self.monotonic += 0.1
-            self.sink.turn(0)
+            self.output.turn(0)
 
     def beats(self, count: int) -> None:
         for _ in range(count):
             self.beat()
 
     def stop(self) -> None:
-        self.sink.close()
-        self.sink.run(ProgressWatch())
+        self.output.stop(Retain())
+        self.output.run(ProgressWatch())
 
     def files(self) -> list[Path]:
-        assert self.directory is not None
         return list(self.directory.iterdir()) if self.directory.exists() else []
 
     def _unix(self) -> float | None:
@@ -107,9 +102,9 @@ def fake(httpserver: HTTPServer) -> FakeReceiver:
 def site(fake: FakeReceiver, tmp_path: Path) -> Iterator[Site]:
     site = Site(fake.url, tmp_path / "spool")
     yield site
-    for sink in site.sinks:
-        sink.close()
-        sink.run(ProgressWatch())
+    for output in site.outputs:
+        output.stop(Retain())
+        output.run(ProgressWatch())
 
 
 def said(caplog: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[str]:
@@ -141,7 +136,7 @@ def test_every_beat_is_sent_at_once_with_its_own_time(fake: FakeReceiver, site: 
 def test_nothing_is_written_to_disk_while_the_receiver_is_fine(site: Site) -> None:
     site.beats(5)
     assert site.files() == []
-    assert site.sink.spool_state() == SpoolState()
+    assert site.output.waiting() == Waiting()
 
 
 def test_an_outage_leaves_no_gap(fake: FakeReceiver, site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -149,7 +144,7 @@ def test_an_outage_leaves_no_gap(fake: FakeReceiver, site: Site, caplog: pytest.
     site.beats(2)
     fake.reply = always(503)
     site.beats(10)
-    waiting = site.sink.spool_state()
+    waiting = site.output.waiting()
     fake.reply = lambda _: None
     site.beats(2)
 
@@ -157,12 +152,12 @@ def test_an_outage_leaves_no_gap(fake: FakeReceiver, site: Site, caplog: pytest.
     assert waiting.bytes > 0
     assert waiting.oldest_timestamp_seconds == pytest.approx(site.unix_ms(2) / 1000, abs=0.01)
     assert watts(fake) == [float(number) for number in range(1, 15)]
-    assert site.sink.spool_state() == SpoolState()
+    assert site.output.waiting() == Waiting()
     assert site.files() == []
     assert said(caplog) == [
         f"remote write fails, samples wait in {site.directory}: {fake.url}: answered 503",
         f"remote write works again; {waiting.samples} samples are sent late",
-        f"nothing waits any more: {waiting.samples * 11 // 10} samples were sent late",
+        f"nothing waits any more: {waiting.samples} samples were sent late",
     ]
 
 
@@ -188,7 +183,7 @@ def test_each_beat_of_an_outage_costs_one_small_request(fake: FakeReceiver, site
 
 def long_outage(fake: FakeReceiver, site: Site, monkeypatch: pytest.MonkeyPatch, beats: int = 30) -> None:
     """Let an outage last longer than what is made up for in order."""
-    monkeypatch.setattr("sonnen_agent.outputs.remote_write.backlog._SHORT_SAMPLES", 40)
+    monkeypatch.setattr("sonnen_agent.outputs.remote_write.sender._SHORT_SAMPLES", 40)
     site.beats(2)
     fake.reply = always(503)
     site.beats(beats)
@@ -210,7 +205,7 @@ def test_after_a_long_outage_the_present_goes_first_and_the_backlog_oldest_first
 
 
 def test_a_batch_is_bounded(fake: FakeReceiver, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sonnen_agent.outputs.remote_write.backlog._BATCH_SAMPLES", 50)
+    monkeypatch.setattr("sonnen_agent.outputs.remote_write.sender._BATCH_SAMPLES", 50)
     long_outage(fake, site, monkeypatch, beats=60)
     fake.reply = lambda _: None
     site.beats(20)
@@ -221,16 +216,16 @@ def test_a_batch_is_bounded(fake: FakeReceiver, site: Site, monkeypatch: pytest.
 def test_the_backlog_rests_between_two_requests(
     fake: FakeReceiver, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sonnen_agent.outputs.remote_write.backlog._BATCH_SAMPLES", 50)
-    monkeypatch.setattr("sonnen_agent.outputs.remote_write.backlog._SAMPLES_PER_SECOND", 50)
+    monkeypatch.setattr("sonnen_agent.outputs.remote_write.sender._BATCH_SAMPLES", 50)
+    monkeypatch.setattr("sonnen_agent.outputs.remote_write.sender._SAMPLES_PER_SECOND", 50)
     long_outage(fake, site, monkeypatch, beats=100)
     fake.reply = lambda _: None
-    before = site.sink.spool_state().samples
-    site.beats(1)  # of which the sink has 4 seconds
-    assert 100 <= before - site.sink.spool_state().samples <= 250
+    before = site.output.waiting().samples
+    site.beats(1)  # of which the output has 4 seconds
+    assert 100 <= before - site.output.waiting().samples <= 250
     requests = len(fake.requests)
     for _ in range(10):
-        site.sink.turn(0)  # no time passes
+        site.output.turn(0)  # no time passes
     assert len(fake.requests) <= requests + 1
 
 
@@ -246,7 +241,7 @@ def test_the_present_goes_on_while_the_backlog_is_refused_for_now(
     site.beats(10)
 
     assert len([stamp for stamp in arrival(fake) if stamp > boundary]) == 10
-    assert site.sink.spool_state().samples > 0
+    assert site.output.waiting().samples > 0
     lines = said(caplog)
     assert lines[0].startswith("remote write works again")
     assert "have to wait" in lines[1]
@@ -277,22 +272,21 @@ def test_a_sample_on_which_the_receiver_fails_for_ever_is_found_and_dropped(
     fake.reply = reply
     site.beats(150)
 
-    assert site.sink.spool_state().samples == 0
-    assert site.sink.spool_state().rejected_samples == 1
+    assert site.output.waiting().samples == 0
+    assert site.output.waiting().rejected_samples == 1
     assert watts(fake) == [float(number) for number in range(1, 183) if number != 8]
 
 
 def test_errors_for_ever_stay_within_the_bound_and_are_told_once(
     fake: FakeReceiver, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site.sink.close()
-    site.sink.run(ProgressWatch())
-    site.start(spool_max_bytes=20_000)
+    site.stop()
+    site.start(spool_max_bytes=8_000)
     fake.reply = always(500, "internal error")
     site.beats(700)
-    state = site.sink.spool_state()
-    assert sum(path.stat().st_size for path in site.files()) <= 20_000
-    assert state.bytes <= 20_000
+    state = site.output.waiting()
+    assert sum(path.stat().st_size for path in site.files()) <= 8_000
+    assert state.bytes <= 8_000
     assert state.dropped_samples > 0
     assert len(said(caplog, logging.WARNING)) == 2  # away, and full
 
@@ -313,8 +307,8 @@ def test_a_bad_sample_is_dropped_alone_and_told_in_the_receivers_words(
     site.beats(10)
 
     assert len(watts(fake)) == 10
-    assert site.sink.spool_state().rejected_samples == 10
-    assert site.sink.spool_state().samples == 0
+    assert site.output.waiting().rejected_samples == 10
+    assert site.output.waiting().samples == 0
     (line,) = said(caplog)
     assert line == (
         '1 samples are dropped, the first of them of sonnen_consumption_watts{instance="home",job="sonnen"}: '
@@ -335,16 +329,16 @@ def test_a_proxy_that_refuses_everything_costs_nothing(
     fake.reply = lambda _: long
     samples = many(site, 60)
     site.beats(3)
-    assert site.sink.spool_state().samples >= samples
-    assert site.sink.spool_state().rejected_samples < samples
+    assert site.output.waiting().samples >= samples
+    assert site.output.waiting().rejected_samples < samples
     assert any("and the same to an empty request" in line for line in said(caplog, logging.WARNING))
 
 
 def many(site: Site, batteries: int) -> int:
     """Put so many batteries into one beat, and return how many samples at least that is."""
     for number in range(batteries):
-        site.sink.put(Snapshot(battery=f"battery {number}", reading=None, taken_monotonic_seconds=site.monotonic))
-    site.sink.turn(0)
+        site.output.put(battery_group(f"battery {number}", at=site.monotonic))
+    site.output.turn(0)
     return batteries // 3
 
 
@@ -375,7 +369,7 @@ def test_what_is_not_about_the_samples_keeps_them(
 ) -> None:
     fake.reply = reply
     site.beats(5)
-    assert site.sink.spool_state().rejected_samples == 0
+    assert site.output.waiting().rejected_samples == 0
     assert len(said(caplog, logging.WARNING)) == 1
     fake.reply = lambda _: None
     site.beats(2)
@@ -385,7 +379,7 @@ def test_what_is_not_about_the_samples_keeps_them(
 def test_rubbish_with_a_200_is_a_yes(fake: FakeReceiver, site: Site) -> None:
     fake.reply = always(200, "\x00 garbage \x7f")
     site.beats(5)
-    assert site.sink.spool_state().samples == 0
+    assert site.output.waiting().samples == 0
 
 
 def test_nobody_there_costs_nothing(tmp_path: Path, httpserver: HTTPServer) -> None:
@@ -408,7 +402,7 @@ def test_samples_wait_until_the_clock_is_set(fake: FakeReceiver, site: Site, cap
     site.ahead_seconds = None
     site.beats(4)
     assert fake.requests == []
-    assert site.sink.spool_state().oldest_timestamp_seconds is None
+    assert site.output.waiting().oldest_timestamp_seconds is None
     site.ahead_seconds = 0.0
     site.beats(2)
     assert [abs(stamp - site.unix_ms(number)) <= 1 for number, stamp in enumerate(arrival(fake))] == [True] * 6
@@ -440,6 +434,10 @@ def test_a_clock_that_jumps_two_years_ahead_under_way_changes_nothing(fake: Fake
     assert [abs(stamp - site.unix_ms(number)) <= 1 for number, stamp in enumerate(arrival(fake))] == [True] * 126
 
 
+def meter() -> SharedMeter:
+    return SharedMeter(EnergyMeter(zone=UTC), time.time, settled=True)
+
+
 def stale(fake: FakeReceiver, name: str) -> int:
     return sum(math.isnan(value) for value in fake.of(name).values())
 
@@ -455,7 +453,7 @@ def test_a_silent_battery_ends_its_series(fake: FakeReceiver, site: Site) -> Non
 def test_a_battery_whose_loop_hangs_ends_its_series(fake: FakeReceiver, site: Site) -> None:
     site.beats(2)
     site.monotonic += 16
-    site.sink.turn(0)
+    site.output.turn(0)
     assert stale(fake, "sonnen_production_watts") == 1
     assert stale(fake, "sonnen_online") == 1
 
@@ -484,7 +482,7 @@ def test_the_end_in_an_outage_is_told_by_the_next_process(fake: FakeReceiver, si
 
 def test_what_came_last_is_sent_before_the_end(fake: FakeReceiver, site: Site) -> None:
     site.beats(1)
-    site.sink.put(Snapshot(battery="home", reading=None, taken_monotonic_seconds=site.monotonic))
+    site.output.put(battery_group(at=site.monotonic))
     site.stop()
     assert list(fake.of("sonnen_online").values())[:2] == [1, 0]
     assert stale(fake, "sonnen_online") == 1
@@ -495,8 +493,8 @@ def test_a_killed_process_loses_nothing_that_waited(fake: FakeReceiver, site: Si
     fake.reply = always(503)
     site.beats(8)
     # The kernel keeps what was written; a copy is what a new process would find.
-    left = tmp_path / "left"
-    left.mkdir()
+    left = tmp_path / "left" / "spool"
+    left.mkdir(parents=True)
     for path in site.files():
         (left / path.name).write_bytes(path.read_bytes())
     site.directory = left
@@ -538,16 +536,19 @@ def test_a_kill_in_an_outage_loses_one_beat_at_most(fake: FakeReceiver, tmp_path
     assert sorted(kept) == [float(number) for number in range(1, len(kept) + 1)]
 
 
-def test_without_a_directory_a_little_waits_in_memory(fake: FakeReceiver, caplog: pytest.LogCaptureFixture) -> None:
-    site = Site(fake.url, None)
+def test_without_a_spool_a_little_waits_elsewhere(
+    fake: FakeReceiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "spool").write_text("not a directory")
+    site = Site(fake.url, tmp_path / "spool")
     site.beats(1)
     fake.reply = always(503)
     site.beats(5)
-    assert site.sink.spool_state().samples > 0
+    assert site.output.waiting().samples > 0
     fake.reply = lambda _: None
     site.beats(1)
     assert len(watts(fake)) == 7
-    assert "samples wait in memory" in said(caplog, logging.WARNING)[0]
+    assert "samples wait in /tmp/sonnen-agent-spool-" in said(caplog, logging.WARNING)[1]
     site.stop()
 
 
@@ -565,7 +566,10 @@ def test_a_spool_that_cannot_be_used_is_no_reason_to_stop(
     site = Site(fake.url, tmp_path / "spool")
     site.beats(2)
     assert len(watts(fake)) == 2
-    assert said(caplog) == [f"{tmp_path / 'spool'} {why}; in an outage samples wait in memory only"]
+    (line,) = said(caplog)
+    waits = f"{tmp_path / 'spool'} {why}; in an outage samples wait in /tmp/sonnen-agent-spool-"
+    assert line.startswith(waits)
+    assert line.endswith(", for this process alone")
     site.stop()
     if first is not None:
         first.stop()
@@ -576,32 +580,63 @@ def test_beats_that_came_faster_than_they_could_be_handled_are_counted(
 ) -> None:
     site.beats(1)
     for number in range(70):
-        site.sink.put(Snapshot(battery="home", reading=None, taken_monotonic_seconds=site.monotonic + number / 100))
-    site.sink.turn(0)
+        site.output.put(battery_group(at=site.monotonic + number / 100))
+    site.output.turn(0)
     assert len(fake.of("sonnen_online")) == 1 + 64
-    assert site.sink.spool_state().dropped_samples >= 6
+    assert site.output.waiting().dropped_samples >= 6
+    assert list(fake.of("sonnen_online"))[1] == site.unix_ms(0) + 4060  # the oldest are lost
     assert said(caplog, logging.WARNING) == ["the card or the receiver was too slow: 6 beats are lost"]
 
 
-def test_the_thread_sends_what_is_put_and_ends_when_closed(fake: FakeReceiver, tmp_path: Path) -> None:
-    sink = RemoteWrite(
-        Access(url=fake.url),
-        headers={},
-        spool_directory=tmp_path / "spool",
-        spool_max_bytes=1 << 20,
-        grouping=Grouping(job="sonnen"),
-        external_labels={},
-        interval_seconds=0.2,
-        timeout_seconds=5,
+def test_hundreds_of_batteries_lose_nothing_without_a_fault(fake: FakeReceiver, tmp_path: Path) -> None:
+    names = [f"battery {number}" for number in range(300)]
+    surroundings = Surroundings(
+        interval_seconds=BEAT_SECONDS,
+        state_directory=tmp_path,
+        meters={GroupKey(job="sonnen", instance=name): meter() for name in names},
         record=lambda *_: None,
         clock=time.time,
     )
-    thread = threading.Thread(target=sink.run, args=(ProgressWatch(),))
-    thread.start()
+    output = RemoteWriteOutput(Options(destination=Destination(url=fake.url)), surroundings)
+    for beat in range(3):
+        for name in names:
+            output.put(battery_group(name, at=time.monotonic() + beat))
+    output.turn(0)
+    assert len(fake.of("sonnen_online")) >= 3
+    assert sum(map(len, fake.stored.values())) == 900
+    assert output.waiting() == Waiting()
+    output.stop(Retain(groups=frozenset(surroundings.meters)))
+    output.run(ProgressWatch())
+
+
+def test_the_page_of_another_exporter_is_not_carried(fake: FakeReceiver, site: Site) -> None:
+    site.beats(1)
+    before = len(fake.requests)
+    key = GroupKey(job="node", instance="pi")
+    site.output.put(Group(key=key, page=b"node_load1 1\n", taken_monotonic_seconds=site.monotonic, shown_seconds=15))
+    site.output.turn(0)
+    assert len(fake.requests) == before
+
+
+def test_a_reload_leaves_the_series_of_its_groups(fake: FakeReceiver, site: Site) -> None:
+    site.beats(2)
+    site.output.stop(Retain(groups=frozenset({GroupKey(job="sonnen", instance="home")})))
+    site.output.run(ProgressWatch())
+    assert stale(fake, "sonnen_online") == 0
+    site.start()
+    site.beats(1)
+    assert watts(fake) == [1, 2, 3]
+
+
+def test_the_thread_sends_what_is_put_and_ends_when_closed(fake: FakeReceiver, tmp_path: Path) -> None:
+    surroundings = Surroundings(interval_seconds=0.2, state_directory=tmp_path, record=lambda *_: None, clock=time.time)
+    output = Options(destination=Destination(url=fake.url)).open(surroundings)
+    threads = Threads()
+    output.start(threads)
     for _ in range(3):
-        sink.put(Snapshot(battery="home", reading=None, taken_monotonic_seconds=time.monotonic()))
+        output.put(battery_group(at=time.monotonic()))
     wait_until(lambda: len(fake.of("sonnen_online")) >= 3, "three samples")
-    sink.close()
-    thread.join(20)
-    assert not thread.is_alive()
+    output.stop(Retain())
+    assert threads.join(20)
+    assert not threads.crashed
     assert stale(fake, "sonnen_online") == 1

@@ -1,13 +1,10 @@
 import math
-import random
 import struct
 
-import pytest
-from decoding import decode, decompress, double
+from decoding import decode, double
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonnen_agent.outputs.remote_write.snappy import compress
 from sonnen_agent.outputs.remote_write.wire import (
     STALE,
     series_bytes,
@@ -17,33 +14,8 @@ from sonnen_agent.outputs.remote_write.wire import (
     write_request,
 )
 
-repetitive = st.lists(st.sampled_from([b"\x12\x10\x09", b"sonnen_online", b"\x00" * 70, b"a", b"\xff\xfe"])).map(
-    b"".join
-)
 names = st.text("abc_", min_size=1, max_size=6)
 label_sets = st.dictionaries(names, st.text('aü €"\\\n', min_size=1, max_size=9), min_size=1, max_size=4)
-
-
-@given(st.binary(max_size=5000) | repetitive)
-def test_what_is_compressed_comes_back(data: bytes) -> None:
-    assert decompress(compress(data)) == data
-
-
-def test_data_larger_than_a_block_comes_back() -> None:
-    draw = random.Random(1)  # noqa: S311 - no secret
-    data = b"".join(draw.choice([b"sonnen_meter_volts", draw.randbytes(9), b"\x00" * 100]) for _ in range(20_000))
-    assert decompress(compress(data)) == data
-
-
-def test_what_cannot_be_compressed_grows_by_little() -> None:
-    data = random.Random(1).randbytes(100_000)  # noqa: S311 - no secret
-    assert len(compress(data)) < len(data) * 1.001 + 10
-
-
-def test_real_snappy_reads_it() -> None:
-    snappy = pytest.importorskip("snappy", reason="python3-snappy is not installed")
-    data = b"sonnen_meter_volts" * 5000 + bytes(range(256)) * 300
-    assert snappy.uncompress(compress(data)) == data
 
 
 @given(

@@ -6,6 +6,10 @@ from pathlib import Path
 import images
 import pytest
 from machines import Machine
+from playbooks import build_wheel
+from services import Service, installed_service
+from sites import OLD_VERSION, Site, bare_site
+from units import Unit
 
 
 @pytest.fixture(scope="module", params=images.RELEASES)
@@ -32,3 +36,33 @@ def central(release: str, machine_folder: Path) -> Iterator[Machine]:
     """Return the machine that gathers the numbers; from its network, no way leads to the Pi."""
     with Machine(release, "central", machine_folder) as machine:
         yield machine
+
+
+@pytest.fixture(scope="session")
+def old_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a wheel of a version before ours."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"), version=OLD_VERSION)
+
+
+@pytest.fixture(scope="module")
+def site(pi: Machine, central: Machine, machine_folder: Path, old_wheel: Path) -> Iterator[Site]:
+    """Return the two machines as they are before the first run of the playbook."""
+    with bare_site(pi, central, machine_folder, old_wheel) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def service(pi: Machine, central: Machine, machine_folder: Path) -> Iterator[Service]:
+    """Return the agent as it was installed by hand."""
+    with installed_service(pi, central, machine_folder) as service:
+        yield service
+
+
+@pytest.fixture
+def unit(service: Service) -> Iterator[Unit]:
+    """Return the running service, with the config it was installed with."""
+    cursor = service.unit.cursor()
+    yield service.unit
+    # pytest shows it where the test has failed.
+    print("\n".join(service.unit.journal(after=cursor)))  # noqa: T201 # for pytest
+    service.restore()

@@ -16,7 +16,67 @@ What the receiver needs:
 
 In what order: a short backlog goes out before the present, so that nothing is out of order. Before a
 longer one the present goes first, then what waits, oldest first, between the beats. The first request
-has no samples; it asks for the receiver's time (see `stamps`).
+has no samples; it asks for the receiver's time (see `clock_offset`).
 
-Written to disk is only what could not be sent (see `spool`).
+Written to disk is only what could not be sent (see `queue`). Requests are compressed by python-snappy, which
+only who writes remotely needs.
 """
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+from sonnen_agent.config.secrets import Secrets
+from sonnen_agent.config.section import Section
+from sonnen_agent.destination import Destination
+from sonnen_agent.metrics.agent import AGENT_LABELS
+from sonnen_agent.metrics.battery import BATTERY_LABELS
+from sonnen_agent.outputs import Output, Surroundings
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+_OUR_HEADERS = frozenset({"authorization", "content-encoding", "content-length", "content-type", "host", "user-agent"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the config says of remote write."""
+
+    destination: Destination
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent along with every request, such as a tenant."""
+    external_labels: Mapping[str, str] = field(default_factory=dict)
+    """Added to every series that has no label of that name."""
+    spool_max_bytes: int = 256 << 20
+    """The most that waits on disk in an outage."""
+
+    @classmethod
+    def read(cls, section: Section, secrets: Secrets) -> "Options":
+        """Return what a section says; what is wrong with it is noted there."""
+        if find_spec("snappy") is None:
+            fix = "run: apt install python3-snappy, or with pip: pip install 'sonnen-agent[remote-write]'"
+            section.problems.append(f"{section.path}: needs python-snappy; {fix}")
+        destination = secrets.destination(section, "https://prometheus.example/api/v1/write", "remote-write")
+        headers = section.texts("headers")
+        for name in headers:
+            if not _HEADER_NAME.fullmatch(name):
+                section.problem(f"headers.{name}", "is no header name; use letters, digits and dashes")
+            elif name.lower() in _OUR_HEADERS or name.lower().startswith("x-prometheus-remote-write-"):
+                section.problem(f"headers.{name}", "is a header that the agent sets itself; leave it out")
+        return cls(
+            destination=destination,
+            headers=headers,
+            external_labels=section.labels("external_labels", BATTERY_LABELS | AGENT_LABELS),
+            spool_max_bytes=int(section.number("spool_max_bytes", minimum=1 << 20, maximum=1 << 40, default=256 << 20)),
+        )
+
+    @property
+    def summary(self) -> str:
+        """What it does."""
+        return f"writing to {self.destination.url}"
+
+    def open(self, surroundings: Surroundings) -> Output:
+        """Return the output; only who writes remotely has its modules in memory."""
+        from sonnen_agent.outputs.remote_write.output import RemoteWriteOutput  # noqa: PLC0415
+
+        return RemoteWriteOutput(self, surroundings)

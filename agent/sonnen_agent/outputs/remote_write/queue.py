@@ -1,122 +1,266 @@
-"""What the sender needs of a queue of beats, and a small one in memory for an agent without a spool."""
+"""A durable queue of frames: files that are appended to, read from their start and removed when they were delivered.
 
+Written to only while samples cannot be sent: each beat at once to the runtime directory, so that it survives
+`kill -9`, and once a minute to the card, so that a power cut costs a minute (docs/facts.md 5.2); every five
+minutes another file begins. The frames of the oldest file are held in memory: what is written while the link is
+down is not read back for each attempt. What was delivered of that file is remembered in memory only: after a kill
+it is sent again, which receivers take for what it is, duplicates.
+
+A frame has the time of the monotonic clock, and gets its Unix time when it is sent: by the offset known then if
+it is of the present boot, so that a clock that was put right later puts it right, too; by the last offset that was
+written during an earlier boot. Without one it cannot be placed, and is dropped and counted.
+"""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import uuid
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
-from sonnen_agent.outputs.remote_write.beat import Beat, Sample, samples_of
+from sonnen_agent.changes import ChangeLog
+from sonnen_agent.outputs.remote_write.queue_file import END_BYTES, QueueFile
+from sonnen_agent.outputs.remote_write.wire import Frame
 
-_BEAT_OVERHEAD_BYTES = 200
+_FEWEST_FILES = 8
+"""So that the bound drops no more than an eighth at once."""
+_SYNC_SECONDS = 60
+_AHEAD_MS = 10 * 60 * 1000
+"""A sample later than that from now was stamped by a wrong clock; Prometheus takes none either (docs/facts.md 4.3)."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """The oldest beats of a queue, each with its offset: Unix time minus monotonic time in milliseconds."""
-
-    beats: Sequence[tuple[Beat, int]]
-    origin: object
-    """What the queue knows it by."""
-
-    def samples(self) -> list[Sample]:
-        """Return all samples, oldest first."""
-        return [sample for beat, offset_ms in self.beats for sample in samples_of(beat, offset_ms)]
+_log = logging.getLogger(__name__)
 
 
-class BeatQueue(Protocol):
-    """First in, first out, bounded, and never in the way: a beat that cannot be kept is counted."""
+class Queue:
+    """First in, first out, bounded; a frame that cannot be kept is counted. For one thread of one process."""
 
-    @property
-    def samples(self) -> int:
-        """How many wait."""
+    def __init__(
+        self,
+        directory: Path,
+        max_bytes: int,
+        *,
+        boot: str | None,
+        monotonic: Callable[[], float],
+        live_directory: Path | None = None,
+    ) -> None:
+        """Open it with what an earlier process has left, or raise OSError.
 
-    @property
-    def size(self) -> int:
-        """What they take, in bytes."""
-
-    @property
-    def dropped_samples(self) -> int:
-        """How many were lost so far, most of them to the bound."""
-
-    @property
-    def oldest_unix_ms(self) -> int | None:
-        """When the oldest beat was, if that is known yet."""
-
-    def append(self, beats: Iterable[Beat]) -> None:
-        """Keep beats of this boot; the oldest make room for them."""
-
-    def note_offset(self, offset_ms: int) -> None:
-        """Take note of Unix time minus monotonic time in milliseconds: it holds for all beats of this boot."""
-
-    def peek(self, most_samples: int, now_unix_ms: int) -> Batch | None:
-        """Return the oldest beats, at least one, or None when the queue is empty."""
-
-    def advance(self, batch: Batch) -> None:
-        """Forget the beats of a batch; of one that is outdated, nothing happens."""
-
-    def close(self) -> None:
-        """Let what waits survive, if the queue can do that."""
-
-
-class MemoryQueue:
-    """A queue that ends with the process."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._beats: deque[Beat] = deque()
-        self._offset_ms: int | None = None
-        self.samples = 0
-        self.size = 0
+        `boot` tells between which times the monotonic clock ran through, None where that is not known.
+        """
+        self.directory = directory
+        """Where samples wait."""
+        self.samples = self.size = 0
+        """How many wait, and what they take in bytes."""
         self.dropped_samples = 0
+        """Lost so far, most of them to the bound."""
+        self._live_directory = live_directory
+        self._max_bytes = max_bytes - END_BYTES
+        self._boot = (boot or str(uuid.uuid4())).replace("-", "")
+        self._monotonic = monotonic
+        self._files: deque[QueueFile] = deque()
+        self._open: QueueFile | None = None
+        self._ahead: deque[Frame] | None = None
+        """What was not delivered yet of the oldest file, once it is needed."""
+        self._offsets: dict[str, int | None] = {}
+        self._next_sync = 0.0
+        self._next_number = 1
+        self._changes = ChangeLog(_log)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if live_directory is not None:
+            self._bring_back(live_directory)
+        self._adopt_all()
 
     @property
     def oldest_unix_ms(self) -> int | None:
-        """When the oldest beat was, if that is known yet."""
-        if not self._beats or self._offset_ms is None:
-            return None
-        return self._beats[0].monotonic_ms + self._offset_ms
+        """When the oldest frame was, if that is known yet."""
+        offset_ms = self._offsets.get(self._files[0].boot) if self._files else None
+        return None if offset_ms is None or not self._head() else self._head()[0].monotonic_ms + offset_ms
 
-    def append(self, beats: Iterable[Beat]) -> None:
-        """Keep beats of this boot; the oldest make room for them."""
-        for beat in beats:
-            self._beats.append(beat)
-            self.samples += len(beat)
-            self.size += _size(beat)
-        while self.size > self._max_bytes:
-            self.dropped_samples += len(self._pop())
+    def append(self, frames: Iterable[Frame]) -> None:
+        """Keep frames of this boot; the oldest make room for them."""
+        for frame in frames:
+            if self._open is not None and self._open.full(self._max_bytes // _FEWEST_FILES, frame.monotonic_ms):
+                self._close_file()
+            if self._open is None:
+                self._begin_file()
+            self._add(frame)
+        if self._open is not None:
+            self._save(self._open)
 
     def note_offset(self, offset_ms: int) -> None:
-        """Take note of Unix time minus monotonic time in milliseconds."""
-        self._offset_ms = offset_ms
+        """Take note of Unix time minus monotonic time in milliseconds: it holds for all frames of this boot."""
+        self._offsets[self._boot] = offset_ms
 
-    def peek(self, most_samples: int, now_unix_ms: int) -> Batch | None:  # noqa: ARG002 - all beats are of this boot
-        """Return the oldest beats, at least one, or None when the queue is empty."""
-        if self._offset_ms is None:
-            return None
-        chosen: list[tuple[Beat, int]] = []
-        left = most_samples
-        for beat in self._beats:
-            if chosen and left < len(beat):
-                break
-            chosen.append((beat, self._offset_ms))
-            left -= len(beat)
-        return Batch(beats=chosen, origin=chosen[0][0]) if chosen else None
+    def peek(self, most_samples: int, now_unix_ms: int) -> tuple[Sequence[Frame], int] | None:
+        """Return the oldest frames that have a believable time, at least one, with their offset; None without any."""
+        while self._files:
+            head, ahead = self._files[0], self._head()
+            offset_ms = self._offsets.get(head.boot)
+            if not ahead:
+                self._forget(head)
+            elif offset_ms is None:
+                if head.boot == self._boot:
+                    return None
+                self._drop_oldest("the clock was not set before the power went, so that nobody knows when they were")
+            elif ahead[0].monotonic_ms + offset_ms > now_unix_ms + _AHEAD_MS:
+                self._drop_oldest("their time is still to come: the clock was wrong")
+            else:
+                frames: list[Frame] = []
+                for frame in ahead:
+                    most_samples -= len(frame)
+                    if frames and most_samples < 0:
+                        break
+                    frames.append(frame)
+                return frames, offset_ms
+        return None
 
-    def advance(self, batch: Batch) -> None:
-        """Forget the beats of a batch, unless they had to make room meanwhile."""
-        if self._beats and self._beats[0] is batch.origin:
-            for _ in batch.beats:
-                self._pop()
+    def advance(self, frames: Sequence[Frame]) -> None:
+        """Forget frames that `peek` has returned; of those that had to make room meanwhile, nothing is left."""
+        if self._ahead and self._ahead[0] is frames[0]:
+            for frame in frames:
+                self._ahead.popleft()
+                self._count(self._files[0], -len(frame))
+            if not self._ahead:
+                self._forget(self._files[0])
 
     def close(self) -> None:
-        """Lose what waits."""
+        """Let all that waits survive a power cut; closing twice does no harm."""
+        self._close_file()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
-    def _pop(self) -> Beat:
-        beat = self._beats.popleft()
-        self.samples -= len(beat)
-        self.size -= _size(beat)
-        return beat
+    def _begin_file(self) -> None:
+        self._open = QueueFile(self.directory, self._live_directory, self._next_number, self._boot)
+        self._next_number += 1
+        if not self._files:
+            self._next_sync = self._monotonic() + _SYNC_SECONDS
+            self._ahead = deque()
+        self._files.append(self._open)
 
+    def _add(self, frame: Frame) -> None:
+        file = self._files[-1]
+        before = file.size
+        file.offset_ms = self._offsets.get(self._boot)
+        file.add(frame)
+        self.size += file.size - before
+        self.samples += len(frame)
+        if file is self._files[0] and self._ahead is not None:
+            self._ahead.append(frame)
+        while self.size > self._max_bytes:
+            self._drop_oldest("the spool is full")
 
-def _size(beat: Beat) -> int:
-    return len(beat.values) + _BEAT_OVERHEAD_BYTES
+    def _save(self, file: QueueFile) -> None:
+        """Write what is new; what cannot be written is tried again as long as the file is open."""
+        sync = self._monotonic() >= self._next_sync
+        try:
+            file.save(sync=sync)
+        except OSError as error:
+            self._tell_failure(error)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) and len(self._files) > 1:
+                # The present is worth more than the oldest that is kept.
+                self._drop_oldest("the disk is full")
+            return
+        self._changes.over("disk", "%s can be written again", self.directory)
+        if sync:
+            self._next_sync = self._monotonic() + _SYNC_SECONDS
+
+    def _close_file(self) -> None:
+        file, self._open = self._open, None
+        if file is not None:
+            self.size -= file.size
+            try:
+                file.close()
+                self._next_sync = self._monotonic() + _SYNC_SECONDS
+            except OSError as error:
+                self._tell_failure(error)
+                self.dropped_samples += file.samples
+                self._forget(file)
+            self.size += file.size
+
+    def _head(self) -> deque[Frame]:
+        """Return what was not delivered yet of the oldest file; what cannot be read is lost."""
+        if self._ahead is None:
+            head = self._files[0]
+            problem = "is damaged"
+            try:
+                self._ahead = deque(head.read())
+            except OSError as error:
+                self._ahead = deque()
+                problem = f"cannot be read: {error.strerror}"
+            lost = head.samples - sum(map(len, self._ahead))
+            if lost:
+                _log.warning("%s %s: %d samples are lost", head.path, problem, lost)
+                self.dropped_samples += lost
+                self._count(head, -lost)
+        return self._ahead
+
+    def _drop_oldest(self, why: str) -> None:
+        lost = self._files[0].samples
+        self._changes.trouble(why, why, "%s: the oldest %d samples are dropped: %s", self.directory, lost, why)
+        self.dropped_samples += lost
+        self._forget(self._files[0])
+
+    def _count(self, file: QueueFile, samples: int) -> None:
+        file.samples += samples
+        self.samples += samples
+
+    def _forget(self, file: QueueFile) -> None:
+        """Remove a file with all that is in it."""
+        self._count(file, -file.samples)
+        self.size -= file.size
+        if file is self._open:
+            self._open = None
+        if file is self._files[0]:
+            self._ahead = None
+        self._files.remove(file)
+        for why in () if self._files else self._changes.kinds() - {"disk"}:
+            self._changes.over(why)
+        try:
+            file.remove()
+        except OSError as error:
+            _log.warning("%s cannot be removed: %s", file.path, error.strerror)
+
+    def _tell_failure(self, error: OSError) -> None:
+        message = "%s cannot be written: %s; samples wait in memory for at most five minutes"
+        self._changes.trouble("disk", "disk", message, self.directory, error.strerror)
+
+    def _bring_back(self, live_directory: Path) -> None:
+        """Complete on the card what a process that was killed had not written there yet."""
+        for path in live_directory.glob("*.gz"):
+            on_card = self.directory / path.name
+            if not on_card.exists() or on_card.stat().st_size < path.stat().st_size:
+                on_card.write_bytes(path.read_bytes())
+            path.unlink()
+
+    def _adopt_all(self) -> None:
+        for path in sorted(self.directory.iterdir()):
+            try:
+                file = QueueFile.adopt(path)
+            except OSError as error:
+                _log.warning("%s cannot be read: %s; left alone", path, error.strerror)
+                continue
+            if file is not None:
+                self._next_number = int(path.name[:12]) + 1
+                self._files.append(file)
+                self.size += file.size
+                self.samples += file.samples
+        for file in {file.boot: file for file in self._files}.values():
+            with contextlib.suppress(OSError):
+                file.read()  # the last file of a boot knows its offset best
+            self._offsets[file.boot] = file.offset_ms
+        for file in [file for file in self._files if not file.samples]:
+            self._forget(file)
+        if self.samples:
+            _log.info("%s: %d samples wait from before", self.directory, self.samples)
+        earlier = len(list(self.directory.glob("*.spool")))
+        if earlier:
+            fix = "go back to it to send them, or remove them"
+            _log.warning(
+                "%s: %d files of an earlier release (*.spool) are left alone; %s", self.directory, earlier, fix
+            )

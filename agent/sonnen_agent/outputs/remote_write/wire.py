@@ -1,21 +1,24 @@
-"""The body of a remote-write 1.0 request, before its compression: protobuf, by hand (EDGE 4.1).
+"""Frames as they are kept, samples as they are sent, and the protobuf of a request (docs/facts.md 4.1).
 
     WriteRequest { repeated TimeSeries timeseries = 1 }
     TimeSeries   { repeated Label labels = 1; repeated Sample samples = 2 }
     Label        { string name = 1; string value = 2 }
     Sample       { double value = 1; int64 timestamp = 2 }
 
-These four messages are all there is to write, in forty lines. python3-protobuf would bring 4.4 MB of
-code and 7.6 MiB of memory, and python3-snappy a C library (EDGE 4.2); neither is on the device yet.
+python3-protobuf would bring 7.6 MiB of memory for these four messages (docs/facts.md 4.2). A series is its
+labels as they stand in a request, so that nothing is encoded twice. A value stays the 8 bytes of its double: a
+stale marker is a NaN whose bits must survive.
 """
 
 import struct
-from collections.abc import Iterable, Mapping
-
-from sonnen_agent.outputs.remote_write.beat import Sample
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 STALE = struct.pack("<Q", 0x7FF0000000000002)
 """The value that ends a series at once, instead of five minutes later."""
+
+Sample = tuple[bytes, int, bytes]
+"""Series, Unix time in milliseconds, value."""
 
 _FIRST = 0x0A
 """The tag of the first field, when that is a string or a message; the second field's follows."""
@@ -24,14 +27,35 @@ _DOUBLE = 0x09
 _INTEGER = 0x10
 
 
-def varint(number: int) -> bytes:
-    """Return a number of 0 to 2^64 - 1 in base 128, the lowest digit first."""
-    digits = bytearray()
-    while number > 0x7F:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    digits.append(number)
-    return bytes(digits)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The samples that one group has at one moment."""
+
+    monotonic_ms: int
+    """When, in milliseconds of the monotonic clock of the boot it belongs to."""
+    series: tuple[bytes, ...]
+    values: bytes
+    """One after the other, each the 8 bytes of a double, little-endian."""
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def samples(self, offset_ms: int) -> list[Sample]:
+        """Return the samples; the offset is Unix time minus monotonic time."""
+        unix_ms = self.monotonic_ms + offset_ms
+        values = (self.values[at : at + 8] for at in range(0, len(self.values), 8))
+        return [(series, unix_ms, value) for series, value in zip(self.series, values, strict=True)]
+
+
+def frames_of(samples: Iterable[Sample], offset_ms: int) -> Sequence[Frame]:
+    """Return samples as frames again, oldest first."""
+    moments: dict[int, dict[bytes, bytes]] = {}
+    for series, unix_ms, value in samples:
+        moments.setdefault(unix_ms, {})[series] = value
+    return [
+        Frame(monotonic_ms=unix_ms - offset_ms, series=tuple(values), values=b"".join(values.values()))
+        for unix_ms, values in sorted(moments.items())
+    ]
 
 
 def value_bytes(value: float) -> bytes:
@@ -51,24 +75,20 @@ def series_bytes(labels: Mapping[str, str]) -> bytes:
 
 def series_name(series: bytes) -> str:
     """Return a series as people write it: `sonnen_online{instance="home",job="sonnen"}`."""
-    labels = dict(_labels(series))
-    name = labels.pop("__name__", "")
-    return name + "{" + ",".join(f'{label}="{value}"' for label, value in labels.items()) + "}"
+    labels = dict([text.decode("utf-8", "replace") for text in _strings(label)] for label in _strings(series))
+    return labels.pop("__name__", "") + "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
 
 
 def write_request(samples: Iterable[Sample]) -> bytes:
-    """Return a request; the samples of a series have to be in the order of their times."""
-    tails: dict[int, tuple[bytes, bytes]] = {}
+    """Return a request before its compression; the samples of a series have to be in the order of their times."""
+    around: dict[int, tuple[bytes, bytes]] = {}
     by_series: dict[bytes, list[bytes]] = {}
     for series, unix_ms, value in samples:
-        frame = tails.get(unix_ms)
-        if frame is None:
+        if unix_ms not in around:
             tail = bytes((_INTEGER,)) + varint(unix_ms & 0xFFFFFFFFFFFFFFFF)
-            frame = tails[unix_ms] = bytes((_SECOND, 1 + len(value) + len(tail), _DOUBLE)), tail
-        parts = by_series.get(series)
-        if parts is None:
-            parts = by_series[series] = [series]
-        parts += (frame[0], value, frame[1])
+            around[unix_ms] = bytes((_SECOND, 9 + len(tail), _DOUBLE)), tail
+        head, tail = around[unix_ms]
+        by_series.setdefault(series, [series]).extend((head, value, tail))
     request = bytearray()
     for parts in by_series.values():
         timeseries = b"".join(parts)
@@ -78,26 +98,31 @@ def write_request(samples: Iterable[Sample]) -> bytes:
     return bytes(request)
 
 
+def varint(number: int) -> bytes:
+    """Return a number of 0 to 2^64 - 1 in base 128, the lowest digit first."""
+    digits = bytearray()
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    digits.append(number)
+    return bytes(digits)
+
+
 def _text(tag: int, text: str) -> bytes:
     encoded = text.encode("utf-8", "replace")
     return bytes((tag,)) + varint(len(encoded)) + encoded
 
 
-def _labels(series: bytes) -> Iterable[tuple[str, str]]:
+def _strings(message: bytes) -> Iterator[bytes]:
+    """Yield the fields of a message that has nothing but strings and messages."""
     at = 0
-    while at < len(series):
-        _, at = _number(series, at + 1)
-        length, at = _number(series, at + 1)
-        name, at = series[at : at + length], at + length
-        length, at = _number(series, at + 1)
-        value, at = series[at : at + length], at + length
-        yield name.decode("utf-8", "replace"), value.decode("utf-8", "replace")
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while data[at] & 0x80:
-        number |= (data[at] & 0x7F) << shift
-        shift += 7
-        at += 1
-    return number | data[at] << shift, at + 1
+    while at < len(message):
+        length = shift = 0
+        digit = 0x80
+        while digit & 0x80:
+            at += 1
+            digit = message[at]
+            length |= (digit & 0x7F) << shift
+            shift += 7
+        at += 1 + length
+        yield message[at - length : at]

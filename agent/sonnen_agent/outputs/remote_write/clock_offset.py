@@ -1,4 +1,4 @@
-"""From the monotonic clock to Unix time: one offset, and when to believe it (EDGE 8).
+"""From the monotonic clock to Unix time: one offset, and when to believe it (docs/facts.md 8).
 
 A Pi has no clock of its own. What `clock` says (None while it does not know) is compared with the Date
 of the receiver's answers, where they have one: a clock that is years off has samples stored where they
@@ -8,11 +8,9 @@ one is confirmed: the monotonic clock does not jump. Without a Date to compare w
 at the start, and a later jump when it has lasted for a quarter of an hour.
 """
 
-import os
 from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 
 _STICKY_MS = 250
 """Less than that is no reason for a new offset: a sample that is sent again should have the same time again."""
@@ -21,16 +19,11 @@ _AGREEMENT_MS = 10 * 60 * 1000
 """Prometheus takes no sample that is further ahead, since 2.54."""
 _LASTING_MS = 15 * 60 * 1000
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-Clock = Callable[[], float | None]
-"""Returns Unix time in seconds, or None while it is unknown."""
-
-
-class Stamps:
+class ClockOffset:
     """Unix time minus monotonic time, in milliseconds, and whether it may be used."""
 
-    def __init__(self, clock: Clock, monotonic: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float | None], monotonic: Callable[[], float]) -> None:
         self._clock = clock
         self._monotonic = monotonic
         self._offset_ms: int | None = None
@@ -84,28 +77,15 @@ class Stamps:
         return self._offset_ms
 
     def _listen(self) -> None:
-        now = self._monotonic()
         unix = self._clock()
         if unix is None:
             return
-        claimed = round((unix - now) * 1000)
-        if self._claimed_ms is None or abs(claimed - self._claimed_ms) > _JUMP_MS:
+        claimed = round((unix - self._monotonic()) * 1000)
+        step = float("inf") if self._claimed_ms is None else abs(claimed - self._claimed_ms)
+        if step > _JUMP_MS:
             self._claimed_since_ms = self.now_ms
-        if self._claimed_ms is None or abs(claimed - self._claimed_ms) > _STICKY_MS:
+        if step > _STICKY_MS:
             self._claimed_ms = claimed
 
     def _believable(self, claimed: int, offset: int) -> bool:
         return abs(claimed - offset) <= _JUMP_MS or self.now_ms - self._claimed_since_ms >= _LASTING_MS
-
-
-def boot_id() -> bytes:
-    """Return 16 bytes that tell this boot from every other; a process's own where the kernel's are hidden.
-
-    systemd's `ProcSubset=pid` hides them. Then beats that were kept before the clock was known, by a
-    process that ended before it was, are the only ones that are lost by it.
-    """
-    try:
-        text = _BOOT_ID.read_text().strip().replace("-", "")
-        return bytes.fromhex(text).ljust(16, b"\0")[:16]
-    except (OSError, ValueError):
-        return os.urandom(16)

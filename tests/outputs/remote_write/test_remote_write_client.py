@@ -4,18 +4,18 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+import snappy
 from pytest_httpserver import HTTPServer
 from receivers import FakeReceiver, always
 
+from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import Outcome
-from sonnen_agent.outputs.access import Access
-from sonnen_agent.outputs.remote_write.receiver import Receiver, Verdict
-from sonnen_agent.outputs.remote_write.snappy import compress
+from sonnen_agent.outputs.remote_write.client import RemoteWriteClient, WriteResult
 from sonnen_agent.outputs.remote_write.wire import series_bytes, value_bytes, write_request
 
 LABELS = {"__name__": "sonnen_online", "job": "sonnen", "instance": "home"}
 SAMPLE = (series_bytes(LABELS), 1_795_000_000_000, value_bytes(1))
-BODY = compress(write_request([SAMPLE]))
+BODY = snappy.compress(write_request([SAMPLE]))
 
 
 @pytest.fixture
@@ -23,22 +23,22 @@ def fake(httpserver: HTTPServer) -> FakeReceiver:
     return FakeReceiver(httpserver)
 
 
-def write(url: str, *, record: Callable[..., None] = lambda *_: None, timeout_seconds: float = 5) -> Verdict:
-    receiver = Receiver(Access(url=url), {}, timeout_seconds=timeout_seconds, record=record)
+def write(url: str, *, record: Callable[..., None] = lambda *_: None, interval_seconds: float = 5) -> WriteResult:
+    client = RemoteWriteClient(Destination(url=url), {}, interval_seconds=interval_seconds, record=record)
     try:
-        return receiver.write([SAMPLE])
+        return client.write([SAMPLE])
     finally:
-        receiver.close()
+        client.close()
 
 
 def test_a_request_is_what_the_protocol_says(fake: FakeReceiver) -> None:
-    access = Access(url=fake.url, username="pi", password="geheim")
-    receiver = Receiver(access, {"X-Scope-OrgID": "home"}, timeout_seconds=5, record=lambda *_: None)
+    destination = Destination(url=fake.url, username="pi", password=Secret("geheim"))
+    client = RemoteWriteClient(destination, {"X-Scope-OrgID": "home"}, interval_seconds=5, record=lambda *_: None)
 
-    verdict = receiver.write([SAMPLE])
-    receiver.close()
+    result = client.write([SAMPLE])
+    client.close()
 
-    assert (verdict.kind, verdict.outcome, verdict.words) == ("taken", "ok", "")
+    assert (result.kind, result.outcome, result.words) == ("written", "ok", "")
     headers = fake.requests[0].headers
     assert fake.requests[0].method == "POST"
     assert headers["Content-Encoding"] == "snappy"
@@ -67,23 +67,23 @@ def test_every_request_is_recorded(fake: FakeReceiver) -> None:
 @pytest.mark.parametrize(
     ("status", "text", "kind", "outcome", "words"),
     [
-        (200, "", "taken", "ok", ""),
-        (204, "", "taken", "ok", ""),
-        (200, "OK\x00\xff garbage", "taken", "ok", ""),
+        (200, "", "written", "ok", ""),
+        (204, "", "written", "ok", ""),
+        (200, "OK\x00\xff garbage", "written", "ok", ""),
         (200, " <html>Welcome to the hotel</html>", "later", "invalid", "a login page is in between"),
         (301, "", "later", "http_error", "a redirect to https://elsewhere/, which is not followed"),
-        (400, "duplicate sample for timestamp", "refused", "rejected", "duplicate sample for timestamp"),
-        (400, "out of order sample", "refused", "rejected", "storage.tsdb.out_of_order_time_window"),
-        (409, "conflict", "refused", "rejected", "conflict"),
-        (413, "too large", "refused", "rejected", "too large"),
-        (422, "label value too long", "refused", "rejected", "label value too long"),
+        (400, "duplicate sample for timestamp", "rejected", "rejected", "duplicate sample for timestamp"),
+        (400, "out of order sample", "rejected", "rejected", "storage.tsdb.out_of_order_time_window"),
+        (409, "conflict", "rejected", "rejected", "conflict"),
+        (413, "too large", "rejected", "rejected", "too large"),
+        (422, "label value too long", "rejected", "rejected", "label value too long"),
         (401, "", "later", "unauthorized", "mend the config"),
         (403, "", "later", "unauthorized", "mend the config"),
         (404, "", "later", "not_found", "--web.enable-remote-write-receiver"),
         (415, "", "later", "http_error", "answered 415"),
         (429, "slow down", "later", "http_error", "slow down"),
         (500, "disk full", "later", "http_error", "disk full"),
-        (500, "too old sample", "refused", "rejected", "too old sample"),
+        (500, "too old sample", "rejected", "rejected", "too old sample"),
         (503, "starting", "later", "http_error", "starting"),
     ],
 )
@@ -91,10 +91,10 @@ def test_an_answer_decides_about_the_samples(
     fake: FakeReceiver, status: int, text: str, kind: str, outcome: Outcome, words: str
 ) -> None:
     fake.reply = always(status, text, Location="https://elsewhere/")
-    verdict = write(fake.url)
-    assert (verdict.kind, verdict.outcome, verdict.status) == (kind, outcome, status)
-    assert words in verdict.words
-    assert verdict.date is not None
+    result = write(fake.url)
+    assert (result.kind, result.outcome, result.status) == (kind, outcome, status)
+    assert words in result.words
+    assert result.date is not None
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_the_receiver_says_how_long_to_wait(
 ) -> None:
     date = "Sat, 01 Jan 2028 00:00:00 GMT"
     head = f"HTTP/1.1 429 Slow\r\nDate: {date}\r\nRetry-After: {wanted}\r\nContent-Length: 0\r\n\r\n"
-    verdict = write(raw_answer(head.encode()))
-    assert (verdict.wait_seconds, verdict.date) == (seconds, date)
+    result = write(raw_answer(head.encode()))
+    assert (result.wait_seconds, result.date) == (seconds, date)
 
 
 @pytest.fixture
@@ -169,20 +169,20 @@ def raw_answer() -> Iterator[Callable[[bytes | None], str]]:
 @pytest.mark.parametrize(
     ("answer", "outcome", "words"),
     [
-        (b"\x00\x01\x02 garbage\r\n\r\n", "invalid", "a broken HTTP answer"),
+        (b"\x00\x01\x02 garbage\r\n\r\n", "invalid", "HTTP answer"),
         (b"", "closed", "closed without an answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "invalid", "a broken HTTP answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "invalid", "HTTP answer"),
         (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000, "invalid", "larger than 65536 bytes"),
     ],
 )
-def test_no_answer_is_no_verdict_on_the_samples(
+def test_no_answer_is_no_result_on_the_samples(
     raw_answer: Callable[[bytes | None], str], answer: bytes, outcome: Outcome, words: str
 ) -> None:
-    verdict = write(raw_answer(answer))
-    assert (verdict.kind, verdict.outcome, verdict.status) == ("later", outcome, None)
-    assert words in verdict.words
+    result = write(raw_answer(answer))
+    assert (result.kind, result.outcome, result.status) == ("later", outcome, None)
+    assert words in result.words
 
 
 def test_silence_ends_with_the_time_out(raw_answer: Callable[[bytes | None], str]) -> None:
-    verdict = write(raw_answer(None), timeout_seconds=0.2)
-    assert (verdict.kind, verdict.outcome) == ("later", "timeout")
+    result = write(raw_answer(None), interval_seconds=0.2)
+    assert (result.kind, result.outcome) == ("later", "timeout")

@@ -1,0 +1,169 @@
+"""The output's own thread: the present goes out, what cannot go out waits, what waits goes out in between.
+
+put ─▶ StalenessTracker ─▶ Frame ─▶ Sender ─▶ Batch ─▶ RemoteWriteClient
+                                      └─▶ Queue (only in an outage)
+"""
+
+import atexit
+import contextlib
+import logging
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sonnen_agent.clock import boot_id
+from sonnen_agent.group import Group
+from sonnen_agent.outputs import Retain, Surroundings
+from sonnen_agent.outputs.remote_write import Options
+from sonnen_agent.outputs.remote_write.client import NAME, RemoteWriteClient
+from sonnen_agent.outputs.remote_write.clock_offset import ClockOffset
+from sonnen_agent.outputs.remote_write.queue import Queue
+from sonnen_agent.outputs.remote_write.sender import Sender
+from sonnen_agent.outputs.remote_write.staleness import StalenessTracker
+from sonnen_agent.outputs.remote_write.wire import Frame
+from sonnen_agent.scheduler import ProgressWatch, Threads
+from sonnen_agent.telemetry import Waiting
+
+_FEWEST_GROUPS = 64
+_GROUPS_PER_BATTERY = 16
+"""All batteries put at one moment, and a request may take a beat or two."""
+
+_INSTEAD_BYTES = 2 * 1024 * 1024
+"""What waits where the spool cannot be used: most of a day of one battery at 5 s."""
+
+_log = logging.getLogger(__name__)
+
+
+class RemoteWriteOutput:
+    """One receiver. `run` is the body of its thread; the other methods are for the other threads."""
+
+    name: str = NAME
+    verb: str | None = "written"
+
+    def __init__(
+        self, options: Options, surroundings: Surroundings, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Open the spool; when it cannot be used, a little waits in memory."""
+        self._monotonic = monotonic
+        self._watch = ProgressWatch(monotonic)
+        self._interval_seconds = surroundings.interval_seconds
+        most = max(_FEWEST_GROUPS, _GROUPS_PER_BATTERY * len(surroundings.meters))
+        self._groups: queue.Queue[Group | None] = queue.Queue(most)
+        """What was put and not taken yet, None at the end."""
+        self._tracker = StalenessTracker(options.external_labels)
+        self._queue = _open_queue(surroundings, options.spool_max_bytes, monotonic)
+        client = RemoteWriteClient(
+            options.destination,
+            options.headers,
+            interval_seconds=surroundings.interval_seconds,
+            record=surroundings.record,
+        )
+        self._sender = Sender(
+            client,
+            self._queue,
+            ClockOffset(surroundings.clock, monotonic),
+            interval_seconds=surroundings.interval_seconds,
+            monotonic=monotonic,
+        )
+        self._retain = Retain()
+        self._stopping = False
+        self._putting = threading.Lock()
+        self._lost = self._told_lost = self._lost_samples = 0
+        self._frame_samples = 0
+        self._waiting = Waiting()
+        self._publish()
+
+    def start(self, threads: Threads) -> None:
+        """Begin to send."""
+        threads.start("remote write", self.run)
+
+    def put(self, group: Group) -> None:
+        """Leave what is to be sent; never waits. The pages of others go to a gateway alone."""
+        if group.page is None:
+            self._hand_over(group)
+
+    def waiting(self) -> Waiting:
+        """Return what waits."""
+        return self._waiting
+
+    def stop(self, retain: Retain) -> None:
+        """Let `run` come to its end: the request under way and one more, each within its deadline."""
+        self._retain = retain
+        self._stopping = True
+        self._hand_over(None)
+
+    def run(self, watch: ProgressWatch) -> None:
+        """Send until `stop`, then end all series but those to retain, and keep what could not be sent."""
+        self._watch = watch
+        while not self._stopping:
+            pause = self._sender.pause_seconds()
+            self.turn(self._interval_seconds if pause is None else min(pause, self._interval_seconds))
+        frames = self._take(0)
+        self._sender.finish([*frames, *self._tracker.end_all(self._monotonic(), self._retain.groups)])
+        self._publish()
+
+    def turn(self, wait_seconds: float) -> None:
+        """Wait so long for something new, and send it; or without anything new, the next of what waits."""
+        frames = self._take(wait_seconds)
+        if frames:
+            self._sender.send(frames)
+        else:
+            self._sender.send_waiting()
+        self._publish()
+
+    def _hand_over(self, group: Group | None) -> None:
+        """Put at the end; when it is full the oldest is lost."""
+        with self._putting:
+            if self._groups.full():
+                with contextlib.suppress(queue.Empty):
+                    self._groups.get_nowait()
+                    self._lost += 1
+            self._groups.put_nowait(group)
+
+    def _take(self, wait_seconds: float) -> Sequence[Frame]:
+        frames = []
+        with contextlib.suppress(queue.Empty):
+            with self._watch.rest():
+                group = self._groups.get(timeout=wait_seconds)
+            while True:
+                if group is not None:
+                    frames.append(self._tracker.frame(group))
+                group = self._groups.get_nowait()
+        if frames:
+            self._frame_samples = max(map(len, frames))
+        lost = self._lost - self._told_lost
+        if lost:
+            self._told_lost += lost
+            _log.warning("the card or the receiver was too slow: %d beats are lost", lost)
+            self._lost_samples += lost * self._frame_samples
+        return [*frames, *self._tracker.end_silent(self._monotonic())]
+
+    def _publish(self) -> None:
+        oldest_ms = self._queue.oldest_unix_ms
+        self._waiting = Waiting(
+            samples=self._queue.samples,
+            bytes=self._queue.size,
+            oldest_timestamp_seconds=None if oldest_ms is None else oldest_ms / 1000,
+            dropped_samples=self._queue.dropped_samples + self._lost_samples,
+            rejected_samples=self._sender.rejected.count,
+        )
+
+
+def _open_queue(surroundings: Surroundings, max_bytes: int, monotonic: Callable[[], float]) -> Queue:
+    directory, runtime = surroundings.state_directory / "spool", surroundings.runtime_directory
+    boot = boot_id()
+    live = None if runtime is None else runtime / "spool"
+    try:
+        return Queue(directory, max_bytes, boot=boot, monotonic=monotonic, live_directory=live)
+    except BlockingIOError:
+        problem = "is in use by another process"
+    except OSError as error:
+        problem = f"cannot be used: {error.strerror}"
+    instead = Path(tempfile.mkdtemp(prefix="sonnen-agent-spool-", dir=runtime))
+    atexit.register(shutil.rmtree, instead, ignore_errors=True)
+    _log.warning("%s %s; in an outage samples wait in %s, for this process alone", directory, problem, instead)
+    return Queue(instead, min(max_bytes, _INSTEAD_BYTES), boot=boot, monotonic=monotonic)

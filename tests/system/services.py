@@ -1,0 +1,181 @@
+"""The agent as a service, installed as systemd/README.md says, on a machine that boots Debian."""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from machines import Machine
+from passages import Passage
+from playbooks import REPOSITORY
+from programs import wait_until
+from prometheus_client.parser import text_string_to_metric_families
+from servers import Simulator
+from units import Unit
+
+USERNAME, PASSWORD = "pi", "a-made-up-password"
+CONFIG = "/etc/sonnen-agent/config.yml"
+DROP_IN = "/run/systemd/system/sonnen-agent.service.d/test.conf"
+_PASSWORD_BCRYPT = "$2b$04$VLXbfKjsiB23wwVxR6wnfeODdqBminXfcch7hZ.Ito6S1nxKJ3UH6"
+
+
+class Gateway:
+    """Debian's Pushgateway on the central machine, which asks for a password."""
+
+    def __init__(self, machine: Machine) -> None:
+        machine.run("apt-get update && apt-get install --no-install-recommends -y prometheus-pushgateway", seconds=300)
+        machine.write("/etc/prometheus/pushgateway-web.yml", f"basic_auth_users: {{{USERNAME}: {_PASSWORD_BCRYPT}}}\n")
+        flag = "--web.config.file=/etc/prometheus/pushgateway-web.yml"
+        machine.write("/etc/default/prometheus-pushgateway", f'ARGS="{flag}"\n')
+        machine.run("systemctl restart prometheus-pushgateway")
+        self.address = machine.address
+        self.port = 9091
+        wait_until(lambda: self.values("go_info") != {}, "an answer of the Pushgateway")
+
+    def values(self, pattern: str) -> dict[str, float]:
+        """Return the series whose names match, as they would stand on the page."""
+        credentials = b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
+        request = urllib.request.Request(
+            f"http://{self.address}:{self.port}/metrics", headers={"Authorization": f"Basic {credentials}"}
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=5) as response:
+                page = response.read().decode()
+        except OSError:
+            return {}
+        return {
+            f"{sample.name}{json.dumps(sample.labels, sort_keys=True)}": sample.value
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+            if re.fullmatch(pattern, sample.name)
+        }
+
+    def value(self, name: str) -> float:
+        """Return the value of the one series with this name; NaN when there is none."""
+        return next(iter(self.values(name).values()), float("nan"))
+
+    def pushed_at(self) -> float:
+        return max(self.values("push_time_seconds").values(), default=0)
+
+
+@dataclass(kw_only=True)
+class Service:
+    """The installed agent, and what is around it."""
+
+    pi: Machine
+    unit: Unit
+    gateway: Gateway
+    battery: Simulator
+    to_battery: Passage
+    to_gateway: Passage
+
+    def config(self, more: str = "") -> str:
+        return f"""\
+interval_seconds: 1
+batteries:
+  - {{name: home, url: "{self.to_battery.url}"}}
+pushgateway:
+  url: {self.to_gateway.url}
+  username: {USERNAME}
+{more}"""
+
+    def restore(self) -> None:
+        """Make it again what it was when it was installed, and running."""
+        changed = self.pi.run(f"cat {CONFIG}").stdout != self.config()
+        if changed or self.pi.run(f"test -e {DROP_IN}", check=False).returncode == 0:
+            self.pi.run(f"rm -rf {Path(DROP_IN).parent}; systemctl daemon-reload; systemctl stop sonnen-agent")
+            self.pi.write(CONFIG, self.config())
+        self.pi.run("systemctl start sonnen-agent")
+
+    def counters(self) -> dict[str, float]:
+        return self.gateway.values("sonnen_(?!agent_).*_total")
+
+    def wait_for_push(self) -> None:
+        """Return when the gateway has values that were read after this was called."""
+        before = self.gateway.value("sonnen_observed_seconds_total")
+        wait_until(lambda: self.gateway.value("sonnen_observed_seconds_total") > before + 1, "a push")
+
+    def check_counters_go_on(self, before: dict[str, float]) -> None:
+        """Watch the gateway for some pushes: no counter is ever below what it was."""
+        seen = before
+        wait_until(lambda: self.gateway.pushed_at() > time.time() - 2, "a push")
+        for _ in range(10):
+            now = self.counters()
+            assert [name for name, value in now.items() if value < seen.get(name, 0)] == []
+            assert before.keys() <= now.keys()
+            seen = now
+            time.sleep(0.5)
+        assert seen != before
+
+    def check_it_was_denied_nothing(self) -> None:
+        """Look for it in all that it has said so far."""
+        journal = self.unit.journal()
+        assert len(journal) > 20
+        denied = re.compile("Permission denied|Operation not permitted|Read-only file system")
+        assert [line for line in journal if denied.search(line)] == []
+        # The only tracebacks are those of the test that takes the agent's own code away.
+        without_code = sum(line == "ModuleNotFoundError: No module named 'sonnen_agent'" for line in journal)
+        assert sum(line.startswith("Traceback") for line in journal) == without_code
+
+
+@contextmanager
+def installed_service(pi: Machine, central: Machine, folder: Path) -> Iterator[Service]:
+    """Return it on the one machine, with a gateway on the other; the folder is for files."""
+    with ExitStack() as running:
+        # What is read changes all the time, and the counters run fast enough to see each step back.
+        battery = running.enter_context(Simulator(folder, options=["--start=2026-06-21T11:00:00"]))
+        gateway = Gateway(central)
+        service = Service(
+            pi=pi,
+            unit=Unit(pi, "sonnen-agent.service"),
+            gateway=gateway,
+            battery=battery,
+            to_battery=pi.reach("127.0.0.1", battery.port),
+            to_gateway=pi.reach(gateway.address, gateway.port),
+        )
+        _install(service, folder / "clone")
+        yield service
+
+
+def _install(service: Service, clone: Path) -> None:
+    """Follow systemd/README.md to the letter."""
+    kept = subprocess.run(
+        ["git", "-C", REPOSITORY, "ls-files", "-z", "agent", "systemd", "*.cfg", "*.toml", "README.md", "LICENSE"],
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    for name in kept.split("\0")[:-1]:
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / name, clone / name)
+    service.pi.copy(clone, "/root/clone")
+    # Every user has got these lists already.
+    service.pi.run("apt-get update", seconds=300)
+    commands = readme_commands()
+    assert len(commands) >= 5
+    for command in commands[:5]:
+        if command == "sudo systemctl enable --now sonnen-agent":
+            service.pi.write(CONFIG, service.config())
+            service.pi.write("/etc/sonnen-agent/secrets/token-home", f"{service.battery.token}\n", mode="0600")
+            service.pi.write("/etc/sonnen-agent/secrets/pushgateway-password", f"{PASSWORD}\n", mode="0600")
+        service.pi.run(f"cd /root/clone && {command.replace('apt install', 'apt-get install -y')}", seconds=300)
+
+
+def readme_commands() -> list[str]:
+    readme = (REPOSITORY / "systemd/README.md").read_text()
+    return re.findall(r"^\$ (sudo .*)$", readme, re.MULTILINE)
+
+
+def readme_row(what: str) -> str:
+    """Return the command that the table has for it."""
+    (command,) = re.findall(rf"^\| {what} \| `(.*?)`", (REPOSITORY / "systemd/README.md").read_text(), re.MULTILINE)
+    assert isinstance(command, str)
+    return command
