@@ -93,7 +93,7 @@ class House:
         for endpoint, slow in SLOW_ENDPOINTS.items():
             if now >= self._due.get(endpoint, float("-inf")):
                 self._due[endpoint] = now + slow.period_seconds
-                self._details[endpoint] = self._ask(slow.v2_path, slow.parse)
+                self._details[endpoint] = self._ask(f"/api/v2/{endpoint}", slow.parse)
                 self.telemetry.record_read("home", endpoint, "ok", 0.018)
         self.telemetry.record_send("pushgateway", "ok", 0.009, 2113)
         reading = Reading(

@@ -48,11 +48,8 @@ class Connection:
 
     def __init__(self, scheme: str, host: str, port: int, *, ca_file: str | None = None) -> None:
         """Connect lazily; `ca_file` replaces the system's certificate authorities."""
-        self._host = host
-        self._port = port
-        self._ca_file = ca_file
+        self._scheme, self._host, self._port, self._ca_file = scheme, host, port, ca_file
         self._tls: ssl.SSLContext | None = None
-        self._scheme = scheme
         self._under_way = _UnderWay()
         self._http: HTTPConnection | None = None
 
