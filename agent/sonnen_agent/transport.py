@@ -95,6 +95,7 @@ class Connection:
         try:
             http = self._http = self._http or self._connected()
             self._send(http, method, path, headers, body)
+            # An answer without a length is not closed with its connection, and would keep the socket open.
             with http.getresponse() as response:
                 content = _read_bounded(response, body_limit)
             answer = Answer(status=response.status, headers=response.headers, body=content)  # type: ignore[arg-type]
