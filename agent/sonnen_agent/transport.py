@@ -98,8 +98,9 @@ class Connection:
         try:
             http = self._http = self._http or self._connected()
             _send(http, method, path, headers, body, self._under_way)
-            response = http.getresponse()
-            content = _read_bounded(response, body_limit)
+            # An answer without a length is not closed with its connection, and would keep the socket open.
+            with http.getresponse() as response:
+                content = _read_bounded(response, body_limit)
             answer = Answer(status=response.status, headers=response.headers, body=content)  # type: ignore[arg-type]
             whole = not response.will_close
         except (OSError, ValueError, HTTPException) as error:
