@@ -2,7 +2,7 @@ from datetime import time
 
 import pytest
 
-from sonnen_agent.energy.amounts import Energies, TariffCounts
+from sonnen_agent.energy.counters import Energies, TariffCounts
 from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs, rates_at
 
 NIGHT = TariffPeriod(name="night", price_per_kilowatt_hour=0.22, start=time(22), end=time(6))

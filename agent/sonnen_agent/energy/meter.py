@@ -3,16 +3,14 @@
 from dataclasses import replace
 from datetime import date, tzinfo
 
-from sonnen_agent.energy.amounts import Energies, Tally
-from sonnen_agent.energy.daybook import FinishedDay
-from sonnen_agent.energy.days import Calendar
-from sonnen_agent.energy.integral import integrate
-from sonnen_agent.energy.pending import Block, Pending
-from sonnen_agent.energy.sample import Sample
-from sonnen_agent.energy.schedule import Schedule
+from sonnen_agent.energy.calendar import Calendar, Schedule
+from sonnen_agent.energy.counters import Energies, Tally
+from sonnen_agent.energy.daily_totals import FinishedDay
+from sonnen_agent.energy.integral import Sample, integrate
 from sonnen_agent.energy.state import MeterState
 from sonnen_agent.energy.tariffs import Tariffs
 from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, energies_of_flows, energy_totals
+from sonnen_agent.energy.undated import Block, Pending
 from sonnen_agent.reading import Status
 
 DEFAULT_MAX_GAP_SECONDS = 60.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import time
 from typing import Literal
 
-from sonnen_agent.energy.amounts import Energies, TariffCounts
+from sonnen_agent.energy.counters import Energies, TariffCounts
 
 Direction = Literal["import", "export"]
 """The values of the `direction` label of prices."""

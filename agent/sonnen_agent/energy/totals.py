@@ -1,11 +1,10 @@
-"""What the meter shows, and what it takes back from a copy of that."""
+"""What the meter shows, what of it after a crash, and what it takes back from a copy of that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated
+from dataclasses import dataclass, field, replace
+from typing import Annotated, TypeVar
 
-from sonnen_agent.energy.amounts import QUANTITIES, Energies, Quantity, Tally
-from sonnen_agent.energy.flows import Flow
+from sonnen_agent.energy.counters import QUANTITIES, Energies, Flow, Quantity, Tally
 from sonnen_agent.energy.tariffs import Direction, TariffPeriod, Tariffs
 from sonnen_agent.rows import Counter, Gauge
 
@@ -13,6 +12,11 @@ _TOTALS = tuple(
     Counter(f"sonnen_{quantity}_watt_hours_total", f"{meaning}, in watt-hours, counted by the agent.", key=quantity)
     for quantity, (*_, meaning) in QUANTITIES.items()
 )
+_MARGIN_WATT_HOURS = 750.0
+"""What 45 kW, more than a house is connected for, make of the minute between two checkpoints."""
+_MARGIN_SECONDS = 120.0
+
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +163,23 @@ def energies_of_flows(flows: Mapping[Flow, float]) -> Energies:
     return Energies(totals_watt_hours=totals, flows_watt_hours=flows)
 
 
+def without_possible_resets(totals: EnergyTotals, kept: Tally) -> EnergyTotals:
+    """Return the totals without the counters that a receiver may have seen higher than they are now."""
+    energies, tariffs = kept.energies, kept.tariffs
+    seconds = totals.observed_seconds
+    money = max(totals.prices.values(), default=0.0) * _MARGIN_WATT_HOURS / 1000
+    return replace(
+        totals,
+        watt_hours=_above(totals.watt_hours, energies.totals_watt_hours),
+        flows_watt_hours=_above(totals.flows_watt_hours, energies.flows_watt_hours),
+        observed_seconds=seconds if (seconds or 0.0) >= energies.observed_seconds + _MARGIN_SECONDS else None,
+        tariff_import_watt_hours=_above(totals.tariff_import_watt_hours, tariffs.import_watt_hours),
+        tariff_export_watt_hours=_above(totals.tariff_export_watt_hours, tariffs.export_watt_hours),
+        cost=_above(totals.cost, tariffs.cost, money),
+        revenue=_above(totals.revenue, tariffs.revenue, money),
+    )
+
+
 def _prices(tariffs: Tariffs) -> Mapping[tuple[str, Direction, str], float]:
     directions: tuple[tuple[Direction, tuple[TariffPeriod, ...]], ...] = (
         ("import", tariffs.import_periods),
@@ -169,3 +190,10 @@ def _prices(tariffs: Tariffs) -> Mapping[tuple[str, Direction, str], float]:
         for direction, periods in directions
         for period in periods
     }
+
+
+def _above(
+    now: Mapping[_Key, float], seen: Mapping[_Key, float], margin: float = _MARGIN_WATT_HOURS
+) -> Mapping[_Key, float]:
+    """Return the values that are certain; one that was never counted before the crash is held back, too."""
+    return {key: value for key, value in now.items() if value >= seen.get(key, 0.0) + margin}

@@ -8,7 +8,7 @@ over it when it is cut at a midnight or a change of prices.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sonnen_agent.energy.amounts import Energies
+from sonnen_agent.energy.counters import Energies
 
 _FIRST_BLOCK_SECONDS = 60.0
 _MOST_BLOCKS = 240

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from sonnen_agent.energy.amounts import Energies, Tally, TariffCounts
-from sonnen_agent.energy.days import Calendar
-from sonnen_agent.energy.flows import Flow
+from sonnen_agent.energy.calendar import Calendar
+from sonnen_agent.energy.counters import Energies, Flow, Tally, TariffCounts
 
 _MOST_UNTAKEN = 400
 _PATIENCE_SECONDS = 86_400.0

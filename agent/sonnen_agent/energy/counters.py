@@ -1,15 +1,27 @@
-"""Amounts of energy and money, as numbers that only grow; a key that is absent was never counted."""
+"""What is counted: amounts of energy and money, as numbers that only grow; an absent key was never counted."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
-from sonnen_agent.energy.flows import FLOWS, Flow
 from sonnen_agent.reading import Place
 
 Quantity = Literal["production", "consumption", "grid_import", "grid_export", "battery_charge", "battery_discharge"]
 """What has a total of its own."""
+
+Flow = tuple[Place, Place]
+"""From where to where."""
+
+FLOWS: Final[tuple[Flow, ...]] = (
+    ("solar", "home"),
+    ("solar", "battery"),
+    ("solar", "grid"),
+    ("battery", "home"),
+    ("battery", "grid"),
+    ("grid", "home"),
+    ("grid", "battery"),
+)
 
 
 class Definition(NamedTuple):

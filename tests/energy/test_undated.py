@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sonnen_agent.energy.amounts import Energies
-from sonnen_agent.energy.pending import Block, Pending
+from sonnen_agent.energy.counters import Energies
+from sonnen_agent.energy.undated import Block, Pending
 
 
 def block(start: float, end: float, watt_hours: float = 1.0) -> Block:
