@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sonnen_agent.energy.calendar import Calendar, Schedule
-from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs, rates_at
+from sonnen_agent.energy.days import Calendar
+from sonnen_agent.energy.tariffs import Schedule, TariffPeriod, Tariffs, rates_at
 
 ZONES = (
     "Europe/Berlin",

@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sonnen_agent.energy import FLOWS, EnergyMeter, EnergyTotals
-from sonnen_agent.energy.calendar import Calendar
+from sonnen_agent.energy.days import Calendar
 from sonnen_agent.reading import Status
 
 BERLIN = ZoneInfo("Europe/Berlin")

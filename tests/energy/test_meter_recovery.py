@@ -18,7 +18,7 @@ from sonnen_agent.energy import (
     state_from_json,
     state_to_json,
 )
-from sonnen_agent.energy.calendar import Calendar
+from sonnen_agent.energy.days import Calendar
 from sonnen_agent.reading import Status
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sonnen_agent.energy import EnergyMeter, TariffPeriod, Tariffs
-from sonnen_agent.energy.calendar import Calendar
+from sonnen_agent.energy.days import Calendar
 from sonnen_agent.reading import Status
 
 HOUR = 3600.0

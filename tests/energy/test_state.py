@@ -5,6 +5,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sonnen_agent.energy import (
+    FLOWS,
+    QUANTITIES,
     EnergyMeter,
     MeterState,
     StateError,
@@ -15,7 +17,7 @@ from sonnen_agent.energy import (
     state_from_json,
     state_to_json,
 )
-from sonnen_agent.energy.calendar import Calendar
+from sonnen_agent.energy.days import Calendar
 from sonnen_agent.errors import AgentError
 from sonnen_agent.reading import Status
 
@@ -77,7 +79,7 @@ def test_a_finished_day_survives_json_on_its_own() -> None:
     (finished,) = full_state().days.untaken
     assert finished_day_from_json(json.loads(json.dumps(finished_day_to_json(finished)))) == finished
     with pytest.raises(StateError, match=r"^day\.energies: should be an object, got None; go on from another copy"):
-        finished_day_from_json({"day": "2024-06-01"})
+        finished_day_from_json({"day": "2024-06-01", "length_seconds": 86_400})
 
 
 def test_a_meter_of_a_kept_state_goes_on_as_if_it_were_the_same() -> None:
@@ -150,3 +152,47 @@ def test_a_block_that_ends_before_it_starts_is_refused() -> None:
     pending["blocks"][0]["end_seconds"] = 3
     with pytest.raises(StateError, match=r"energy\.pending\.blocks\[0\]\.end_seconds: should be after 12"):
         state_from_json(damaged)
+
+
+def test_a_release_before_reads_the_document_by_the_same_keys() -> None:
+    def shape(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: shape(item) for key, item in value.items()}
+        return [shape(item) for item in value[:1]] if isinstance(value, list) else type(value).__name__
+
+    flows = dict.fromkeys(("_".join(flow) for flow in FLOWS), "float")
+    energies = {
+        "totals_watt_hours": dict.fromkeys(QUANTITIES, "float"),
+        "flows_watt_hours": flows,
+        "observed_seconds": "float",
+    }
+    counters = {
+        "energies": energies,
+        "tariffs": {
+            "import_watt_hours": {"night": "float"},
+            "export_watt_hours": {"feed_in": "float"},
+            "cost": {"EUR": "float"},
+            "revenue": {"EUR": "float"},
+        },
+    }
+    finished = {"day": "str", "length_seconds": "float", **counters}
+    assert json.dumps(shape(document())) == json.dumps(
+        {
+            "format": "int",
+            "tally": counters,
+            "last": {
+                "monotonic_seconds": "float",
+                "production_watts": "float",
+                "consumption_watts": "float",
+                "grid_feed_in_watts": "int",
+                "discharge_watts": "float",
+            },
+            "pending": {
+                "block_seconds": "float",
+                "blocks": [{"start_seconds": "float", "end_seconds": "float", "energies": energies}],
+            },
+            "open_day": {"day": "str", "behind_seconds": "float", **counters},
+            "last_day": finished,
+            "untaken": [finished],
+        }
+    )

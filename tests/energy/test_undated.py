@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sonnen_agent.energy.counters import Energies
-from sonnen_agent.energy.undated import Block, Pending
+from sonnen_agent.energy.days import Block, Pending
 
 
 def block(start: float, end: float, watt_hours: float = 1.0) -> Block:

@@ -8,9 +8,9 @@ doubles energy. A longer gap counts nothing, not even observed seconds.
 Days and tariffs need the wall clock, which the caller gives with each reading, or None while it does not
 trust it. Each interval is given to days and prices once, by the wall clock at its end:
 
-* Known: `calendar` cuts the interval where a day ends or a price may change, and each piece, by its share
-  of the time, is counted in its day (`daily_totals`) and at its price (`tariffs`).
-* Not known: the interval waits in `undated`, by the monotonic clock, until the wall clock is known; then
+* Known: `tariffs` cuts the interval where a day ends or a price may change, and each piece, by its share
+  of the time, is counted in its day (`days`) and at its price.
+* Not known: the interval waits, by the monotonic clock, until the wall clock is known; then
   it is cut and counted in the same way. After a reboot what waits is taken for the time just before it.
 * It was believed and steps: what is counted stays where it is. Forward over a midnight, the open day
   ends; days without data are left out. Back before a finished day, energy goes to the open day, since a
@@ -18,16 +18,15 @@ trust it. Each interval is given to days and prices once, by the wall clock at i
   clock that was ahead, and takes the date of the present. (A day that was even *finished* by such a clock
   is in the ledger already: the open day then waits until time has caught up with it.)
 
-So for what one meter counts, finished days + open day + pending = totals, always.
+So for what one meter counts, finished days + open day + undated = totals, always.
 
 Money is counted when the price applies, and prices cannot be negative: counters never go backwards.
 `MeterState` is all of it as frozen data, which `state` writes as a JSON document and reads back.
 `EnergyMeter.absorb` takes back counters from a copy of our metrics.
 """
 
-from sonnen_agent.energy.calendar import Calendar
 from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Energies, Flow, Quantity, Tally, TariffCounts
-from sonnen_agent.energy.daily_totals import FinishedDay
+from sonnen_agent.energy.days import Calendar, FinishedDay
 from sonnen_agent.energy.meter import DEFAULT_MAX_GAP_SECONDS, EnergyMeter
 from sonnen_agent.energy.state import (
     MeterState,

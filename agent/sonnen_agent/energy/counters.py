@@ -1,18 +1,16 @@
 """What is counted: amounts of energy and money, as numbers that only grow; an absent key was never counted."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from sonnen_agent.reading import Place
 
 Quantity = Literal["production", "consumption", "grid_import", "grid_export", "battery_charge", "battery_discharge"]
 """What has a total of its own."""
-
 Flow = tuple[Place, Place]
 """From where to where."""
-
 FLOWS: Final[tuple[Flow, ...]] = (
     ("solar", "home"),
     ("solar", "battery"),
@@ -23,18 +21,20 @@ FLOWS: Final[tuple[Flow, ...]] = (
     ("grid", "battery"),
 )
 
+Power = Literal["production_watts", "consumption_watts", "grid_feed_in_watts", "discharge_watts"]
+"""What a sample has."""
+
 
 class Definition(NamedTuple):
-    """How a total is made."""
+    """How a total is made: of the part above zero of a sample's power times the sign.
 
-    power: Literal["production_watts", "consumption_watts", "grid_feed_in_watts", "discharge_watts"]
-    """Of a sample."""
+    It is the sum of the flows that have the place at that end: 0 is where they begin, 1 where they end.
+    """
+
+    power: Power
     sign: Literal[1, -1]
-    """Which part of the power counts: the one above zero, or the one below."""
     end: Literal[0, 1]
-    """Of the flows that it is the sum of: where they begin, or where they end."""
     place: Place
-    """What is at that end."""
     meaning: str
 
 
@@ -47,11 +47,31 @@ QUANTITIES: Mapping[Quantity, Definition] = {
     "battery_discharge": Definition("discharge_watts", 1, 0, "battery", "Energy discharged from the battery, AC side"),
 }
 
-_Key = TypeVar("_Key")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Summable:
+    """Numbers that can be added up; a field is one number, numbers by key, or a part that is summable itself."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was counted: not the same as zero watt-hours in an observed hour."""
+        return all(_is_zero(getattr(self, part.name)) for part in fields(self))
+
+    def plus(self, more: Self) -> Self:
+        """Return both together."""
+        return self._by_field(_sum, more)
+
+    def beyond(self, known: Self) -> Self:
+        """Return by how much each number is above a known one; what is not finite is no number."""
+        return self._by_field(_excess, known)
+
+    def _by_field(self, combine: Callable[[Any, Any], Any], other: Self) -> Self:
+        names = [part.name for part in fields(self)]
+        return type(self)(**{name: combine(getattr(self, name), getattr(other, name)) for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Energies:
+class Energies(_Summable):
     """What was integrated over a stretch of time."""
 
     totals_watt_hours: Mapping[Quantity, float] = field(default_factory=dict)
@@ -60,21 +80,6 @@ class Energies:
     """All seven or none; counted where both ends have production, grid and battery."""
     observed_seconds: float = 0.0
     """The time covered by the flows."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was observed: not the same as zero watt-hours in an observed hour."""
-        return not (
-            self.observed_seconds or any(self.totals_watt_hours.values()) or any(self.flows_watt_hours.values())
-        )
-
-    def plus(self, more: "Energies") -> "Energies":
-        """Return both together."""
-        return Energies(
-            totals_watt_hours=_sum(self.totals_watt_hours, more.totals_watt_hours),
-            flows_watt_hours=_sum(self.flows_watt_hours, more.flows_watt_hours),
-            observed_seconds=self.observed_seconds + more.observed_seconds,
-        )
 
     def times(self, share: float) -> "Energies":
         """Return a part of it, as if the power had been constant."""
@@ -85,18 +90,14 @@ class Energies:
         )
 
     def beyond(self, known: "Energies") -> "Energies":
-        """Return by how much each number is above a known one; what is not finite is no number."""
-        flows = _excess(self.flows_watt_hours, known.flows_watt_hours)
-        seconds = self.observed_seconds if math.isfinite(self.observed_seconds) else 0.0
-        return Energies(
-            totals_watt_hours=_excess(self.totals_watt_hours, known.totals_watt_hours),
-            flows_watt_hours={flow: flows.get(flow, 0.0) for flow in FLOWS} if flows else {},
-            observed_seconds=max(0.0, seconds - known.observed_seconds),
-        )
+        """Return by how much each number is above a known one; of the flows all seven, when one of them is a number."""
+        gained = self._by_field(_excess, known)
+        flows = gained.flows_watt_hours
+        return replace(gained, flows_watt_hours={flow: flows.get(flow, 0.0) for flow in FLOWS} if flows else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TariffCounts:
+class TariffCounts(_Summable):
     """Grid energy by tariff, and its money by currency, at the price of the time of use."""
 
     import_watt_hours: Mapping[str, float] = field(default_factory=dict)
@@ -104,60 +105,32 @@ class TariffCounts:
     cost: Mapping[str, float] = field(default_factory=dict)
     revenue: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether every number is zero."""
-        parts = (self.import_watt_hours, self.export_watt_hours, self.cost, self.revenue)
-        return not any(any(part.values()) for part in parts)
-
-    def plus(self, more: "TariffCounts") -> "TariffCounts":
-        """Return both together."""
-        return TariffCounts(
-            import_watt_hours=_sum(self.import_watt_hours, more.import_watt_hours),
-            export_watt_hours=_sum(self.export_watt_hours, more.export_watt_hours),
-            cost=_sum(self.cost, more.cost),
-            revenue=_sum(self.revenue, more.revenue),
-        )
-
-    def beyond(self, known: "TariffCounts") -> "TariffCounts":
-        """Return by how much each number is above a known one."""
-        return TariffCounts(
-            import_watt_hours=_excess(self.import_watt_hours, known.import_watt_hours),
-            export_watt_hours=_excess(self.export_watt_hours, known.export_watt_hours),
-            cost=_excess(self.cost, known.cost),
-            revenue=_excess(self.revenue, known.revenue),
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class Tally(_Summable):
     """All that is counted of a stretch of time, be it a day or the whole life."""
 
     energies: Energies = field(default_factory=Energies)
     tariffs: TariffCounts = field(default_factory=TariffCounts)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was counted."""
-        return self.energies.is_empty and self.tariffs.is_empty
 
-    def plus(self, more: "Tally") -> "Tally":
-        """Return both together."""
-        return Tally(energies=self.energies.plus(more.energies), tariffs=self.tariffs.plus(more.tariffs))
-
-    def beyond(self, known: "Tally") -> "Tally":
-        """Return by how much each number is above a known one."""
-        return Tally(energies=self.energies.beyond(known.energies), tariffs=self.tariffs.beyond(known.tariffs))
+def _is_zero(part: object) -> bool:
+    if isinstance(part, _Summable):
+        return part.is_empty
+    return not any(part.values()) if isinstance(part, Mapping) else not part
 
 
-def _sum(some: Mapping[_Key, float], more: Mapping[_Key, float]) -> Mapping[_Key, float]:
-    if not more:
-        return some
-    total = dict(some)
-    for key, value in more.items():
-        total[key] = total.get(key, 0.0) + value
-    return total
+def _sum(some: Any, more: Any) -> Any:  # noqa: ANN401 - a field of _Summable is one of three things
+    if isinstance(some, _Summable):
+        return some.plus(more)
+    if isinstance(some, Mapping):
+        return {**some, **{key: some.get(key, 0.0) + value for key, value in more.items()}} if more else some
+    return some + more
 
 
-def _excess(new: Mapping[_Key, float], known: Mapping[_Key, float]) -> Mapping[_Key, float]:
-    return {key: max(0.0, value - known.get(key, 0.0)) for key, value in new.items() if math.isfinite(value)}
+def _excess(new: Any, known: Any) -> Any:  # noqa: ANN401 - the same
+    if isinstance(new, _Summable):
+        return new.beyond(known)
+    if isinstance(new, Mapping):
+        return {key: max(0.0, value - known.get(key, 0.0)) for key, value in new.items() if math.isfinite(value)}
+    return max(0.0, new - known) if math.isfinite(new) else 0.0

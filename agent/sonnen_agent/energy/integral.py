@@ -13,8 +13,9 @@ An interval's energy is the trapezoid of each power's part above zero.
 
 import math
 from dataclasses import dataclass
+from typing import get_args
 
-from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Energies, Quantity
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Energies, Power, Quantity
 from sonnen_agent.reading import Status
 
 _SECONDS_PER_HOUR = 3600.0
@@ -40,13 +41,10 @@ class Sample:
         """Return the sample of a status, or None where it says nothing about power."""
         if status.booting or not status.has_power:
             return None
-        return cls(
-            monotonic_seconds=monotonic_seconds,
-            production_watts=_finite(status.production_watts),
-            consumption_watts=_finite(status.consumption_watts),
-            grid_feed_in_watts=_finite(status.grid_feed_in_watts),
-            discharge_watts=_finite(status.discharge_watts),
-        )
+        watts = {power: getattr(status, power) for power in get_args(Power)}
+        # A counter that took in one NaN would stay NaN for ever.
+        finite = {power: value for power, value in watts.items() if value is not None and math.isfinite(value)}
+        return cls(monotonic_seconds=monotonic_seconds, **finite)
 
     @property
     def powers(self) -> Powers | None:
@@ -74,7 +72,12 @@ def flow_watts(powers: Powers) -> tuple[float, ...]:
 
 
 def integrate(begin: Sample, end: Sample) -> Energies:
-    """Return what was used, made and moved in between; a value missing at one end is left out."""
+    """Return what was used, made and moved in between; a value missing at one end is left out.
+
+    The mean is that of what is above zero at both ends, not of the part of the line above zero: a load
+    that is switched on steps across zero and does not glide, and a line that glides has less on each
+    side than was there.
+    """
     seconds = end.monotonic_seconds - begin.monotonic_seconds
     hours = seconds / _SECONDS_PER_HOUR
     totals: dict[Quantity, float] = {}
@@ -82,28 +85,9 @@ def integrate(begin: Sample, end: Sample) -> Energies:
         first: float | None = getattr(begin, power)
         last: float | None = getattr(end, power)
         if first is not None and last is not None:
-            totals[quantity] = _positive_mean(sign * first, sign * last) * hours
-    powers, last_powers = begin.powers, end.powers
-    if powers is None or last_powers is None:
+            totals[quantity] = (max(0.0, sign * first) + max(0.0, sign * last)) / 2.0 * hours
+    if begin.powers is None or end.powers is None:
         return Energies(totals_watt_hours=totals)
-    flows = {flow: watts * hours for flow, watts in zip(FLOWS, _mean_flows(powers, last_powers), strict=True)}
+    ends = zip(FLOWS, flow_watts(begin.powers), flow_watts(end.powers), strict=True)
+    flows = {flow: (one + other) / 2.0 * hours for flow, one, other in ends}
     return Energies(totals_watt_hours=totals, flows_watt_hours=flows, observed_seconds=seconds)
-
-
-def _positive_mean(first: float, last: float) -> float:
-    """Return the mean of what is above zero at both ends.
-
-    Not of the part of the line above zero: a load that is switched on steps across zero and does
-    not glide, and a line that glides has less on each side than was there.
-    """
-    return (max(0.0, first) + max(0.0, last)) / 2.0
-
-
-def _mean_flows(first: Powers, last: Powers) -> tuple[float, ...]:
-    """Return the mean power of each flow."""
-    return tuple((one + other) / 2.0 for one, other in zip(flow_watts(first), flow_watts(last), strict=True))
-
-
-def _finite(watts: float | None) -> float | None:
-    # A counter that took in one NaN would stay NaN for ever.
-    return watts if watts is not None and math.isfinite(watts) else None

@@ -3,14 +3,12 @@
 from dataclasses import replace
 from datetime import date, tzinfo
 
-from sonnen_agent.energy.calendar import Calendar, Schedule
-from sonnen_agent.energy.counters import Energies, Tally
-from sonnen_agent.energy.daily_totals import FinishedDay
+from sonnen_agent.energy.counters import Energies, Tally, TariffCounts
+from sonnen_agent.energy.days import Block, Calendar, FinishedDay, Pending
 from sonnen_agent.energy.integral import Sample, integrate
 from sonnen_agent.energy.state import MeterState
-from sonnen_agent.energy.tariffs import Tariffs
-from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, energies_of_flows, energy_totals
-from sonnen_agent.energy.undated import Block, Pending
+from sonnen_agent.energy.tariffs import Schedule, Tariffs
+from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, energies_of_flows
 from sonnen_agent.reading import Status
 
 DEFAULT_MAX_GAP_SECONDS = 60.0
@@ -90,11 +88,22 @@ class EnergyMeter:
 
     def totals(self, *, wall_seconds: float | None) -> EnergyTotals:
         """Return what is shown now; without the time nothing is shown of today and yesterday."""
-        if wall_seconds is None:
-            return energy_totals(self._tally, self._tariffs, None, None)
-        today = self._calendar.day_of(wall_seconds)
-        yesterday = self._calendar.day_before(today)
-        return energy_totals(self._tally, self._tariffs, self._days.flows_of(today), self._days.flows_of(yesterday))
+        energies, tariffs = self._tally.energies, self._tariffs
+        today = None if wall_seconds is None else self._calendar.day_of(wall_seconds)
+        # Of tariffs nothing is shown while none are configured.
+        counted = TariffCounts() if tariffs is None else tariffs.zero.plus(self._tally.tariffs)
+        return EnergyTotals(
+            watt_hours=energies.totals_watt_hours,
+            flows_watt_hours=energies.flows_watt_hours,
+            observed_seconds=energies.observed_seconds if energies.totals_watt_hours else None,
+            today_watt_hours=None if today is None else self._days.flows_of(today),
+            yesterday_watt_hours=None if today is None else self._days.flows_of(self._calendar.day_before(today)),
+            tariff_import_watt_hours=counted.import_watt_hours,
+            tariff_export_watt_hours=counted.export_watt_hours,
+            prices={} if tariffs is None else tariffs.prices,
+            cost=counted.cost,
+            revenue=counted.revenue,
+        )
 
     def take_finished_days(self) -> tuple[FinishedDay, ...]:
         """Return the days that ended since the last call, the oldest first."""
@@ -108,11 +117,11 @@ class EnergyMeter:
         Best done before the first reading. Doing it again with the same copy changes nothing.
         """
         gained = recovered.tally.beyond(self._known)
-        if self._resuming and not gained.is_empty:
-            # The copy is newer than the state: the interval since the state's last reading is in it.
-            self._last, self._resuming = None, False
         if not gained.is_empty:
+            # The copy is newer than the state: the interval since the state's last reading is in it.
             self._held = None
+            if self._resuming:
+                self._last, self._resuming = None, False
         self.expect_no_copy()
         self._tally = self._tally.plus(gained)
         self._known = self._known.plus(gained)
@@ -133,14 +142,13 @@ class EnergyMeter:
         self._awaits_copy, self._held = False, None
 
     def _count(self, begin: Sample, end: Sample, wall_seconds: float | None) -> None:
-        start_seconds, end_seconds = begin.monotonic_seconds, end.monotonic_seconds
         energies = integrate(begin, end)
         self._tally = self._tally.plus(Tally(energies=energies))
-        block = Block(start_seconds=start_seconds, end_seconds=end_seconds, energies=energies)
+        block = Block(start_seconds=begin.monotonic_seconds, end_seconds=end.monotonic_seconds, energies=energies)
         if wall_seconds is None:
             self._pending = self._pending.holding(block)
             return
-        offset_seconds = wall_seconds - end_seconds
+        offset_seconds = wall_seconds - block.end_seconds
         self._settle(offset_seconds)
         self._assign_block(block, offset_seconds)
 

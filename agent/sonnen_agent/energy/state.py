@@ -1,99 +1,26 @@
-"""All that a meter remembers, as data and as a JSON document; a damaged document is refused with the place."""
+"""All that a meter remembers, as data and as a JSON document; a damaged document is refused with the place of it."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from datetime import date
-from typing import Final, TypeVar
+from reprlib import repr as short_repr
+from types import UnionType
+from typing import Any, Final, TypeVar, cast, get_args, get_origin
 
-from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Energies, Flow, Quantity, Tally, TariffCounts
-from sonnen_agent.energy.daily_totals import DayBook, FinishedDay, OpenDay
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Energies, Flow, Quantity, Tally
+from sonnen_agent.energy.days import Block, DayBook, FinishedDay, OpenDay, Pending
 from sonnen_agent.energy.integral import Sample
-from sonnen_agent.energy.undated import Block, Pending
 from sonnen_agent.errors import AgentError
 
 FORMAT: Final = 1
 """Raised when a document can no longer be read by the release before."""
-
-_FLOW_KEYS: Final[Mapping[str, Flow]] = {f"{origin}_{target}": (origin, target) for origin, target in FLOWS}
-_QUANTITY_KEYS: Final[Mapping[str, Quantity]] = {quantity: quantity for quantity in QUANTITIES}
-
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
-
 _GREATEST = 1e300
-_LONGEST_SHOWN = 40
+
+_Part = TypeVar("_Part")
 
 
 class StateError(AgentError):
     """A kept state is damaged or not ours; the fix is to go on from another copy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A value and where it stands."""
-
-    value: object
-    path: str
-
-    def error(self, wanted: str) -> StateError:
-        """Return the error to raise: what this should be, and what it is."""
-        shown = repr(self.value)
-        shown = shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}..."
-        return StateError(f"{self.path}: {wanted}, got {shown}; go on from another copy of the state")
-
-    def get(self, key: str) -> "Node":
-        """Return what stands under a key of an object; null where the key is absent."""
-        return Node(self._object().get(key), f"{self.path}.{key}")
-
-    def items(self) -> Iterator["Node"]:
-        """Yield the items of a list."""
-        if not isinstance(self.value, list):
-            raise self.error("should be a list")
-        for index, value in enumerate(self.value):
-            yield Node(value, f"{self.path}[{index}]")
-
-    def optional(self, read: Callable[["Node"], _Value]) -> _Value | None:
-        """Return what `read` makes of this, or None of null."""
-        return None if self.value is None else read(self)
-
-    def number(self) -> float:
-        """Return a finite number; NaN is none."""
-        value = self.value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _GREATEST:
-            raise self.error("should be a number")
-        return float(value)
-
-    def amount(self) -> float:
-        """Return a number that is not below zero."""
-        number = self.number()
-        if number < 0:
-            raise self.error("should be 0 or more")
-        return number
-
-    def amounts(self, keys: Mapping[str, _Key]) -> dict[_Key, float]:
-        """Return amounts by known keys."""
-        for key in self._object():
-            if key not in keys:
-                raise Node(key, self.path).error(f"should have no other keys than {', '.join(keys)}")
-        return {keys[key]: self.get(key).amount() for key in self._object()}
-
-    def named_amounts(self) -> dict[str, float]:
-        """Return amounts by names that the config made up."""
-        return {key: self.get(key).amount() for key in self._object()}
-
-    def day(self) -> date:
-        """Return a calendar day."""
-        if not isinstance(self.value, str):
-            raise self.error("should be a day such as 2024-12-31")
-        try:
-            return date.fromisoformat(self.value)
-        except ValueError as error:
-            raise self.error("should be a day such as 2024-12-31") from error
-
-    def _object(self) -> dict[str, object]:
-        if not isinstance(self.value, dict):
-            raise self.error("should be an object")
-        return self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,165 +33,145 @@ class MeterState:
     """The latest reading, where the next interval begins."""
     pending: Pending = field(default_factory=Pending)
     """In the tally's energies, but in no day and no tariff yet."""
-    days: DayBook = field(default_factory=DayBook)
+    days: DayBook = field(default_factory=DayBook, metadata={"key": ""})
+
+
+_SIGNED: Final = {Sample, Block}
+"""Where numbers may be below zero."""
+_KEYS: Final[Mapping[object, Mapping[str, object]]] = {
+    Quantity: {quantity: quantity for quantity in QUANTITIES},
+    Flow: {"_".join(flow): flow for flow in FLOWS},
+}
+"""The keys of mappings that have no others."""
 
 
 def state_to_json(state: MeterState) -> dict[str, object]:
     """Return a document of dicts, lists, texts and numbers."""
-    days = state.days
-    return {
-        "format": FORMAT,
-        "tally": _tally_to_json(state.tally),
-        "last": None if state.last is None else _sample_to_json(state.last),
-        "pending": {
-            "block_seconds": state.pending.block_seconds,
-            "blocks": [
-                {
-                    "start_seconds": block.start_seconds,
-                    "end_seconds": block.end_seconds,
-                    "energies": _energies_to_json(block.energies),
-                }
-                for block in state.pending.blocks
-            ],
-        },
-        "open_day": None if days.open_day is None else _open_day_to_json(days.open_day),
-        "last_day": None if days.last_day is None else finished_day_to_json(days.last_day),
-        "untaken": [finished_day_to_json(day) for day in days.untaken],
-    }
+    return {"format": FORMAT, **_object(state)}
 
 
 def state_from_json(document: object) -> MeterState:
     """Return the state, or raise StateError."""
-    root = Node(document, "energy")
-    if root.get("format").value != FORMAT:
-        raise root.get("format").error(f"should be {FORMAT}: it was written by another release")
-    days = DayBook(
-        open_day=root.get("open_day").optional(_open_day),
-        last_day=root.get("last_day").optional(finished_day_from_node),
-        untaken=tuple(finished_day_from_node(node) for node in root.get("untaken").items()),
-    )
-    if days.open_day is not None and days.last_day is not None and days.open_day.day <= days.last_day.day:
-        raise root.get("open_day").get("day").error(f"should be after {days.last_day.day}, the last finished day")
-    return MeterState(
-        tally=_tally(root.get("tally")),
-        last=root.get("last").optional(_sample),
-        pending=_pending(root.get("pending")),
-        days=days,
-    )
+    root = JsonReader(document, "energy")
+    if root["format"].value != FORMAT:
+        raise root["format"].error(f"should be {FORMAT}: it was written by another release")
+    return root.part(MeterState)
 
 
 def finished_day_to_json(day: FinishedDay) -> dict[str, object]:
     """Return a finished day as a document of its own."""
-    return {
-        "day": day.day.isoformat(),
-        "length_seconds": day.length_seconds,
-        **_tally_to_json(Tally(energies=day.energies, tariffs=day.tariffs)),
-    }
+    return _object(day)
 
 
 def finished_day_from_json(document: object) -> FinishedDay:
     """Return a finished day from a document of its own, or raise StateError."""
-    return finished_day_from_node(Node(document, "day"))
+    return JsonReader(document, "day").part(FinishedDay)
 
 
-def finished_day_from_node(node: Node) -> FinishedDay:
-    """Return a finished day, or raise StateError."""
-    tally = _tally(node)
-    return FinishedDay(
-        day=node.get("day").day(),
-        length_seconds=node.get("length_seconds").amount(),
-        energies=tally.energies,
-        tariffs=tally.tariffs,
-    )
+@dataclass(frozen=True, slots=True)
+class JsonReader:
+    """A value of a JSON document and where it stands."""
+
+    value: object
+    path: str
+
+    def error(self, wanted: str) -> StateError:
+        """Return the error to raise: what this should be, and what it is."""
+        return StateError(f"{self.path}: {wanted}, got {short_repr(self.value)}; go on from another copy of the state")
+
+    def __getitem__(self, key: str) -> "JsonReader":
+        """Return what stands under a key of an object; null where the key is absent."""
+        return JsonReader(self._object().get(key), f"{self.path}.{key}")
+
+    def part(self, kind: type[_Part]) -> _Part:
+        """Return a dataclass of the state."""
+        least = -_GREATEST if kind in _SIGNED else 0.0
+        values: dict[str, Any] = {}
+        for one, key in _keys(kind):
+            values[one.name] = (self[key] if key else self).read(one.type, least)
+        part = kind(**values)
+        _refuse_contradictions(part, self)
+        return part
+
+    def read(self, wanted: object, least: float) -> object:
+        """Return a value of a type that a field of the state has."""
+        if isinstance(wanted, type) and is_dataclass(wanted):
+            return self.part(wanted)
+        if wanted is float:
+            return self.number(least)
+        if wanted is date:
+            return self._day()
+        first, *_ = get_args(wanted)
+        if get_origin(wanted) is UnionType:
+            return None if self.value is None else self.read(first, least)
+        if get_origin(wanted) is not tuple:
+            return self._amounts(_KEYS.get(first))
+        if not isinstance(self.value, list):
+            raise self.error("should be a list")
+        return tuple(JsonReader(item, f"{self.path}[{at}]").read(first, least) for at, item in enumerate(self.value))
+
+    def number(self, least: float = 0.0) -> float:
+        """Return a finite number that is not below the least."""
+        number = self.value
+        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= _GREATEST:
+            raise self.error("should be a number")
+        if number < least:
+            raise self.error("should be 0 or more")
+        return float(number)
+
+    def _day(self) -> date:
+        try:
+            return date.fromisoformat(self.value if isinstance(self.value, str) else "")
+        except ValueError as error:
+            raise self.error("should be a day such as 2024-12-31") from error
+
+    def _amounts(self, keys: Mapping[str, object] | None) -> dict[object, float]:
+        for key in self._object():
+            if keys is not None and key not in keys:
+                raise JsonReader(key, self.path).error(f"should have no other keys than {', '.join(keys)}")
+        return {keys[key] if keys else key: self[key].number() for key in self._object()}
+
+    def _object(self) -> dict[str, object]:
+        if not isinstance(self.value, dict):
+            raise self.error("should be an object")
+        return self.value
 
 
-def _open_day_to_json(day: OpenDay) -> dict[str, object]:
-    return {"day": day.day.isoformat(), "behind_seconds": day.behind_seconds, **_tally_to_json(day.tally)}
+def _refuse_contradictions(part: object, place: JsonReader) -> None:
+    """Raise StateError where the fields of a part say what cannot be together."""
+    match part:
+        case Energies(flows_watt_hours=flows) if flows and len(flows) < len(FLOWS):
+            raise place["flows_watt_hours"].error(f"should have all of {', '.join(_KEYS[Flow])}, or none")
+        case Pending(block_seconds=0.0):
+            # They would double their length for ever.
+            raise place["block_seconds"].error("should be above 0")
+        case Block(start_seconds=start, end_seconds=end) if end <= start:
+            raise place["end_seconds"].error(f"should be after {start}, the block's start")
+        case DayBook(open_day=OpenDay(day=day), last_day=FinishedDay(day=last)) if day <= last:
+            raise place["open_day"]["day"].error(f"should be after {last}, the last finished day")
 
 
-def _open_day(node: Node) -> OpenDay:
-    return OpenDay(day=node.get("day").day(), behind_seconds=node.get("behind_seconds").amount(), tally=_tally(node))
+def _keys(part: object) -> Iterator[tuple[Field[Any], str]]:
+    """Yield the fields of a part or its class, in the document's order, each with its key.
+
+    That is its name, or what its metadata say; without a key, its own fields are keys of the object around it.
+    """
+    return ((one, one.metadata.get("key", one.name)) for one in fields(cast("Any", part)))
 
 
-def _tally_to_json(tally: Tally) -> dict[str, object]:
-    tariffs = tally.tariffs
-    return {
-        "energies": _energies_to_json(tally.energies),
-        "tariffs": {
-            "import_watt_hours": dict(tariffs.import_watt_hours),
-            "export_watt_hours": dict(tariffs.export_watt_hours),
-            "cost": dict(tariffs.cost),
-            "revenue": dict(tariffs.revenue),
-        },
-    }
+def _object(part: object) -> dict[str, object]:
+    document: dict[str, object] = {}
+    for one, key in _keys(part):
+        value = getattr(part, one.name)
+        document |= {key: _to_json(value)} if key else _object(value)
+    return document
 
 
-def _tally(node: Node) -> Tally:
-    tariffs = node.get("tariffs")
-    return Tally(
-        energies=_energies(node.get("energies")),
-        tariffs=TariffCounts(
-            import_watt_hours=tariffs.get("import_watt_hours").named_amounts(),
-            export_watt_hours=tariffs.get("export_watt_hours").named_amounts(),
-            cost=tariffs.get("cost").named_amounts(),
-            revenue=tariffs.get("revenue").named_amounts(),
-        ),
-    )
-
-
-def _energies_to_json(energies: Energies) -> dict[str, object]:
-    return {
-        "totals_watt_hours": dict(energies.totals_watt_hours),
-        "flows_watt_hours": {
-            key: energies.flows_watt_hours[flow]
-            for key, flow in _FLOW_KEYS.items()
-            if flow in energies.flows_watt_hours
-        },
-        "observed_seconds": energies.observed_seconds,
-    }
-
-
-def _energies(node: Node) -> Energies:
-    flows = node.get("flows_watt_hours").amounts(_FLOW_KEYS)
-    if flows and len(flows) < len(FLOWS):
-        raise node.get("flows_watt_hours").error(f"should have all of {', '.join(_FLOW_KEYS)}, or none")
-    return Energies(
-        totals_watt_hours=node.get("totals_watt_hours").amounts(_QUANTITY_KEYS),
-        flows_watt_hours=flows,
-        observed_seconds=node.get("observed_seconds").amount(),
-    )
-
-
-def _sample_to_json(sample: Sample) -> dict[str, object]:
-    return {
-        "monotonic_seconds": sample.monotonic_seconds,
-        "production_watts": sample.production_watts,
-        "consumption_watts": sample.consumption_watts,
-        "grid_feed_in_watts": sample.grid_feed_in_watts,
-        "discharge_watts": sample.discharge_watts,
-    }
-
-
-def _sample(node: Node) -> Sample:
-    return Sample(
-        monotonic_seconds=node.get("monotonic_seconds").number(),
-        production_watts=node.get("production_watts").optional(Node.number),
-        consumption_watts=node.get("consumption_watts").optional(Node.number),
-        grid_feed_in_watts=node.get("grid_feed_in_watts").optional(Node.number),
-        discharge_watts=node.get("discharge_watts").optional(Node.number),
-    )
-
-
-def _pending(node: Node) -> Pending:
-    block_seconds = node.get("block_seconds").amount()
-    if not block_seconds:
-        # Blocks would double their length for ever.
-        raise node.get("block_seconds").error("should be above 0")
-    return Pending(blocks=tuple(_block(block) for block in node.get("blocks").items()), block_seconds=block_seconds)
-
-
-def _block(node: Node) -> Block:
-    start_seconds, end_seconds = node.get("start_seconds").number(), node.get("end_seconds").number()
-    if end_seconds <= start_seconds:
-        raise node.get("end_seconds").error(f"should be after {start_seconds}, the block's start")
-    return Block(start_seconds=start_seconds, end_seconds=end_seconds, energies=_energies(node.get("energies")))
+def _to_json(value: object) -> object:
+    if is_dataclass(value):
+        return _object(value)
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else "_".join(key): number for key, number in value.items()}
+    if isinstance(value, tuple):
+        return [_to_json(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value

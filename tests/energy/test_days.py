@@ -1,9 +1,8 @@
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from sonnen_agent.energy.calendar import Calendar
 from sonnen_agent.energy.counters import Energies, Tally
-from sonnen_agent.energy.daily_totals import DayBook
+from sonnen_agent.energy.days import Calendar, DayBook
 
 BERLIN = Calendar(ZoneInfo("Europe/Berlin"))
 HOUR = 3600.0
