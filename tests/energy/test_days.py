@@ -1,8 +1,8 @@
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from sonnen_agent.energy.counters import Energies, Tally
-from sonnen_agent.energy.days import Calendar, DayBook
+from sonnen_agent.energy.counters import Counters, EnergyCounters
+from sonnen_agent.energy.days import Calendar, DailyTotals
 
 BERLIN = Calendar(ZoneInfo("Europe/Berlin"))
 HOUR = 3600.0
@@ -12,22 +12,22 @@ def june(day: int) -> date:
     return date(2024, 6, day)
 
 
-def watt_hours(amount: float) -> Tally:
-    return Tally(energies=Energies(flows_watt_hours={("grid", "home"): amount}, observed_seconds=HOUR))
+def watt_hours(amount: float) -> Counters:
+    return Counters(energies=EnergyCounters(flows_watt_hours={("grid", "home"): amount}, observed_seconds=HOUR))
 
 
-def counting(book: DayBook, *hours: tuple[date, float]) -> DayBook:
+def counting(book: DailyTotals, *hours: tuple[date, float]) -> DailyTotals:
     for day, amount in hours:
         book = book.counting(day, HOUR, watt_hours(amount), BERLIN)
     return book
 
 
-def finished(book: DayBook) -> list[tuple[date, float]]:
-    return [(day.day, day.energies.flows_watt_hours["grid", "home"]) for day in book.untaken]
+def finished(book: DailyTotals) -> list[tuple[date, float]]:
+    return [(day.day, day.energies.flows_watt_hours["grid", "home"]) for day in book.unflushed]
 
 
 def test_a_day_is_finished_when_the_next_one_begins() -> None:
-    book = counting(DayBook(), (june(1), 10), (june(1), 20))
+    book = counting(DailyTotals(), (june(1), 10), (june(1), 20))
     assert finished(book) == []
     book = book.reaching(june(2), BERLIN)
     assert finished(book) == [(june(1), 30)]
@@ -37,7 +37,7 @@ def test_a_day_is_finished_when_the_next_one_begins() -> None:
 
 
 def test_days_without_data_are_not_invented() -> None:
-    book = counting(DayBook(), (june(1), 10))
+    book = counting(DailyTotals(), (june(1), 10))
     for day in range(2, 6):
         book = book.reaching(june(day), BERLIN)
     book = counting(book, (june(9), 5)).reaching(june(10), BERLIN)
@@ -45,12 +45,12 @@ def test_days_without_data_are_not_invented() -> None:
 
 
 def test_energy_of_a_finished_day_goes_to_the_open_one() -> None:
-    book = counting(DayBook(), (june(1), 10), (june(2), 1), (june(1), 4), (june(2), 1)).reaching(june(3), BERLIN)
+    book = counting(DailyTotals(), (june(1), 10), (june(2), 1), (june(1), 4), (june(2), 1)).reaching(june(3), BERLIN)
     assert finished(book) == [(june(1), 10), (june(2), 6)]
 
 
 def test_a_day_opened_by_a_clock_that_was_ahead_takes_the_right_date_after_a_day() -> None:
-    book = counting(DayBook(), (june(1), 10), (date(2038, 1, 19), 1))
+    book = counting(DailyTotals(), (june(1), 10), (date(2038, 1, 19), 1))
     book = counting(book, *[(june(1), 1)] * 12, *[(june(2), 1)] * 12)
     assert book.open_day is not None
     assert book.open_day.day == date(2038, 1, 19)
@@ -59,26 +59,26 @@ def test_a_day_opened_by_a_clock_that_was_ahead_takes_the_right_date_after_a_day
 
 
 def test_a_clock_that_is_behind_for_less_than_a_day_changes_no_date() -> None:
-    book = counting(DayBook(), (june(5), 1), *[(june(2), 1)] * 23, (june(5), 1), *[(june(2), 1)] * 23, (june(6), 1))
+    book = counting(DailyTotals(), (june(5), 1), *[(june(2), 1)] * 23, (june(5), 1), *[(june(2), 1)] * 23, (june(6), 1))
     assert finished(book) == [(june(5), 48)]
 
 
 def test_the_right_date_is_never_that_of_a_finished_day() -> None:
-    book = counting(DayBook(), (june(1), 1), (june(5), 1), (june(9), 1), *[(june(3), 1)] * 30)
+    book = counting(DailyTotals(), (june(1), 1), (june(5), 1), (june(9), 1), *[(june(3), 1)] * 30)
     assert book.open_day is not None
     assert book.open_day.day == june(6)
 
 
 def test_what_nobody_takes_is_kept_for_a_year_and_a_month() -> None:
-    book = DayBook()
+    book = DailyTotals()
     for day in range(500):
         book = counting(book, (june(1) + timedelta(days=day), day))
-    assert len(book.untaken) == 400
+    assert len(book.unflushed) == 400
     assert finished(book)[-1] == (june(1) + timedelta(days=498), 498)
 
 
 def test_flows_are_known_of_the_open_day_and_the_one_before() -> None:
-    book = counting(DayBook(), (june(1), 1), (june(2), 2), (june(3), 3))
+    book = counting(DailyTotals(), (june(1), 1), (june(2), 2), (june(3), 3))
     assert book.flows_of(june(3)) == {("grid", "home"): 3}
     assert book.flows_of(june(2)) == {("grid", "home"): 2}
     assert book.flows_of(june(1)) is None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Energies
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES, EnergyCounters
 from sonnen_agent.energy.integral import Powers, Sample, flow_watts, integrate
 from sonnen_agent.reading import Place, Status
 
@@ -100,7 +100,7 @@ def sample(
     )
 
 
-def numbers(energies: Energies) -> list[float]:
+def numbers(energies: EnergyCounters) -> list[float]:
     totals = [energies.totals_watt_hours[quantity] for quantity in QUANTITIES]
     return [*totals, *(energies.flows_watt_hours[flow] for flow in FLOWS), energies.observed_seconds]
 
@@ -167,7 +167,7 @@ def test_cutting_a_line_that_only_grows_or_fades_changes_nothing(
         production, consumption, feed_in, discharge = (watts * (1 + (growth - 1) * share) for watts in first)
         return sample(1000 + 60 * share, production, consumption, feed_in, discharge)
 
-    parts = Energies()
+    parts = EnergyCounters()
     for share, next_share in pairwise((0.0, *sorted(cuts), 1.0)):
         parts = parts.plus(integrate(at(share), at(next_share)))
     assert numbers(parts) == pytest.approx(numbers(integrate(at(0), at(1))), abs=1e-6)

@@ -56,9 +56,9 @@ def document() -> dict[str, object]:
 
 def test_a_state_survives_json_to_the_last_bit() -> None:
     state = full_state()
-    assert state.pending.blocks
+    assert state.undated.intervals
     assert state.days.open_day is not None
-    assert state.days.untaken
+    assert state.days.unflushed
     assert state.last is not None
     assert state_from_json(document()) == state
 
@@ -67,7 +67,7 @@ def test_what_waited_long_for_the_clock_survives_json() -> None:
     meter = EnergyMeter(zone=BERLIN)
     for minute in range(300):
         meter.add(Status(consumption_watts=300), monotonic_seconds=minute * 60, wall_seconds=None)
-    assert meter.state.pending.block_seconds == 120
+    assert meter.state.undated.interval_seconds == 120
     assert state_from_json(json.loads(json.dumps(state_to_json(meter.state)))) == meter.state
 
 
@@ -76,7 +76,7 @@ def test_an_empty_state_survives_json() -> None:
 
 
 def test_a_finished_day_survives_json_on_its_own() -> None:
-    (finished,) = full_state().days.untaken
+    (finished,) = full_state().days.unflushed
     assert finished_day_from_json(json.loads(json.dumps(finished_day_to_json(finished)))) == finished
     with pytest.raises(StateError, match=r"^day\.energies: should be an object, got None; go on from another copy"):
         finished_day_from_json({"day": "2024-06-01", "length_seconds": 86_400})

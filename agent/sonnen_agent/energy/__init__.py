@@ -22,10 +22,10 @@ So for what one meter counts, finished days + open day + undated = totals, alway
 
 Money is counted when the price applies, and prices cannot be negative: counters never go backwards.
 `MeterState` is all of it as frozen data, which `state` writes as a JSON document and reads back.
-`EnergyMeter.absorb` takes back counters from a copy of our metrics.
+`EnergyMeter.merge_recovered` takes back counters from a copy of our metrics.
 """
 
-from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Energies, Flow, Quantity, Tally, TariffCounts
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Counters, EnergyCounters, Flow, Quantity, TariffCounts
 from sonnen_agent.energy.days import Calendar, FinishedDay
 from sonnen_agent.energy.meter import DEFAULT_MAX_GAP_SECONDS, EnergyMeter
 from sonnen_agent.energy.state import (
@@ -44,8 +44,9 @@ __all__ = [
     "FLOWS",
     "QUANTITIES",
     "Calendar",
+    "Counters",
     "Direction",
-    "Energies",
+    "EnergyCounters",
     "EnergyMeter",
     "EnergyTotals",
     "FinishedDay",
@@ -54,7 +55,6 @@ __all__ = [
     "Quantity",
     "RecoveredCounters",
     "StateError",
-    "Tally",
     "TariffCounts",
     "TariffPeriod",
     "Tariffs",

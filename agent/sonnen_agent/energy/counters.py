@@ -71,7 +71,7 @@ class _Summable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Energies(_Summable):
+class EnergyCounters(_Summable):
     """What was integrated over a stretch of time."""
 
     totals_watt_hours: Mapping[Quantity, float] = field(default_factory=dict)
@@ -81,15 +81,15 @@ class Energies(_Summable):
     observed_seconds: float = 0.0
     """The time covered by the flows."""
 
-    def times(self, share: float) -> "Energies":
+    def times(self, share: float) -> "EnergyCounters":
         """Return a part of it, as if the power had been constant."""
-        return Energies(
+        return EnergyCounters(
             totals_watt_hours={key: value * share for key, value in self.totals_watt_hours.items()},
             flows_watt_hours={key: value * share for key, value in self.flows_watt_hours.items()},
             observed_seconds=self.observed_seconds * share,
         )
 
-    def beyond(self, known: "Energies") -> "Energies":
+    def beyond(self, known: "EnergyCounters") -> "EnergyCounters":
         """Return by how much each number is above a known one; of the flows all seven, when one of them is a number."""
         gained = self._by_field(_excess, known)
         flows = gained.flows_watt_hours
@@ -107,10 +107,10 @@ class TariffCounts(_Summable):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally(_Summable):
+class Counters(_Summable):
     """All that is counted of a stretch of time, be it a day or the whole life."""
 
-    energies: Energies = field(default_factory=Energies)
+    energies: EnergyCounters = field(default_factory=EnergyCounters)
     tariffs: TariffCounts = field(default_factory=TariffCounts)
 
 

@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import get_args
 
-from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Energies, Power, Quantity
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES, EnergyCounters, Power, Quantity
 from sonnen_agent.reading import Status
 
 _SECONDS_PER_HOUR = 3600.0
@@ -71,7 +71,7 @@ def flow_watts(powers: Powers) -> tuple[float, ...]:
     return solar_home, solar_battery, solar_grid, battery_home, battery_grid, grid_home, grid_battery
 
 
-def integrate(begin: Sample, end: Sample) -> Energies:
+def integrate(begin: Sample, end: Sample) -> EnergyCounters:
     """Return what was used, made and moved in between; a value missing at one end is left out.
 
     The mean is that of what is above zero at both ends, not of the part of the line above zero: a load
@@ -87,7 +87,7 @@ def integrate(begin: Sample, end: Sample) -> Energies:
         if first is not None and last is not None:
             totals[quantity] = (max(0.0, sign * first) + max(0.0, sign * last)) / 2.0 * hours
     if begin.powers is None or end.powers is None:
-        return Energies(totals_watt_hours=totals)
+        return EnergyCounters(totals_watt_hours=totals)
     ends = zip(FLOWS, flow_watts(begin.powers), flow_watts(end.powers), strict=True)
     flows = {flow: (one + other) / 2.0 * hours for flow, one, other in ends}
-    return Energies(totals_watt_hours=totals, flows_watt_hours=flows, observed_seconds=seconds)
+    return EnergyCounters(totals_watt_hours=totals, flows_watt_hours=flows, observed_seconds=seconds)

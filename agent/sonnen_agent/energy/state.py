@@ -7,8 +7,8 @@ from reprlib import repr as short_repr
 from types import UnionType
 from typing import Any, Final, TypeVar, cast, get_args, get_origin
 
-from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Energies, Flow, Quantity, Tally
-from sonnen_agent.energy.days import Block, DayBook, FinishedDay, OpenDay, Pending
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Counters, EnergyCounters, Flow, Quantity
+from sonnen_agent.energy.days import DailyTotals, FinishedDay, Interval, OpenDay, UndatedEnergy
 from sonnen_agent.energy.integral import Sample
 from sonnen_agent.errors import AgentError
 
@@ -27,16 +27,16 @@ class StateError(AgentError):
 class MeterState:
     """A meter between two readings; another meter that starts with it goes on as if it were the same."""
 
-    tally: Tally = field(default_factory=Tally)
+    tally: Counters = field(default_factory=Counters)
     """Counted so far; energy at once, tariffs and money when the time of day is known."""
     last: Sample | None = None
     """The latest reading, where the next interval begins."""
-    pending: Pending = field(default_factory=Pending)
+    undated: UndatedEnergy = field(default_factory=UndatedEnergy, metadata={"key": "pending"})
     """In the tally's energies, but in no day and no tariff yet."""
-    days: DayBook = field(default_factory=DayBook, metadata={"key": ""})
+    days: DailyTotals = field(default_factory=DailyTotals, metadata={"key": ""})
 
 
-_SIGNED: Final = {Sample, Block}
+_SIGNED: Final = {Sample, Interval}
 """Where numbers may be below zero."""
 _KEYS: Final[Mapping[object, Mapping[str, object]]] = {
     Quantity: {quantity: quantity for quantity in QUANTITIES},
@@ -140,14 +140,14 @@ class JsonReader:
 def _refuse_contradictions(part: object, place: JsonReader) -> None:
     """Raise StateError where the fields of a part say what cannot be together."""
     match part:
-        case Energies(flows_watt_hours=flows) if flows and len(flows) < len(FLOWS):
+        case EnergyCounters(flows_watt_hours=flows) if flows and len(flows) < len(FLOWS):
             raise place["flows_watt_hours"].error(f"should have all of {', '.join(_KEYS[Flow])}, or none")
-        case Pending(block_seconds=0.0):
+        case UndatedEnergy(interval_seconds=0.0):
             # They would double their length for ever.
             raise place["block_seconds"].error("should be above 0")
-        case Block(start_seconds=start, end_seconds=end) if end <= start:
+        case Interval(start_seconds=start, end_seconds=end) if end <= start:
             raise place["end_seconds"].error(f"should be after {start}, the block's start")
-        case DayBook(open_day=OpenDay(day=day), last_day=FinishedDay(day=last)) if day <= last:
+        case DailyTotals(open_day=OpenDay(day=day), last_day=FinishedDay(day=last)) if day <= last:
             raise place["open_day"]["day"].error(f"should be after {last}, the last finished day")
 
 

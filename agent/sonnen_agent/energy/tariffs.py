@@ -9,7 +9,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Literal
 
-from sonnen_agent.energy.counters import Energies, TariffCounts
+from sonnen_agent.energy.counters import EnergyCounters, TariffCounts
 from sonnen_agent.energy.days import Calendar
 
 _DAY = timedelta(days=1)
@@ -100,7 +100,7 @@ class Rates:
     import_period: TariffPeriod | None = None
     export_period: TariffPeriod | None = None
 
-    def counts(self, energies: Energies) -> TariffCounts:
+    def counts(self, energies: EnergyCounters) -> TariffCounts:
         """Return what grid energy of this moment adds to the tariffs and the money."""
         bought, cost = self._priced(self.import_period, energies.totals_watt_hours.get("grid_import"))
         sold, revenue = self._priced(self.export_period, energies.totals_watt_hours.get("grid_export"))

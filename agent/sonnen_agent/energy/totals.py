@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, TypeVar
 
-from sonnen_agent.energy.counters import QUANTITIES, Energies, Flow, Quantity, Tally
+from sonnen_agent.energy.counters import QUANTITIES, Counters, EnergyCounters, Flow, Quantity
 from sonnen_agent.energy.tariffs import Direction
 from sonnen_agent.rows import Counter, Gauge
 
@@ -91,25 +91,25 @@ class EnergyTotals:
 class RecoveredCounters:
     """What a copy of our own metrics said, such as the one that the Pushgateway keeps."""
 
-    tally: Tally
+    tally: Counters
     today_watt_hours: Mapping[Flow, float] = field(default_factory=dict)
     yesterday_watt_hours: Mapping[Flow, float] = field(default_factory=dict)
     unix_seconds: float | None = None
     """When the copy was true; None: it says nothing about days."""
 
 
-def energies_of_flows(flows: Mapping[Flow, float]) -> Energies:
+def energies_of_flows(flows: Mapping[Flow, float]) -> EnergyCounters:
     """Return a day's energies when only its flows are known: the totals are their sums."""
     if not flows:
-        return Energies()
+        return EnergyCounters()
     totals = {
         quantity: sum(watt_hours for flow, watt_hours in flows.items() if flow[one.end] == one.place)
         for quantity, one in QUANTITIES.items()
     }
-    return Energies(totals_watt_hours=totals, flows_watt_hours=flows)
+    return EnergyCounters(totals_watt_hours=totals, flows_watt_hours=flows)
 
 
-def without_possible_resets(totals: EnergyTotals, kept: Tally) -> EnergyTotals:
+def without_possible_resets(totals: EnergyTotals, kept: Counters) -> EnergyTotals:
     """Return the totals without the counters that a receiver may have seen higher than they are now: the reset guard.
 
     The checkpoint of a process that was killed, or lost its power, is up to a minute old: a receiver may have
