@@ -13,15 +13,15 @@ from sonnen_agent.rows import Counter, Gauge, Summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class Durations:
     """How often something took how long."""
 
     count: int = 0
     seconds: float = 0.0
 
-    def plus(self, seconds: float) -> "Tally":
-        """Return the tally with one more."""
-        return Tally(count=self.count + 1, seconds=self.seconds + seconds)
+    def plus(self, seconds: float) -> "Durations":
+        """Return the durations with one more."""
+        return Durations(count=self.count + 1, seconds=self.seconds + seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +69,11 @@ class Counts:
         ),
     ] = field(default_factory=dict)
     read_durations: Annotated[
-        Mapping[tuple[str, Endpoint], Tally],
+        Mapping[tuple[str, Endpoint], Durations],
         Summary("sonnen_agent_read_seconds", "Duration of requests to a battery in seconds.", "battery", "endpoint"),
     ] = field(default_factory=dict)
     send_durations: Annotated[
-        Mapping[str, Tally],
+        Mapping[str, Durations],
         Summary("sonnen_agent_send_seconds", "Duration of deliveries by a sink in seconds.", "sink"),
     ] = field(default_factory=dict)
 
@@ -139,9 +139,9 @@ class Telemetry:
         self._sent_at: dict[str, float] = {}
         self._lock = threading.Lock()
         self._reads: collections.Counter[tuple[str, Endpoint, Outcome]] = collections.Counter()
-        self._read_durations: dict[tuple[str, Endpoint], Tally] = {}
+        self._read_durations: dict[tuple[str, Endpoint], Durations] = {}
         self._sends: collections.Counter[tuple[str, Outcome]] = collections.Counter()
-        self._send_durations: dict[str, Tally] = {}
+        self._send_durations: dict[str, Durations] = {}
         self._sent_bytes: collections.Counter[str] = collections.Counter()
         self._missed_beats: collections.Counter[str] = collections.Counter(dict.fromkeys(batteries, 0))
         self._relay_reads: collections.Counter[tuple[str, Outcome]] = collections.Counter()
@@ -151,14 +151,14 @@ class Telemetry:
         """Count a request to a battery."""
         with self._lock:
             self._reads[battery, endpoint, outcome] += 1
-            tally = self._read_durations.get((battery, endpoint), Tally())
-            self._read_durations[battery, endpoint] = tally.plus(seconds)
+            durations = self._read_durations.get((battery, endpoint), Durations())
+            self._read_durations[battery, endpoint] = durations.plus(seconds)
 
     def record_send(self, sink: str, outcome: Outcome, seconds: float, sent_bytes: int) -> None:
         """Count a delivery by a sink, and the bytes of its body."""
         with self._lock:
             self._sends[sink, outcome] += 1
-            self._send_durations[sink] = self._send_durations.get(sink, Tally()).plus(seconds)
+            self._send_durations[sink] = self._send_durations.get(sink, Durations()).plus(seconds)
             self._sent_bytes[sink] += sent_bytes
             if outcome == "ok":
                 self._sent_at[sink] = self._clock()

@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 from sonnen_agent.metrics.battery import BATTERY_LABELS
 from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, families
 from sonnen_agent.rows import Row, rows_of
-from sonnen_agent.telemetry import AgentInfo, Counts, Tally, Waiting
+from sonnen_agent.telemetry import AgentInfo, Counts, Durations, Waiting
 
 _START, _BUILD = rows_of(AgentInfo)
 INFO = (_BUILD, _START)
@@ -41,11 +41,11 @@ def agent_families(
     )
 
 
-def _summary(row: Row, tallies: Mapping[str | tuple[str, ...], Tally]) -> Metric:
+def _summary(row: Row, by_label: Mapping[str | tuple[str, ...], Durations]) -> Metric:
     family = Metric(row.name, row.help, row.kind)
-    for own, tally in tallies.items():
+    for own, durations in by_label.items():
         values = (own,) if isinstance(own, str) else own
         labels = dict(zip(row.labels, values, strict=True))
-        family.add_sample(f"{row.name}_count", labels, float(tally.count))
-        family.add_sample(f"{row.name}_sum", labels, round(tally.seconds, COUNTED_DECIMALS))
+        family.add_sample(f"{row.name}_count", labels, float(durations.count))
+        family.add_sample(f"{row.name}_sum", labels, round(durations.seconds, COUNTED_DECIMALS))
     return family
