@@ -8,7 +8,7 @@ from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.components import Components
 from sonnen_agent.config.load import Config
 from sonnen_agent.destination import Destination
-from sonnen_agent.energy import Energies, MeterState, Tally
+from sonnen_agent.energy import Counters, EnergyCounters, MeterState
 from sonnen_agent.group import GroupKey
 from sonnen_agent.reading import Reading, Status
 from sonnen_agent.relay import RelayOptions
@@ -74,7 +74,9 @@ def test_each_battery_has_a_poller_with_the_key_of_its_group() -> None:
 
 
 def state(watt_hours: float) -> MeterState:
-    return MeterState(tally=Tally(energies=Energies(totals_watt_hours={"production": watt_hours}, observed_seconds=1)))
+    return MeterState(
+        tally=Counters(energies=EnergyCounters(totals_watt_hours={"production": watt_hours}, observed_seconds=1))
+    )
 
 
 def stored(*, clean: bool) -> StoredState:

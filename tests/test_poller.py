@@ -11,7 +11,7 @@ from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import Destination, Secret
-from sonnen_agent.energy import Energies, EnergyMeter, MeterState, Tally
+from sonnen_agent.energy import Counters, EnergyCounters, EnergyMeter, MeterState
 from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.group import Group
 from sonnen_agent.poller import Poller
@@ -178,7 +178,9 @@ def test_nothing_is_shown_of_counters_that_are_not_settled(simulator: FaultySimu
 
 
 def test_after_a_crash_receivers_that_cannot_be_asked_get_what_is_certain(simulator: FaultySimulator) -> None:
-    state = MeterState(tally=Tally(energies=Energies(totals_watt_hours={"production": 5_000}, observed_seconds=10)))
+    state = MeterState(
+        tally=Counters(energies=EnergyCounters(totals_watt_hours={"production": 5_000}, observed_seconds=10))
+    )
     meter = SharedMeter(EnergyMeter(zone=UTC, state=state), lambda: None, settled=True, after_crash=True)
     with closing(polling(simulator, meter)) as poller:
         group = poll(poller)

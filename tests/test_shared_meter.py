@@ -3,7 +3,15 @@ from threading import Thread
 
 import pytest
 
-from sonnen_agent.energy import FLOWS, Energies, EnergyMeter, EnergyTotals, MeterState, RecoveredCounters, Tally
+from sonnen_agent.energy import (
+    FLOWS,
+    Counters,
+    EnergyCounters,
+    EnergyMeter,
+    EnergyTotals,
+    MeterState,
+    RecoveredCounters,
+)
 from sonnen_agent.reading import Reading, Status
 from sonnen_agent.shared_meter import SharedMeter
 
@@ -52,9 +60,9 @@ def guarded(meter: SharedMeter) -> EnergyTotals:
     return shown[1]
 
 
-def counted(watt_hours: float) -> Tally:
-    return Tally(
-        energies=Energies(
+def counted(watt_hours: float) -> Counters:
+    return Counters(
+        energies=EnergyCounters(
             totals_watt_hours={"grid_import": watt_hours},
             flows_watt_hours=dict.fromkeys(FLOWS, 0.0) | {("grid", "home"): watt_hours},
             observed_seconds=watt_hours,

@@ -45,7 +45,7 @@ class SharedMeter:
         now = self._clock()
         with self._lock:
             if reading is None:
-                self._meter.tell_time(monotonic_seconds=monotonic_seconds, wall_seconds=now)
+                self._meter.advance_clock(monotonic_seconds=monotonic_seconds, wall_seconds=now)
                 return
             # The clock may have been set since the reading: its time follows from the present one.
             age_seconds = monotonic_seconds - reading.monotonic_seconds
@@ -70,9 +70,9 @@ class SharedMeter:
         """Take in what an earlier run was seen to have counted, if that is known anywhere, and be settled."""
         with self._lock:
             if recovered is not None:
-                self._meter.absorb(recovered)
+                self._meter.merge_recovered(recovered)
             else:
-                self._meter.expect_no_copy()
+                self._meter.no_recovery()
             self._kept = self._meter.state.tally
             self._settled = True
 

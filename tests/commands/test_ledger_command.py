@@ -15,7 +15,7 @@ import servers
 from programs import MissingProgramError
 
 from sonnen_agent.cli import main
-from sonnen_agent.energy import FLOWS, Energies, FinishedDay, TariffCounts
+from sonnen_agent.energy import FLOWS, EnergyCounters, FinishedDay, TariffCounts
 from sonnen_agent.state.ledger import Ledger, LedgerDay
 
 UNPACKED = Path(__file__).parents[2] / ".cache/debian/usr/bin"
@@ -30,7 +30,7 @@ def day(when: date, battery: str = "home", *, observed: float = 86_400) -> Ledge
         finished=FinishedDay(
             day=when,
             length_seconds=86_400,
-            energies=Energies(
+            energies=EnergyCounters(
                 totals_watt_hours=totals,  # type: ignore[arg-type]  # the names are right
                 flows_watt_hours=dict.fromkeys(FLOWS, 0.0) | {("grid", "home"): 1_000.0},
                 observed_seconds=observed,

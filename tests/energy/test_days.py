@@ -1,85 +1,85 @@
-from datetime import date, time, timedelta
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from sonnen_agent.energy.counters import Counters, EnergyCounters
+from sonnen_agent.energy.days import Calendar, DailyTotals
 
-from sonnen_agent.energy.days import Calendar
-
-ZONES = (
-    "Europe/Berlin",
-    "America/New_York",
-    "America/Sao_Paulo",
-    "America/Havana",
-    "America/St_Johns",
-    "Africa/Cairo",
-    "Asia/Kathmandu",
-    "Australia/Lord_Howe",
-    "Pacific/Apia",
-    "Pacific/Kiritimati",
-)
-HOUR = 3600
+BERLIN = Calendar(ZoneInfo("Europe/Berlin"))
+HOUR = 3600.0
 
 
-@pytest.mark.parametrize(
-    ("zone", "day", "hours"),
-    [
-        ("Europe/Berlin", date(2024, 3, 30), 24),
-        ("Europe/Berlin", date(2024, 3, 31), 23),
-        ("Europe/Berlin", date(2024, 10, 27), 25),
-        ("America/New_York", date(2024, 3, 10), 23),
-        ("America/New_York", date(2024, 11, 3), 25),
-        ("Asia/Kathmandu", date(2024, 11, 3), 24),
-        ("Australia/Lord_Howe", date(2024, 4, 7), 24.5),
-        ("Australia/Lord_Howe", date(2024, 10, 6), 23.5),
-        # Midnight itself is skipped, and comes twice.
-        ("America/Sao_Paulo", date(2018, 11, 4), 23),
-        ("America/Sao_Paulo", date(2019, 2, 16), 25),
-        ("America/Havana", date(2024, 11, 3), 25),
-        ("Africa/Cairo", date(2024, 4, 26), 23),
-        # A day left out when the date line moved.
-        ("Pacific/Apia", date(2011, 12, 29), 24),
-        ("Pacific/Apia", date(2011, 12, 30), 0),
-        ("Pacific/Apia", date(2011, 12, 31), 24),
-        ("Pacific/Kiritimati", date(1994, 12, 31), 0),
-    ],
-)
-def test_a_day_is_as_long_as_the_clocks_make_it(zone: str, day: date, hours: float) -> None:
-    assert Calendar(ZoneInfo(zone)).length_of(day) == hours * HOUR
+def june(day: int) -> date:
+    return date(2024, 6, day)
 
 
-def test_the_day_before_a_day_that_follows_a_missing_one_is_the_last_that_was() -> None:
-    apia = Calendar(ZoneInfo("Pacific/Apia"))
-    assert apia.day_before(date(2011, 12, 31)) == date(2011, 12, 29)
-    assert apia.day_after(date(2011, 12, 29)) == date(2011, 12, 31)
-    assert apia.day_before(date(2012, 1, 1)) == date(2011, 12, 31)
+def watt_hours(amount: float) -> Counters:
+    return Counters(energies=EnergyCounters(flows_watt_hours={("grid", "home"): amount}, observed_seconds=HOUR))
 
 
-def test_a_date_that_comes_twice_over_midnight_is_one_day_each() -> None:
-    # On 2006-10-29 at 00:01 the clocks of St John's went back to 23:01 of the day before.
-    st_johns = Calendar(ZoneInfo("America/St_Johns"))
-    midnight = st_johns.start_of(date(2006, 10, 29))
-    assert st_johns.day_of(midnight - 1) == date(2006, 10, 28)
-    assert st_johns.day_of(midnight + 30) == date(2006, 10, 29)
-    assert st_johns.local(midnight + 90).date() == date(2006, 10, 28)
-    assert st_johns.day_of(midnight + 90) == date(2006, 10, 29)
+def counting(book: DailyTotals, *hours: tuple[date, float]) -> DailyTotals:
+    for day, amount in hours:
+        book = book.counting(day, HOUR, watt_hours(amount), BERLIN)
+    return book
 
 
-def test_a_day_begins_when_the_clocks_skip_its_midnight_even_from_the_evening_before() -> None:
-    # On 1919-03-30 at 23:30 the clocks of Toronto went to 00:30.
-    toronto = Calendar(ZoneInfo("America/Toronto"))
-    change = toronto.unix(date(1919, 3, 30), time(23, 30))
-    for seconds in (-1, 0, 1799, 1800):
-        day = toronto.day_of(change + seconds)
-        assert toronto.start_of(day) <= change + seconds < toronto.start_of(day + timedelta(days=1))
+def finished(book: DailyTotals) -> list[tuple[date, float]]:
+    return [(day.day, day.energies.flows_watt_hours["grid", "home"]) for day in book.unflushed]
 
 
-@settings(deadline=None)
-@given(st.sampled_from(ZONES), st.floats(315_532_800, 2_140_000_000))
-def test_every_moment_is_in_one_day(zone: str, unix_seconds: float) -> None:
-    calendar = Calendar(ZoneInfo(zone))
-    day = calendar.day_of(unix_seconds)
-    assert calendar.start_of(day) <= unix_seconds < calendar.start_of(day + timedelta(days=1))
-    assert calendar.day_of(calendar.start_of(day)) == day
-    assert calendar.day_before(calendar.day_after(day)) == day
+def test_a_day_is_finished_when_the_next_one_begins() -> None:
+    book = counting(DailyTotals(), (june(1), 10), (june(1), 20))
+    assert finished(book) == []
+    book = book.reaching(june(2), BERLIN)
+    assert finished(book) == [(june(1), 30)]
+    assert book.last_day is not None
+    assert book.last_day.length_seconds == 24 * HOUR
+    assert book.last_day.energies.observed_seconds == 2 * HOUR
+
+
+def test_days_without_data_are_not_invented() -> None:
+    book = counting(DailyTotals(), (june(1), 10))
+    for day in range(2, 6):
+        book = book.reaching(june(day), BERLIN)
+    book = counting(book, (june(9), 5)).reaching(june(10), BERLIN)
+    assert finished(book) == [(june(1), 10), (june(9), 5)]
+
+
+def test_energy_of_a_finished_day_goes_to_the_open_one() -> None:
+    book = counting(DailyTotals(), (june(1), 10), (june(2), 1), (june(1), 4), (june(2), 1)).reaching(june(3), BERLIN)
+    assert finished(book) == [(june(1), 10), (june(2), 6)]
+
+
+def test_a_day_opened_by_a_clock_that_was_ahead_takes_the_right_date_after_a_day() -> None:
+    book = counting(DailyTotals(), (june(1), 10), (date(2038, 1, 19), 1))
+    book = counting(book, *[(june(1), 1)] * 12, *[(june(2), 1)] * 12)
+    assert book.open_day is not None
+    assert book.open_day.day == date(2038, 1, 19)
+    book = counting(book, *[(june(2), 1)] * 12, *[(june(3), 1)] * 12)
+    assert finished(book) == [(june(1), 10), (june(2), 37)]
+
+
+def test_a_clock_that_is_behind_for_less_than_a_day_changes_no_date() -> None:
+    book = counting(DailyTotals(), (june(5), 1), *[(june(2), 1)] * 23, (june(5), 1), *[(june(2), 1)] * 23, (june(6), 1))
+    assert finished(book) == [(june(5), 48)]
+
+
+def test_the_right_date_is_never_that_of_a_finished_day() -> None:
+    book = counting(DailyTotals(), (june(1), 1), (june(5), 1), (june(9), 1), *[(june(3), 1)] * 30)
+    assert book.open_day is not None
+    assert book.open_day.day == june(6)
+
+
+def test_what_nobody_takes_is_kept_for_a_year_and_a_month() -> None:
+    book = DailyTotals()
+    for day in range(500):
+        book = counting(book, (june(1) + timedelta(days=day), day))
+    assert len(book.unflushed) == 400
+    assert finished(book)[-1] == (june(1) + timedelta(days=498), 498)
+
+
+def test_flows_are_known_of_the_open_day_and_the_one_before() -> None:
+    book = counting(DailyTotals(), (june(1), 1), (june(2), 2), (june(3), 3))
+    assert book.flows_of(june(3)) == {("grid", "home"): 3}
+    assert book.flows_of(june(2)) == {("grid", "home"): 2}
+    assert book.flows_of(june(1)) is None
+    assert book.flows_of(june(4)) is None

@@ -94,7 +94,7 @@ def test_energy_of_the_time_before_the_clock_was_known_goes_to_its_days() -> Non
 def test_a_clock_that_becomes_known_while_the_battery_is_silent_names_the_days_too() -> None:
     house = House(monotonic=20, wall=None)
     house.run(HOUR)
-    house.meter.tell_time(monotonic_seconds=house.monotonic + HOUR, wall_seconds=MIDNIGHT + HOUR + 600)
+    house.meter.advance_clock(monotonic_seconds=house.monotonic + HOUR, wall_seconds=MIDNIGHT + HOUR + 600)
     assert house.finished() == pytest.approx({date(2024, 6, 1): HOUR - 600})
 
 

@@ -88,10 +88,10 @@ def test_a_day_ends_without_readings_when_no_reading_can_bring_more_of_it() -> N
     meter = EnergyMeter(zone=BERLIN)
     for wall in (midnight - 30, midnight - 20):
         meter.add(EVERY_SECOND_A_WATT_HOUR, monotonic_seconds=wall - midnight + 50, wall_seconds=wall)
-    meter.tell_time(monotonic_seconds=60, wall_seconds=midnight + 10)
+    meter.advance_clock(monotonic_seconds=60, wall_seconds=midnight + 10)
     assert meter.take_finished_days() == ()
     assert grid_to_home(meter, midnight + 10) == (None, 10)
-    meter.tell_time(monotonic_seconds=90.1, wall_seconds=midnight + 40.1)
+    meter.advance_clock(monotonic_seconds=90.1, wall_seconds=midnight + 40.1)
     assert [finished.day for finished in meter.take_finished_days()] == [date(2024, 6, 1)]
     assert grid_to_home(meter, midnight + 40.1) == (0, 10)
 
@@ -104,7 +104,7 @@ def test_yesterday_is_shown_on_the_day_after_and_not_later() -> None:
     assert grid_to_home(meter, midnight) == (0, 10)
     assert grid_to_home(meter, midnight + 24 * HOUR - 1) == (0, 10)
     assert grid_to_home(meter, midnight + 24 * HOUR) == (None, 0)
-    meter.tell_time(monotonic_seconds=3 * 24 * HOUR, wall_seconds=midnight + 3 * 24 * HOUR - 50)
+    meter.advance_clock(monotonic_seconds=3 * 24 * HOUR, wall_seconds=midnight + 3 * 24 * HOUR - 50)
     assert grid_to_home(meter, midnight + 3 * 24 * HOUR - 50) == (0, None)
     assert [finished.day for finished in meter.take_finished_days()] == [date(2024, 6, 1)]
 

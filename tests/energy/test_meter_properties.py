@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sonnen_agent.energy import (
     FLOWS,
     QUANTITIES,
-    Energies,
+    EnergyCounters,
     EnergyMeter,
     FinishedDay,
     MeterState,
@@ -121,7 +121,7 @@ class Run:
             self.wall += beat.seconds + (beat.clock or 0.0)
             wall = None if beat.clock is None else self.wall
             if beat.status is None:
-                self.meter.tell_time(monotonic_seconds=self.monotonic, wall_seconds=wall)
+                self.meter.advance_clock(monotonic_seconds=self.monotonic, wall_seconds=wall)
             else:
                 self.meter.add(beat.status, monotonic_seconds=self.monotonic, wall_seconds=wall)
             yield beat
@@ -132,7 +132,7 @@ class Run:
         return self
 
 
-def numbers(energies: Energies) -> list[float]:
+def numbers(energies: EnergyCounters) -> list[float]:
     totals = [energies.totals_watt_hours.get(quantity, 0.0) for quantity in QUANTITIES]
     return [*totals, *(energies.flows_watt_hours.get(flow, 0.0) for flow in FLOWS), energies.observed_seconds]
 
@@ -161,12 +161,12 @@ BOUNDED = settings(deadline=None, max_examples=60)
 @given(PLACES, beats(STATUSES, steps=True))
 def test_days_and_what_is_pending_are_the_totals(place: tuple[ZoneInfo, float], line: list[Beat]) -> None:
     run = Run(*place).through(line)
-    state, together = run.meter.state, Energies()
+    state, together = run.meter.state, EnergyCounters()
     for finished in run.finished:
         together = together.plus(finished.energies)
     if state.days.open_day is not None:
         together = together.plus(state.days.open_day.tally.energies)
-    for block in state.pending.blocks:
+    for block in state.undated.intervals:
         together = together.plus(block.energies)
     assert numbers(together) == pytest.approx(numbers(state.tally.energies), abs=1e-6)
 
@@ -175,8 +175,8 @@ def test_days_and_what_is_pending_are_the_totals(place: tuple[ZoneInfo, float], 
 @given(PLACES, beats(STATUSES, steps=True))
 def test_tariffs_are_the_grid_energy_whose_time_is_known(place: tuple[ZoneInfo, float], line: list[Beat]) -> None:
     state = Run(*place).through(line).meter.state
-    pending = Energies()
-    for block in state.pending.blocks:
+    pending = EnergyCounters()
+    for block in state.undated.intervals:
         pending = pending.plus(block.energies)
     dated, tariffs = state.tally.energies.beyond(pending).totals_watt_hours, state.tally.tariffs
     assert sum(tariffs.import_watt_hours.values()) == pytest.approx(dated.get("grid_import", 0), abs=1e-6)

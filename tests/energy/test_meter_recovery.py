@@ -6,12 +6,12 @@ import pytest
 
 from sonnen_agent.energy import (
     FLOWS,
-    Energies,
+    Counters,
+    EnergyCounters,
     EnergyMeter,
     EnergyTotals,
     Flow,
     RecoveredCounters,
-    Tally,
     TariffCounts,
     TariffPeriod,
     Tariffs,
@@ -35,14 +35,14 @@ def bought(watt_hours: float) -> dict[Flow, float]:
 
 
 def copy_of(total: float, *, today: float, yesterday: float, at: float | None) -> RecoveredCounters:
-    energies = Energies(
+    energies = EnergyCounters(
         totals_watt_hours={"grid_import": total, "consumption": total},
         flows_watt_hours=bought(total),
         observed_seconds=total,
     )
     tariffs = TariffCounts(import_watt_hours={"flat": total}, cost={"EUR": total / 1000})
     return RecoveredCounters(
-        tally=Tally(energies=energies, tariffs=tariffs),
+        tally=Counters(energies=energies, tariffs=tariffs),
         today_watt_hours=bought(today),
         yesterday_watt_hours=bought(yesterday),
         unix_seconds=at,
@@ -73,7 +73,7 @@ def shown(totals: EnergyTotals) -> tuple[float | None, ...]:
 
 def test_on_a_new_card_the_counters_go_on_from_the_copy() -> None:
     meter = fresh()
-    meter.absorb(copy_of(9000, today=500, yesterday=800, at=NOON))
+    meter.merge_recovered(copy_of(9000, today=500, yesterday=800, at=NOON))
     assert shown(meter.totals(wall_seconds=NOON)) == (9000, 9000, 9000, 500, 800)
     run(meter, NOON, NOON + 100)
     assert shown(meter.totals(wall_seconds=NOON + 100)) == pytest.approx((9100, 9100, 9100, 600, 800))
@@ -83,23 +83,23 @@ def test_on_a_new_card_the_counters_go_on_from_the_copy() -> None:
 def test_a_copy_that_comes_late_is_added_to_what_was_counted_meanwhile() -> None:
     meter = fresh()
     run(meter, NOON, NOON + 100)
-    meter.absorb(copy_of(9000, today=500, yesterday=800, at=NOON - 60))
+    meter.merge_recovered(copy_of(9000, today=500, yesterday=800, at=NOON - 60))
     assert shown(meter.totals(wall_seconds=NOON + 100)) == pytest.approx((9100, 9100, 9100, 600, 800))
 
 
 def test_the_same_copy_twice_changes_nothing() -> None:
     meter = fresh()
     run(meter, NOON, NOON + 100)
-    meter.absorb(copy_of(9000, today=500, yesterday=800, at=NOON - 60))
+    meter.merge_recovered(copy_of(9000, today=500, yesterday=800, at=NOON - 60))
     state = meter.state
-    meter.absorb(copy_of(9000, today=500, yesterday=800, at=NOON - 60))
+    meter.merge_recovered(copy_of(9000, today=500, yesterday=800, at=NOON - 60))
     assert meter.state == state
 
 
 def test_a_copy_of_yesterday_ends_that_day() -> None:
     meter = fresh()
     run(meter, NOON, NOON + 100)
-    meter.absorb(copy_of(9000, today=500, yesterday=800, at=MIDNIGHT - 60))
+    meter.merge_recovered(copy_of(9000, today=500, yesterday=800, at=MIDNIGHT - 60))
     assert shown(meter.totals(wall_seconds=NOON + 100)) == pytest.approx((9100, 9100, 9100, 100, 500))
     (before, yesterday) = meter.take_finished_days()
     assert (before.day, before.energies.totals_watt_hours["grid_import"]) == (date(2024, 5, 31), 800)
@@ -116,21 +116,21 @@ def test_a_copy_of_yesterday_ends_that_day() -> None:
 
 def test_a_copy_whose_time_is_not_known_restores_the_totals_only() -> None:
     meter = fresh()
-    meter.absorb(copy_of(9000, today=500, yesterday=800, at=None))
+    meter.merge_recovered(copy_of(9000, today=500, yesterday=800, at=None))
     assert shown(meter.totals(wall_seconds=NOON)) == (9000, 9000, 9000, None, None)
 
 
 def test_a_damaged_copy_spoils_no_counter() -> None:
     nan, infinite = float("nan"), float("inf")
-    energies = Energies(
+    energies = EnergyCounters(
         totals_watt_hours={"grid_import": infinite, "production": 7.0},
         flows_watt_hours={("grid", "home"): 90.0, ("grid", "battery"): nan, ("home", "solar"): 5.0},
         observed_seconds=infinite,
     )
     meter = fresh()
-    meter.absorb(
+    meter.merge_recovered(
         RecoveredCounters(
-            tally=Tally(energies=energies, tariffs=TariffCounts(cost={"EUR": infinite})),
+            tally=Counters(energies=energies, tariffs=TariffCounts(cost={"EUR": infinite})),
             today_watt_hours={("grid", "home"): infinite, ("solar", "home"): 3.0},
             unix_seconds=NOON,
         )
@@ -154,7 +154,7 @@ def test_a_state_that_is_older_than_the_copy_catches_up() -> None:
     meter = fresh()
     run(meter, NOON, NOON + 100)
     meter = resumed(meter)
-    meter.absorb(copy_of(140, today=140, yesterday=0, at=NOON + 140))
+    meter.merge_recovered(copy_of(140, today=140, yesterday=0, at=NOON + 140))
     run(meter, NOON + 150, NOON + 200)
     # The ten seconds between the copy and the first reading are a gap.
     assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((190, 190, 190, 190))
@@ -165,7 +165,7 @@ def test_the_interval_over_a_restart_is_not_counted_again_from_the_copy() -> Non
     run(meter, NOON, NOON + 100)
     meter = resumed(meter)
     run(meter, NOON + 150, NOON + 200)
-    meter.absorb(copy_of(140, today=140, yesterday=0, at=NOON + 140))
+    meter.merge_recovered(copy_of(140, today=140, yesterday=0, at=NOON + 140))
     assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((200, 200, 200, 200))
 
 
@@ -174,7 +174,7 @@ def test_a_copy_that_is_older_than_the_state_changes_nothing() -> None:
     run(meter, NOON, NOON + 100)
     meter = resumed(meter)
     state = meter.state
-    meter.absorb(copy_of(90, today=90, yesterday=0, at=NOON + 90))
+    meter.merge_recovered(copy_of(90, today=90, yesterday=0, at=NOON + 90))
     assert meter.state == state
 
 
@@ -182,7 +182,7 @@ def test_a_state_from_before_midnight_gets_the_rest_of_its_day_and_the_new_one()
     meter = fresh()
     run(meter, MIDNIGHT - 200, MIDNIGHT - 100)
     meter = resumed(meter)
-    meter.absorb(copy_of(250, today=50, yesterday=200, at=MIDNIGHT + 50))
+    meter.merge_recovered(copy_of(250, today=50, yesterday=200, at=MIDNIGHT + 50))
     assert shown(meter.totals(wall_seconds=MIDNIGHT + 60)) == pytest.approx((250, 250, 250, 50, 200))
     (finished,) = meter.take_finished_days()
     assert finished.energies.flows_watt_hours["grid", "home"] == pytest.approx(200)
@@ -192,7 +192,7 @@ def test_a_day_that_is_finished_takes_nothing_from_a_copy() -> None:
     meter = fresh()
     run(meter, MIDNIGHT - 100, MIDNIGHT + 100)
     assert len(meter.take_finished_days()) == 1
-    meter.absorb(copy_of(9000, today=500, yesterday=800, at=MIDNIGHT - 120))
+    meter.merge_recovered(copy_of(9000, today=500, yesterday=800, at=MIDNIGHT - 120))
     assert meter.take_finished_days() == ()
     assert shown(meter.totals(wall_seconds=MIDNIGHT + 100)) == pytest.approx((9200, 9200, 9200, 100, 100))
 
@@ -207,7 +207,7 @@ def test_the_interval_over_a_restart_is_held_back_until_a_newer_copy_tells_what_
     run(meter, NOON, NOON + 100)
     meter = waiting(meter)
     run(meter, NOON + 150, NOON + 200)
-    meter.absorb(copy_of(120, today=120, yesterday=0, at=NOON + 140))
+    meter.merge_recovered(copy_of(120, today=120, yesterday=0, at=NOON + 140))
     # 20 of the copy and 50 of this life: a straight line over the restart would have said 50 instead of 20.
     assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((170, 170, 170, 170))
 
@@ -217,7 +217,7 @@ def test_the_interval_over_a_restart_is_counted_when_the_copy_knows_no_more() ->
     run(meter, NOON, NOON + 100)
     meter = waiting(meter)
     run(meter, NOON + 150, NOON + 200)
-    meter.absorb(copy_of(90, today=90, yesterday=0, at=NOON + 90))
+    meter.merge_recovered(copy_of(90, today=90, yesterday=0, at=NOON + 90))
     assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((200, 200, 200, 200))
 
 
@@ -226,8 +226,8 @@ def test_the_interval_over_a_restart_is_counted_when_there_is_no_copy() -> None:
     run(meter, NOON, NOON + 100)
     meter = waiting(meter)
     run(meter, NOON + 150, NOON + 200)
-    meter.expect_no_copy()
-    meter.expect_no_copy()
+    meter.no_recovery()
+    meter.no_recovery()
     assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((200, 200, 200, 200))
 
 
@@ -235,7 +235,7 @@ def test_a_copy_that_comes_before_the_first_reading_and_knows_no_more_changes_no
     meter = fresh()
     run(meter, NOON, NOON + 100)
     meter = waiting(meter)
-    meter.absorb(copy_of(90, today=90, yesterday=0, at=NOON + 90))
+    meter.merge_recovered(copy_of(90, today=90, yesterday=0, at=NOON + 90))
     run(meter, NOON + 150, NOON + 200)
     assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((200, 200, 200, 200))
 
@@ -246,8 +246,8 @@ def test_the_interval_over_a_restart_has_its_place_in_time_also_while_the_clock_
     meter = waiting(meter)
     for second in (150, 300, 350):
         meter.add(EVERY_SECOND_A_WATT_HOUR, monotonic_seconds=NOON - MIDNIGHT + second, wall_seconds=None)
-    meter.expect_no_copy()
-    blocks = meter.state.pending.blocks
+    meter.no_recovery()
+    blocks = meter.state.undated.intervals
     assert [block.end_seconds - NOON + MIDNIGHT for block in blocks] == [150, 350]
-    meter.tell_time(monotonic_seconds=NOON - MIDNIGHT + 350, wall_seconds=NOON + 350)
+    meter.advance_clock(monotonic_seconds=NOON - MIDNIGHT + 350, wall_seconds=NOON + 350)
     assert shown(meter.totals(wall_seconds=NOON + 350))[:4] == pytest.approx((200, 200, 200, 200))

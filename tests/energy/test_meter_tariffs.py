@@ -129,7 +129,7 @@ def test_energy_whose_time_is_not_known_is_priced_when_it_is() -> None:
     waiting = meter.totals(wall_seconds=None)
     assert waiting.watt_hours["grid_import"] == pytest.approx(4000)
     assert waiting.tariff_import_watt_hours == {"night": 0, "day": 0}
-    meter.tell_time(monotonic_seconds=end - 1e9, wall_seconds=end)
+    meter.advance_clock(monotonic_seconds=end - 1e9, wall_seconds=end)
     totals = meter.totals(wall_seconds=end)
     assert totals.tariff_import_watt_hours == pytest.approx({"day": 2000, "night": 2000})
     assert totals.watt_hours["grid_import"] == pytest.approx(4000)

@@ -2,7 +2,7 @@ from datetime import time
 
 import pytest
 
-from sonnen_agent.energy.amounts import Energies, TariffCounts
+from sonnen_agent.energy.counters import EnergyCounters, TariffCounts
 from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs, rates_at
 
 NIGHT = TariffPeriod(name="night", price_per_kilowatt_hour=0.22, start=time(22), end=time(6))
@@ -50,12 +50,12 @@ def test_of_two_periods_that_cover_a_moment_the_first_counts() -> None:
 
 
 def test_without_tariffs_nothing_is_priced() -> None:
-    energies = Energies(totals_watt_hours={"grid_import": 1000, "grid_export": 1000})
+    energies = EnergyCounters(totals_watt_hours={"grid_import": 1000, "grid_export": 1000})
     assert rates_at(None, time(12)).counts(energies) == TariffCounts()
 
 
 def test_money_is_kilowatt_hours_times_price() -> None:
-    energies = Energies(totals_watt_hours={"grid_import": 2000, "grid_export": 500})
+    energies = EnergyCounters(totals_watt_hours={"grid_import": 2000, "grid_export": 500})
     counts = rates_at(USUAL, time(23)).counts(energies)
     assert counts.import_watt_hours == {"night": 2000}
     assert counts.export_watt_hours == {"feed_in": 500}
@@ -64,7 +64,7 @@ def test_money_is_kilowatt_hours_times_price() -> None:
 
 
 def test_a_grid_that_was_not_measured_costs_nothing() -> None:
-    assert rates_at(USUAL, time(23)).counts(Energies(totals_watt_hours={"consumption": 7})) == TariffCounts()
+    assert rates_at(USUAL, time(23)).counts(EnergyCounters(totals_watt_hours={"consumption": 7})) == TariffCounts()
 
 
 @pytest.mark.parametrize(

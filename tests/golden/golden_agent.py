@@ -21,7 +21,7 @@ BEATS: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counters:
+class GoldenCounters:
     """What the counters stand at on every whole minute; Wh, seconds, EUR."""
 
     at_minutes: Mapping[str, Floats]
@@ -81,7 +81,7 @@ def _split(sun: Floats, home: Floats, battery: Floats) -> dict[str, Floats]:
     return powers
 
 
-def golden_counters(house: House) -> Counters:
+def golden_counters(house: House) -> GoldenCounters:
     """Return all counters of the year."""
     chunk = 30 * 1440
     sums: dict[str, list[Floats]] = {}
@@ -91,7 +91,7 @@ def golden_counters(house: House) -> Counters:
             sums.setdefault(name, []).append(energies.sum(axis=1))
     at_minutes = {name: np.concatenate(([0.0], np.cumsum(np.concatenate(parts)))) for name, parts in sums.items()}
     today, yesterday = _days(at_minutes)
-    return Counters(at_minutes=at_minutes, today=today, yesterday=yesterday)
+    return GoldenCounters(at_minutes=at_minutes, today=today, yesterday=yesterday)
 
 
 def _days(at_minutes: Mapping[str, Floats]) -> tuple[dict[str, Floats], dict[str, Floats]]:
@@ -109,7 +109,7 @@ def _days(at_minutes: Mapping[str, Floats]) -> tuple[dict[str, Floats], dict[str
     return today, yesterday
 
 
-def counter_between(house: House, counters: Counters, name: str, window: slice) -> Floats:
+def counter_between(house: House, counters: GoldenCounters, name: str, window: slice) -> Floats:
     """Return a counter after each beat of the given minutes, a row of twelve for each minute."""
     energies = beat_energies(house, window)[name]
     start = counters.at_minutes[name][window]

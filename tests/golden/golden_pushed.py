@@ -3,7 +3,7 @@
 from typing import Final
 
 import numpy as np
-from golden_agent import BEATS, Counters, counter_between, reading_before
+from golden_agent import BEATS, GoldenCounters, counter_between, reading_before
 from golden_events import (
     DAY_PRICE,
     FEED_IN_PRICE,
@@ -82,7 +82,7 @@ def without(page: Page, gone: Flags) -> Page:
 class Pushed:
     """The groups on the gateway."""
 
-    def __init__(self, house: House, counters: Counters) -> None:
+    def __init__(self, house: House, counters: GoldenCounters) -> None:
         self._house = house
         self._counters = counters
         first, last = minute_of(FINE_WINDOW.begin), minute_of(FINE_WINDOW.end)

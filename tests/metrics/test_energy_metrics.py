@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from sonnen_agent.energy import FLOWS, Energies, EnergyTotals, Quantity, Tally, TariffCounts
+from sonnen_agent.energy import FLOWS, Counters, EnergyCounters, EnergyTotals, Quantity, TariffCounts
 from sonnen_agent.metrics.battery import ENERGY, energy_families
 from sonnen_agent.metrics.energy import HeldSample, cumulative_families, recovered_counters
 from sonnen_agent.metrics.exposition import render, render_openmetrics
@@ -79,8 +79,8 @@ def test_the_counters_of_a_page_come_back_as_they_were_shown_to_the_last_digit()
     assert recovered.unix_seconds == MIDNIGHT
     assert recovered.today_watt_hours == ALL.today_watt_hours
     assert recovered.yesterday_watt_hours == ALL.yesterday_watt_hours
-    assert recovered.tally == Tally(
-        energies=Energies(
+    assert recovered.tally == Counters(
+        energies=EnergyCounters(
             totals_watt_hours={
                 "production": 40_000.1,
                 "consumption": round(1e9 / 3, 4),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
-from sonnen_agent.energy import Energies, EnergyMeter, MeterState, Tally
+from sonnen_agent.energy import Counters, EnergyCounters, EnergyMeter, MeterState
 from sonnen_agent.errors import Outcome
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 from sonnen_agent.metrics.battery import battery_families, energy_families
@@ -67,8 +67,8 @@ def shared_meter(produced_watt_hours: float | None = None, *, settled: bool = Tr
     """Return a meter that has counted so much in ten seconds, or nothing."""
     state = None
     if produced_watt_hours is not None:
-        energies = Energies(totals_watt_hours={"production": produced_watt_hours}, observed_seconds=10)
-        state = MeterState(tally=Tally(energies=energies))
+        energies = EnergyCounters(totals_watt_hours={"production": produced_watt_hours}, observed_seconds=10)
+        state = MeterState(tally=Counters(energies=energies))
     return SharedMeter(EnergyMeter(zone=UTC, state=state), lambda: NOW, settled=settled)
 
 

@@ -15,7 +15,7 @@ from sample_groups import BARN, HOME, battery_group, counters_of, shared_meter, 
 from werkzeug import Request, Response
 
 from sonnen_agent.destination import Destination
-from sonnen_agent.energy import Energies, EnergyMeter, MeterState, Tally, TariffCounts, TariffPeriod, Tariffs
+from sonnen_agent.energy import Counters, EnergyCounters, EnergyMeter, MeterState, TariffCounts, TariffPeriod, Tariffs
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.metrics.battery import energy_families
 from sonnen_agent.metrics.energy import HeldSample, recovered_counters
@@ -330,8 +330,8 @@ def test_a_clean_stop_before_the_gateway_could_be_asked_leaves_the_question_open
 def test_what_is_shown_can_be_taken_back() -> None:
     night = TariffPeriod(name="night", price_per_kilowatt_hour=0.22)
     feed_in = TariffPeriod(name="feed_in", price_per_kilowatt_hour=0.08)
-    tally = Tally(
-        energies=Energies(
+    tally = Counters(
+        energies=EnergyCounters(
             totals_watt_hours={
                 "production": 40_000.1,
                 "consumption": 30_000.2,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sonnen_agent.energy import FLOWS, Energies, FinishedDay, TariffCounts
+from sonnen_agent.energy import FLOWS, EnergyCounters, FinishedDay, TariffCounts
 from sonnen_agent.state.ledger import Ledger, LedgerDay
 
 
@@ -15,7 +15,7 @@ def day(number: int, battery: str = "home", *, bought: float = 1000, observed: f
         finished=FinishedDay(
             day=date(2026, 6, number),
             length_seconds=86_400,
-            energies=Energies(
+            energies=EnergyCounters(
                 totals_watt_hours={"grid_import": bought},
                 flows_watt_hours=dict.fromkeys(FLOWS, 0.0) | {("grid", "home"): bought},
                 observed_seconds=observed,

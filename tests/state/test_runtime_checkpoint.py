@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from sonnen_agent.energy import Energies, MeterState, Tally
+from sonnen_agent.energy import Counters, EnergyCounters, MeterState
 from sonnen_agent.state.runtime_checkpoint import RuntimeCheckpoint
 
 
 def state(observed_seconds: float) -> MeterState:
-    return MeterState(tally=Tally(energies=Energies(observed_seconds=observed_seconds)))
+    return MeterState(tally=Counters(energies=EnergyCounters(observed_seconds=observed_seconds)))
 
 
 def test_what_a_crash_leaves_is_the_latest_beat_of_each_battery(tmp_path: Path) -> None:

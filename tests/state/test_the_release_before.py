@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sonnen_agent.clock import boot_id
-from sonnen_agent.energy import FLOWS, Energies, MeterState, Tally, TariffCounts
+from sonnen_agent.energy import FLOWS, Counters, EnergyCounters, MeterState, TariffCounts
 from sonnen_agent.state.checkpoint import encode
 from sonnen_agent.state.runtime_checkpoint import RuntimeCheckpoint
 from sonnen_agent.state.store import StateStore, peek
@@ -113,8 +113,8 @@ IMAGE = """\
 IMAGE_NAME = "beat-4ea140588150773c"
 
 HOME = MeterState(
-    tally=Tally(
-        energies=Energies(
+    tally=Counters(
+        energies=EnergyCounters(
             totals_watt_hours={
                 "production": 4000.5,
                 "consumption": 2500.25,

@@ -20,7 +20,7 @@ import pytest
 from programs import HOST, ServerError, wait_until
 from servers import Agent, FaultySimulator, Prometheus, Pushgateway, RunAgent, Simulator
 
-from sonnen_agent.energy import FLOWS, Energies, MeterState, Tally, state_to_json
+from sonnen_agent.energy import FLOWS, Counters, EnergyCounters, MeterState, state_to_json
 from sonnen_agent.state.checkpoint import encode
 
 pytestmark = pytest.mark.system
@@ -58,7 +58,7 @@ _ENDS = {
 }
 """From where and to where the flows go whose sum is a total (docs/metrics.md)."""
 
-Counters = dict[tuple[str, ...], float]
+HeldCounters = dict[tuple[str, ...], float]
 """By metric name and the values of its labels, in the order of their names."""
 
 
@@ -72,7 +72,7 @@ def config(
     )
 
 
-def counters(gateway: Pushgateway, name: str = "home") -> Counters:
+def counters(gateway: Pushgateway, name: str = "home") -> HeldCounters:
     return {
         (metric, *own_values(sample.labels)): sample.value
         for group in gateway.groups()
@@ -125,12 +125,12 @@ def truth(lives: Iterable[Iterable[Mapping[str, Any]]]) -> dict[str, float]:
     return sums
 
 
-def counted(held: Counters) -> dict[str, float]:
+def counted(held: HeldCounters) -> dict[str, float]:
     totals = {name: held[f"sonnen_{name}_watt_hours_total",] for name in _SOURCES}
     return {**totals, "observed": held["sonnen_observed_seconds_total",]}
 
 
-def flows(held: Counters, *, origin: str | None = None, target: str | None = None) -> float:
+def flows(held: HeldCounters, *, origin: str | None = None, target: str | None = None) -> float:
     return sum(
         value
         for (metric, *labels), value in held.items()
@@ -138,7 +138,7 @@ def flows(held: Counters, *, origin: str | None = None, target: str | None = Non
     )
 
 
-def assert_flows_are_the_totals(held: Counters, *, recoveries: int) -> None:
+def assert_flows_are_the_totals(held: HeldCounters, *, recoveries: int) -> None:
     totals = counted(held)
     rounding = (len(FLOWS) + 1) * (recoveries + 1) * _ROUNDING
     assert len([key for key in held if key[0] == "sonnen_flow_watt_hours_total"]) == len(FLOWS)
@@ -151,7 +151,7 @@ def assert_flows_are_the_totals(held: Counters, *, recoveries: int) -> None:
     assert flows(held, target="home") == pytest.approx(rest, abs=2 * totals["observed"] / 3600)
 
 
-def assert_nothing_is_lower(now: Counters, before: Counters) -> None:
+def assert_nothing_is_lower(now: HeldCounters, before: HeldCounters) -> None:
     assert before
     assert before.keys() <= now.keys()
     for key, value in before.items():
@@ -282,7 +282,7 @@ def test_a_day_with_outages_kills_and_a_lost_card_counts_what_was_delivered(
             assert prometheus.query(f'resets({metric}{{instance="{name}"}}[1h])')[0][1] == 0
 
 
-def stands_still(gateway: Pushgateway, name: str) -> Counters:
+def stands_still(gateway: Pushgateway, name: str) -> HeldCounters:
     """Return the counters of a battery that is silent: after two beats the agent has pushed all it was told."""
     group = {"job": "sonnen", "instance": name}
 
@@ -294,7 +294,7 @@ def stands_still(gateway: Pushgateway, name: str) -> Counters:
     return counters(gateway, name)
 
 
-def shows(prometheus: Prometheus, ends: Mapping[str, Counters]) -> bool:
+def shows(prometheus: Prometheus, ends: Mapping[str, HeldCounters]) -> bool:
     held = prometheus.query("sonnen_observed_seconds_total")
     return {labels["instance"]: value for labels, value in held} == {
         name: counted(end)["observed"] for name, end in ends.items()
@@ -325,7 +325,7 @@ def test_two_hundred_kills_lose_and_double_no_counter(running: ExitStack, tmp_pa
         folder.mkdir()
         file = folder / "config.yml"
         file.write_text(config(gateway, {name: battery}))
-        highest: Counters = {}
+        highest: HeldCounters = {}
         pushed_seconds = 0.0
         looks = increases = told = 0
         agent = running.enter_context(Agent(file))
@@ -368,7 +368,7 @@ def test_two_hundred_kills_lose_and_double_no_counter(running: ExitStack, tmp_pa
     assert_none_ever_fell(series)
 
 
-def assert_of_one_time(held: Counters, log: Iterable[Mapping[str, Any]], *, recoveries: int) -> None:
+def assert_of_one_time(held: HeldCounters, log: Iterable[Mapping[str, Any]], *, recoveries: int) -> None:
     """Fail unless every counter is what the one power that was ever delivered makes of the observed seconds."""
     (body,) = {json.dumps(entry["body"], sort_keys=True) for entry in log}
     totals, powers = counted(held), json.loads(body)
@@ -558,10 +558,10 @@ def test_the_second_agent_on_a_state_directory_is_refused(
 
 def kept(watt_hours: float) -> bytes:
     """Return a good checkpoint of a clean stop."""
-    energies = Energies(
+    energies = EnergyCounters(
         totals_watt_hours={"production": watt_hours}, flows_watt_hours=dict.fromkeys(FLOWS, 0.0), observed_seconds=3600
     )
-    meter = state_to_json(MeterState(tally=Tally(energies=energies)))
+    meter = state_to_json(MeterState(tally=Counters(energies=energies)))
     return encode({"saved_unix_seconds": 1.0, "boot_id": "another", "clean": True, "meters": {"home": meter}})
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from sonnen_agent.config.load import Config
-from sonnen_agent.energy import QUANTITIES, Calendar, EnergyMeter, MeterState, Tally
+from sonnen_agent.energy import QUANTITIES, Calendar, Counters, EnergyMeter, MeterState
 from sonnen_agent.errors import StartError
 from sonnen_agent.metrics.energy import cumulative_families
 from sonnen_agent.metrics.exposition import render_openmetrics
@@ -27,7 +27,7 @@ class _Entry:
     battery: str
     period: str
     last_day: date
-    tally: Tally = field(default_factory=Tally)
+    tally: Counters = field(default_factory=Counters)
     length_seconds: float = 0.0
     """Of the days that are in the ledger; a day without the agent is in no ledger."""
 
@@ -61,7 +61,7 @@ def _entries(days: Iterable[LedgerDay], period_of: Callable[[date], str]) -> Ite
             (day.battery, period), _Entry(battery=day.battery, period=period, last_day=finished.day)
         )
         entry.last_day = finished.day
-        entry.tally = entry.tally.plus(Tally(energies=finished.energies, tariffs=finished.tariffs))
+        entry.tally = entry.tally.plus(Counters(energies=finished.energies, tariffs=finished.tariffs))
         entry.length_seconds += finished.length_seconds
     return iter(found.values())
 
@@ -111,9 +111,9 @@ def _print_openmetrics(config: Config, entries: list[_Entry]) -> None:
     zone = config.zone
     calendar = Calendar(zone)
     points = []
-    running: dict[str, Tally] = {}
+    running: dict[str, Counters] = {}
     for entry in entries:
-        running[entry.battery] = running.get(entry.battery, Tally()).plus(entry.tally)
+        running[entry.battery] = running.get(entry.battery, Counters()).plus(entry.tally)
         end = calendar.start_of(calendar.day_after(entry.last_day))
         meter = EnergyMeter(zone=zone, tariffs=config.tariffs, state=MeterState(tally=running[entry.battery]))
         points.append((entry.battery, end, meter.totals(wall_seconds=None)))

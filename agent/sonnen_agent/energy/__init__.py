@@ -1,16 +1,16 @@
 """Counts energy: totals, flows, days, tariffs and money from successive readings. Pure: time is an argument.
 
 A reading becomes a `Sample`. Between two samples no further apart than a maximum gap, `integral` takes the
-trapezoid of each part above zero, with `flows` deciding at both ends which part goes where. What the clamps
+trapezoid of each part above zero, after it decided at both ends which part goes where. What the clamps
 say is counted at once, by the monotonic clock alone, so that no step of the wall clock adds, loses or
 doubles energy. A longer gap counts nothing, not even observed seconds.
 
 Days and tariffs need the wall clock, which the caller gives with each reading, or None while it does not
 trust it. Each interval is given to days and prices once, by the wall clock at its end:
 
-* Known: `schedule` cuts the interval where a day ends or a price may change, and each piece, by its share
-  of the time, is counted in its day (`daybook`) and at its price (`tariffs`).
-* Not known: the interval waits in `pending`, by the monotonic clock, until the wall clock is known; then
+* Known: `tariffs` cuts the interval where a day ends or a price may change, and each piece, by its share
+  of the time, is counted in its day (`days`) and at its price.
+* Not known: the interval waits, by the monotonic clock, until the wall clock is known; then
   it is cut and counted in the same way. After a reboot what waits is taken for the time just before it.
 * It was believed and steps: what is counted stays where it is. Forward over a midnight, the open day
   ends; days without data are left out. Back before a finished day, energy goes to the open day, since a
@@ -18,32 +18,35 @@ trust it. Each interval is given to days and prices once, by the wall clock at i
   clock that was ahead, and takes the date of the present. (A day that was even *finished* by such a clock
   is in the ledger already: the open day then waits until time has caught up with it.)
 
-So for what one meter counts, finished days + open day + pending = totals, always.
+So for what one meter counts, finished days + open day + undated = totals, always.
 
 Money is counted when the price applies, and prices cannot be negative: counters never go backwards.
-`MeterState` is all of it as frozen data; `state_json` is its document; `EnergyMeter.absorb` takes back
-counters from a copy of our metrics.
+`MeterState` is all of it as frozen data, which `state` writes as a JSON document and reads back.
+`EnergyMeter.merge_recovered` takes back counters from a copy of our metrics.
 """
 
-from sonnen_agent.energy.amounts import QUANTITIES, Energies, Quantity, Tally, TariffCounts
-from sonnen_agent.energy.daybook import FinishedDay
-from sonnen_agent.energy.days import Calendar
-from sonnen_agent.energy.document import StateError
-from sonnen_agent.energy.flows import FLOWS, Flow
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Counters, EnergyCounters, Flow, Quantity, TariffCounts
+from sonnen_agent.energy.days import Calendar, FinishedDay
 from sonnen_agent.energy.meter import DEFAULT_MAX_GAP_SECONDS, EnergyMeter
-from sonnen_agent.energy.reset_guard import without_possible_resets
-from sonnen_agent.energy.state import MeterState
-from sonnen_agent.energy.state_json import finished_day_from_json, finished_day_to_json, state_from_json, state_to_json
+from sonnen_agent.energy.state import (
+    MeterState,
+    StateError,
+    finished_day_from_json,
+    finished_day_to_json,
+    state_from_json,
+    state_to_json,
+)
 from sonnen_agent.energy.tariffs import Direction, TariffPeriod, Tariffs
-from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters
+from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, without_possible_resets
 
 __all__ = [
     "DEFAULT_MAX_GAP_SECONDS",
     "FLOWS",
     "QUANTITIES",
     "Calendar",
+    "Counters",
     "Direction",
-    "Energies",
+    "EnergyCounters",
     "EnergyMeter",
     "EnergyTotals",
     "FinishedDay",
@@ -52,7 +55,6 @@ __all__ = [
     "Quantity",
     "RecoveredCounters",
     "StateError",
-    "Tally",
     "TariffCounts",
     "TariffPeriod",
     "Tariffs",

@@ -3,16 +3,12 @@
 from dataclasses import replace
 from datetime import date, tzinfo
 
-from sonnen_agent.energy.amounts import Energies, Tally
-from sonnen_agent.energy.daybook import FinishedDay
-from sonnen_agent.energy.days import Calendar
-from sonnen_agent.energy.integral import integrate
-from sonnen_agent.energy.pending import Block, Pending
-from sonnen_agent.energy.sample import Sample
-from sonnen_agent.energy.schedule import Schedule
+from sonnen_agent.energy.counters import Counters, EnergyCounters, TariffCounts
+from sonnen_agent.energy.days import Calendar, FinishedDay, Interval, UndatedEnergy
+from sonnen_agent.energy.integral import Sample, integrate
 from sonnen_agent.energy.state import MeterState
-from sonnen_agent.energy.tariffs import Tariffs
-from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, energies_of_flows, energy_totals
+from sonnen_agent.energy.tariffs import Schedule, Tariffs
+from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, energies_of_flows
 from sonnen_agent.reading import Status
 
 DEFAULT_MAX_GAP_SECONDS = 60.0
@@ -33,7 +29,7 @@ class EnergyMeter:
     ) -> None:
         """Go on from a state; `same_boot` says that its monotonic times are of the clock that runs now.
 
-        `awaits_copy` says that `absorb` or `expect_no_copy` will be called: until then it is not known
+        `awaits_copy` says that `merge_recovered` or `no_recovery` will be called: until then it is not known
         whether the interval over the restart has been counted in detail already.
         """
         if tariffs is not None and (problems := tariffs.problems()):
@@ -45,7 +41,7 @@ class EnergyMeter:
         state = state or MeterState()
         self._tally = state.tally
         self._last = state.last
-        self._pending = state.pending
+        self._undated = state.undated
         self._days = state.days
         if not same_boot:
             self._start_after_boot()
@@ -54,13 +50,13 @@ class EnergyMeter:
         self._held: tuple[Sample, Sample, float | None] | None = None
         """The interval over the restart, as the arguments of `_count`, while a copy is awaited."""
         self._known = self._tally
-        self._known_days: dict[date, Energies] = {}
+        self._known_days: dict[date, EnergyCounters] = {}
         self._know_what_is_counted()
 
     @property
     def state(self) -> MeterState:
         """All that has to be kept to go on later."""
-        return MeterState(tally=self._tally, last=self._last, pending=self._pending, days=self._days)
+        return MeterState(tally=self._tally, last=self._last, undated=self._undated, days=self._days)
 
     def add(self, status: Status, *, monotonic_seconds: float, wall_seconds: float | None) -> None:
         """Count the interval that ends with this reading; `wall_seconds` is None while the clock is not trusted."""
@@ -78,9 +74,9 @@ class EnergyMeter:
             if self._resuming:
                 self._resuming = False
                 self._know_what_is_counted()
-        self.tell_time(monotonic_seconds=monotonic_seconds, wall_seconds=wall_seconds)
+        self.advance_clock(monotonic_seconds=monotonic_seconds, wall_seconds=wall_seconds)
 
-    def tell_time(self, *, monotonic_seconds: float, wall_seconds: float | None) -> None:
+    def advance_clock(self, *, monotonic_seconds: float, wall_seconds: float | None) -> None:
         """Let days end while there are no readings; call it at every beat without one."""
         if wall_seconds is None:
             return
@@ -92,30 +88,41 @@ class EnergyMeter:
 
     def totals(self, *, wall_seconds: float | None) -> EnergyTotals:
         """Return what is shown now; without the time nothing is shown of today and yesterday."""
-        if wall_seconds is None:
-            return energy_totals(self._tally, self._tariffs, None, None)
-        today = self._calendar.day_of(wall_seconds)
-        yesterday = self._calendar.day_before(today)
-        return energy_totals(self._tally, self._tariffs, self._days.flows_of(today), self._days.flows_of(yesterday))
+        energies, tariffs = self._tally.energies, self._tariffs
+        today = None if wall_seconds is None else self._calendar.day_of(wall_seconds)
+        # Of tariffs nothing is shown while none are configured.
+        counted = TariffCounts() if tariffs is None else tariffs.zero.plus(self._tally.tariffs)
+        return EnergyTotals(
+            watt_hours=energies.totals_watt_hours,
+            flows_watt_hours=energies.flows_watt_hours,
+            observed_seconds=energies.observed_seconds if energies.totals_watt_hours else None,
+            today_watt_hours=None if today is None else self._days.flows_of(today),
+            yesterday_watt_hours=None if today is None else self._days.flows_of(self._calendar.day_before(today)),
+            tariff_import_watt_hours=counted.import_watt_hours,
+            tariff_export_watt_hours=counted.export_watt_hours,
+            prices={} if tariffs is None else tariffs.prices,
+            cost=counted.cost,
+            revenue=counted.revenue,
+        )
 
     def take_finished_days(self) -> tuple[FinishedDay, ...]:
         """Return the days that ended since the last call, the oldest first."""
-        finished = self._days.untaken
-        self._days = replace(self._days, untaken=())
+        finished = self._days.unflushed
+        self._days = replace(self._days, unflushed=())
         return finished
 
-    def absorb(self, recovered: RecoveredCounters) -> None:
+    def merge_recovered(self, recovered: RecoveredCounters) -> None:
         """Raise the counters to those of a copy of what an earlier run counted; what this run counted is on top.
 
         Best done before the first reading. Doing it again with the same copy changes nothing.
         """
         gained = recovered.tally.beyond(self._known)
-        if self._resuming and not gained.is_empty:
-            # The copy is newer than the state: the interval since the state's last reading is in it.
-            self._last, self._resuming = None, False
         if not gained.is_empty:
+            # The copy is newer than the state: the interval since the state's last reading is in it.
             self._held = None
-        self.expect_no_copy()
+            if self._resuming:
+                self._last, self._resuming = None, False
+        self.no_recovery()
         self._tally = self._tally.plus(gained)
         self._known = self._known.plus(gained)
         if recovered.unix_seconds is None:
@@ -123,49 +130,48 @@ class EnergyMeter:
         today = self._calendar.day_of(recovered.unix_seconds)
         yesterday = self._calendar.day_before(today)
         for day, flows in ((yesterday, recovered.yesterday_watt_hours), (today, recovered.today_watt_hours)):
-            known = self._known_days.get(day, Energies())
+            known = self._known_days.get(day, EnergyCounters())
             gained_that_day = energies_of_flows(flows).beyond(known)
             self._days = self._days.recovering(day, gained_that_day, self._calendar)
             self._known_days[day] = known.plus(gained_that_day)
 
-    def expect_no_copy(self) -> None:
+    def no_recovery(self) -> None:
         """Count the interval over the restart: nobody knows it any better."""
         if self._held is not None:
             self._count(*self._held)
         self._awaits_copy, self._held = False, None
 
     def _count(self, begin: Sample, end: Sample, wall_seconds: float | None) -> None:
-        start_seconds, end_seconds = begin.monotonic_seconds, end.monotonic_seconds
         energies = integrate(begin, end)
-        self._tally = self._tally.plus(Tally(energies=energies))
-        block = Block(start_seconds=start_seconds, end_seconds=end_seconds, energies=energies)
+        self._tally = self._tally.plus(Counters(energies=energies))
+        interval = Interval(start_seconds=begin.monotonic_seconds, end_seconds=end.monotonic_seconds, energies=energies)
         if wall_seconds is None:
-            self._pending = self._pending.holding(block)
+            self._undated = self._undated.holding(interval)
             return
-        offset_seconds = wall_seconds - end_seconds
+        offset_seconds = wall_seconds - interval.end_seconds
         self._settle(offset_seconds)
-        self._assign_block(block, offset_seconds)
+        self._assign(interval, offset_seconds)
 
     def _settle(self, offset_seconds: float) -> None:
         """Give what is pending to its days, now that the wall clock's distance from the monotonic one is known."""
-        for block in self._pending.blocks:
-            self._assign_block(block, offset_seconds)
-        self._pending = Pending()
+        for interval in self._undated.intervals:
+            self._assign(interval, offset_seconds)
+        self._undated = UndatedEnergy()
 
-    def _assign_block(self, block: Block, offset_seconds: float) -> None:
+    def _assign(self, interval: Interval, offset_seconds: float) -> None:
         """Give energies, counted already, to the days and prices of their time; what they cost is counted here."""
-        start, end = block.start_seconds + offset_seconds, block.end_seconds + offset_seconds
+        start, end = interval.start_seconds + offset_seconds, interval.end_seconds + offset_seconds
         for span, share, next_share in self._schedule.pieces(start, end):
             part = next_share - share
-            energies = block.energies.times(part) if part < 1.0 else block.energies
+            energies = interval.energies.times(part) if part < 1.0 else interval.energies
             tariffs = span.rates.counts(energies)
-            self._tally = self._tally.plus(Tally(tariffs=tariffs))
-            tally = Tally(energies=energies, tariffs=tariffs)
+            self._tally = self._tally.plus(Counters(tariffs=tariffs))
+            tally = Counters(energies=energies, tariffs=tariffs)
             self._days = self._days.counting(span.day, (end - start) * part, tally, self._calendar)
 
     def _start_after_boot(self) -> None:
         self._last = None
-        self._pending = self._pending.before_boot()
+        self._undated = self._undated.before_boot()
 
     def _know_what_is_counted(self) -> None:
         """Take note of what a copy may hold, too."""

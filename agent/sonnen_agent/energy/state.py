@@ -1,21 +1,177 @@
-"""All that a meter remembers."""
+"""All that a meter remembers, as data and as a JSON document; a damaged document is refused with the place of it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from datetime import date
+from reprlib import repr as short_repr
+from types import UnionType
+from typing import Any, Final, TypeVar, cast, get_args, get_origin
 
-from sonnen_agent.energy.amounts import Tally
-from sonnen_agent.energy.daybook import DayBook
-from sonnen_agent.energy.pending import Pending
-from sonnen_agent.energy.sample import Sample
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Counters, EnergyCounters, Flow, Quantity
+from sonnen_agent.energy.days import DailyTotals, FinishedDay, Interval, OpenDay, UndatedEnergy
+from sonnen_agent.energy.integral import Sample
+from sonnen_agent.errors import AgentError
+
+FORMAT: Final = 1
+"""Raised when a document can no longer be read by the release before."""
+_GREATEST = 1e300
+
+_Part = TypeVar("_Part")
+
+
+class StateError(AgentError):
+    """A kept state is damaged or not ours; the fix is to go on from another copy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterState:
     """A meter between two readings; another meter that starts with it goes on as if it were the same."""
 
-    tally: Tally = field(default_factory=Tally)
+    tally: Counters = field(default_factory=Counters)
     """Counted so far; energy at once, tariffs and money when the time of day is known."""
     last: Sample | None = None
     """The latest reading, where the next interval begins."""
-    pending: Pending = field(default_factory=Pending)
+    undated: UndatedEnergy = field(default_factory=UndatedEnergy, metadata={"key": "pending"})
     """In the tally's energies, but in no day and no tariff yet."""
-    days: DayBook = field(default_factory=DayBook)
+    days: DailyTotals = field(default_factory=DailyTotals, metadata={"key": ""})
+
+
+_SIGNED: Final = {Sample, Interval}
+"""Where numbers may be below zero."""
+_KEYS: Final[Mapping[object, Mapping[str, object]]] = {
+    Quantity: {quantity: quantity for quantity in QUANTITIES},
+    Flow: {"_".join(flow): flow for flow in FLOWS},
+}
+"""The keys of mappings that have no others."""
+
+
+def state_to_json(state: MeterState) -> dict[str, object]:
+    """Return a document of dicts, lists, texts and numbers."""
+    return {"format": FORMAT, **_object(state)}
+
+
+def state_from_json(document: object) -> MeterState:
+    """Return the state, or raise StateError."""
+    root = JsonReader(document, "energy")
+    if root["format"].value != FORMAT:
+        raise root["format"].error(f"should be {FORMAT}: it was written by another release")
+    return root.part(MeterState)
+
+
+def finished_day_to_json(day: FinishedDay) -> dict[str, object]:
+    """Return a finished day as a document of its own."""
+    return _object(day)
+
+
+def finished_day_from_json(document: object) -> FinishedDay:
+    """Return a finished day from a document of its own, or raise StateError."""
+    return JsonReader(document, "day").part(FinishedDay)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonReader:
+    """A value of a JSON document and where it stands."""
+
+    value: object
+    path: str
+
+    def error(self, wanted: str) -> StateError:
+        """Return the error to raise: what this should be, and what it is."""
+        return StateError(f"{self.path}: {wanted}, got {short_repr(self.value)}; go on from another copy of the state")
+
+    def __getitem__(self, key: str) -> "JsonReader":
+        """Return what stands under a key of an object; null where the key is absent."""
+        return JsonReader(self._object().get(key), f"{self.path}.{key}")
+
+    def part(self, kind: type[_Part]) -> _Part:
+        """Return a dataclass of the state."""
+        least = -_GREATEST if kind in _SIGNED else 0.0
+        values: dict[str, Any] = {}
+        for one, key in _keys(kind):
+            values[one.name] = (self[key] if key else self).read(one.type, least)
+        part = kind(**values)
+        _refuse_contradictions(part, self)
+        return part
+
+    def read(self, wanted: object, least: float) -> object:
+        """Return a value of a type that a field of the state has."""
+        if isinstance(wanted, type) and is_dataclass(wanted):
+            return self.part(wanted)
+        if wanted is float:
+            return self.number(least)
+        if wanted is date:
+            return self._day()
+        first, *_ = get_args(wanted)
+        if get_origin(wanted) is UnionType:
+            return None if self.value is None else self.read(first, least)
+        if get_origin(wanted) is not tuple:
+            return self._amounts(_KEYS.get(first))
+        if not isinstance(self.value, list):
+            raise self.error("should be a list")
+        return tuple(JsonReader(item, f"{self.path}[{at}]").read(first, least) for at, item in enumerate(self.value))
+
+    def number(self, least: float = 0.0) -> float:
+        """Return a finite number that is not below the least."""
+        number = self.value
+        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= _GREATEST:
+            raise self.error("should be a number")
+        if number < least:
+            raise self.error("should be 0 or more")
+        return float(number)
+
+    def _day(self) -> date:
+        try:
+            return date.fromisoformat(self.value if isinstance(self.value, str) else "")
+        except ValueError as error:
+            raise self.error("should be a day such as 2024-12-31") from error
+
+    def _amounts(self, keys: Mapping[str, object] | None) -> dict[object, float]:
+        for key in self._object():
+            if keys is not None and key not in keys:
+                raise JsonReader(key, self.path).error(f"should have no other keys than {', '.join(keys)}")
+        return {keys[key] if keys else key: self[key].number() for key in self._object()}
+
+    def _object(self) -> dict[str, object]:
+        if not isinstance(self.value, dict):
+            raise self.error("should be an object")
+        return self.value
+
+
+def _refuse_contradictions(part: object, place: JsonReader) -> None:
+    """Raise StateError where the fields of a part say what cannot be together."""
+    match part:
+        case EnergyCounters(flows_watt_hours=flows) if flows and len(flows) < len(FLOWS):
+            raise place["flows_watt_hours"].error(f"should have all of {', '.join(_KEYS[Flow])}, or none")
+        case UndatedEnergy(interval_seconds=0.0):
+            # They would double their length for ever.
+            raise place["block_seconds"].error("should be above 0")
+        case Interval(start_seconds=start, end_seconds=end) if end <= start:
+            raise place["end_seconds"].error(f"should be after {start}, the block's start")
+        case DailyTotals(open_day=OpenDay(day=day), last_day=FinishedDay(day=last)) if day <= last:
+            raise place["open_day"]["day"].error(f"should be after {last}, the last finished day")
+
+
+def _keys(part: object) -> Iterator[tuple[Field[Any], str]]:
+    """Yield the fields of a part or its class, in the document's order, each with its key.
+
+    That is its name, or what its metadata say; without a key, its own fields are keys of the object around it.
+    """
+    return ((one, one.metadata.get("key", one.name)) for one in fields(cast("Any", part)))
+
+
+def _object(part: object) -> dict[str, object]:
+    document: dict[str, object] = {}
+    for one, key in _keys(part):
+        value = getattr(part, one.name)
+        document |= {key: _to_json(value)} if key else _object(value)
+    return document
+
+
+def _to_json(value: object) -> object:
+    if is_dataclass(value):
+        return _object(value)
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else "_".join(key): number for key, number in value.items()}
+    if isinstance(value, tuple):
+        return [_to_json(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value

@@ -1,12 +1,19 @@
-"""What a kilowatt-hour costs at which time of the day."""
+"""What a kilowatt-hour costs at which time, and the time line cut where a day ends or a price may change."""
 
 import math
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import time
+from datetime import date, time, timedelta
+from functools import partial
+from itertools import pairwise
 from typing import Literal
 
-from sonnen_agent.energy.amounts import Energies, TariffCounts
+from sonnen_agent.energy.counters import EnergyCounters, TariffCounts
+from sonnen_agent.energy.days import Calendar
+
+_DAY = timedelta(days=1)
+_SECONDS_PER_HOUR = 3600
 
 Direction = Literal["import", "export"]
 """The values of the `direction` label of prices."""
@@ -46,12 +53,38 @@ class Tariffs:
     @property
     def boundaries(self) -> frozenset[time]:
         """The local times at which a price may change."""
-        return _boundaries((*self.import_periods, *self.export_periods))
+        periods = (*self.import_periods, *self.export_periods)
+        return frozenset(moment for period in periods for moment in (period.start, period.end) if moment is not None)
+
+    @property
+    def prices(self) -> Mapping[tuple[str, Direction, str], float]:
+        """The price of a kilowatt-hour by name, direction and currency; periods that share a name share the price."""
+        return {
+            **{
+                (period.name, "import", self.currency): period.price_per_kilowatt_hour for period in self.import_periods
+            },
+            **{
+                (period.name, "export", self.currency): period.price_per_kilowatt_hour for period in self.export_periods
+            },
+        }
+
+    @property
+    def zero(self) -> TariffCounts:
+        """What is counted from 0 on, so that already the first watt-hour is an increase."""
+        return TariffCounts(
+            import_watt_hours={period.name: 0.0 for period in self.import_periods},
+            export_watt_hours={period.name: 0.0 for period in self.export_periods},
+            cost={self.currency: 0.0} if self.import_periods else {},
+            revenue={self.currency: 0.0} if self.export_periods else {},
+        )
 
     def problems(self) -> tuple[str, ...]:
         """Return what is wrong, each with its path in the config's words, the value and the fix."""
-        directions = (("import", self.import_periods), ("export", self.export_periods))
-        problems = [problem for direction, periods in directions for problem in _problems(direction, periods)]
+        moments = {time(), *self.boundaries}
+        problems = [
+            *_problems("import", self.import_periods, moments),
+            *_problems("export", self.export_periods, moments),
+        ]
         if not self.currency.strip():
             problems.append(f"currency: should be a code such as EUR, got {self.currency!r}")
         if not self.import_periods and not self.export_periods:
@@ -67,7 +100,7 @@ class Rates:
     import_period: TariffPeriod | None = None
     export_period: TariffPeriod | None = None
 
-    def counts(self, energies: Energies) -> TariffCounts:
+    def counts(self, energies: EnergyCounters) -> TariffCounts:
         """Return what grid energy of this moment adds to the tariffs and the money."""
         bought, cost = self._priced(self.import_period, energies.totals_watt_hours.get("grid_import"))
         sold, revenue = self._priced(self.export_period, energies.totals_watt_hours.get("grid_export"))
@@ -84,8 +117,7 @@ class Rates:
 
 def rates_at(tariffs: Tariffs | None, local_time: time) -> Rates:
     """Return what is in force at a local time of the day."""
-    if tariffs is None:
-        return Rates()
+    tariffs = tariffs or Tariffs(currency="")
     return Rates(
         currency=tariffs.currency,
         import_period=_first(tariffs.import_periods, local_time),
@@ -93,16 +125,73 @@ def rates_at(tariffs: Tariffs | None, local_time: time) -> Rates:
     )
 
 
-def _boundaries(periods: tuple[TariffPeriod, ...]) -> frozenset[time]:
-    pairs = ((period.start, period.end) for period in periods)
-    return frozenset(moment for pair in pairs for moment in pair if moment is not None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A stretch of one day with the same prices all the time."""
+
+    start: float
+    """Unix time."""
+    end: float
+    day: date
+    rates: Rates
+
+
+class Schedule:
+    """Finds the span of a moment; keeps the spans of the day it was asked for last."""
+
+    def __init__(self, calendar: Calendar, tariffs: Tariffs | None) -> None:
+        self._calendar = calendar
+        self._tariffs = tariffs
+        self._spans: tuple[Span, ...] = ()
+
+    def pieces(self, start: float, end: float) -> Iterator[tuple[Span, float, float]]:
+        """Yield the spans that an interval touches, each with the shares (0 to 1) where it enters and leaves."""
+        moment, share = start, 0.0
+        while share < 1.0:
+            span = self.span_at(moment)
+            next_share = 1.0 if span.end >= end else (span.end - start) / (end - start)
+            yield span, share, next_share
+            moment, share = span.end, next_share
+
+    def span_at(self, moment: float) -> Span:
+        """Return the span that a moment is in."""
+        for span in self._spans:
+            if span.start <= moment < span.end:
+                return span
+        self._spans = tuple(self._spans_of(self._calendar.day_of(moment)))
+        return next(span for span in self._spans if span.start <= moment < span.end)
+
+    def _spans_of(self, day: date) -> Iterator[Span]:
+        calendar, tariffs = self._calendar, self._tariffs
+        start, end = calendar.start_of(day), calendar.start_of(day + _DAY)
+        cuts = {start, end}
+        if tariffs is not None:
+            # Local times may come twice, or not at all: then the clock change itself is the boundary.
+            cuts.update(self._clock_changes(start, end))
+            # A day can hold some of its neighbours' local times, where the clocks go back over midnight.
+            for local_day in (day - _DAY, day, day + _DAY):
+                for boundary in tariffs.boundaries:
+                    cuts.add(calendar.unix(local_day, boundary))
+                    cuts.add(calendar.unix(local_day, boundary, second_time=True))
+        for left, right in pairwise(sorted(cut for cut in cuts if start <= cut <= end)):
+            local_time = calendar.local(left).time()
+            yield Span(start=left, end=right, day=day, rates=rates_at(tariffs, local_time))
+
+    def _clock_changes(self, start: float, end: float) -> Iterator[float]:
+        for before, after in pairwise((*range(int(start), int(end), _SECONDS_PER_HOUR), int(end))):
+            has_changed = partial(self._has_changed, before)
+            if has_changed(after):
+                yield float(before + bisect_left(range(before, after), True, key=has_changed))
+
+    def _has_changed(self, since: int, moment: int) -> bool:
+        return self._calendar.local(since).utcoffset() != self._calendar.local(moment).utcoffset()
 
 
 def _first(periods: tuple[TariffPeriod, ...], local_time: time) -> TariffPeriod | None:
     return next((period for period in periods if period.covers(local_time)), None)
 
 
-def _problems(direction: str, periods: tuple[TariffPeriod, ...]) -> Iterator[str]:
+def _problems(direction: Direction, periods: tuple[TariffPeriod, ...], moments: Iterable[time]) -> Iterator[str]:
     prices: dict[str, float] = {}
     for index, period in enumerate(periods):
         path, price = f"{direction}[{index}]", period.price_per_kilowatt_hour
@@ -122,6 +211,6 @@ def _problems(direction: str, periods: tuple[TariffPeriod, ...]) -> Iterator[str
             yield f"{path}: has no from and to, but others follow, which would never count; make it the last"
         elif period.start is not None and period.start == period.end:
             yield f"{path}: from and to are both {period.start:%H:%M}; leave both out for the whole day"
-    uncovered = sorted(moment for moment in {time(), *_boundaries(periods)} if _first(periods, moment) is None)
+    uncovered = [moment for moment in moments if _first(periods, moment) is None]
     if periods and uncovered:
-        yield f"{direction}: has no price from {uncovered[0]:%H:%M} on; add a last period without from and to"
+        yield f"{direction}: has no price from {min(uncovered):%H:%M} on; add a last period without from and to"

@@ -1,18 +1,34 @@
-"""What the meter shows, and what it takes back from a copy of that."""
+"""What the meter shows, what of it after a crash, and what it takes back from a copy of that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated
+from dataclasses import dataclass, field, replace
+from typing import Annotated, TypeVar
 
-from sonnen_agent.energy.amounts import QUANTITIES, Energies, Quantity, Tally
-from sonnen_agent.energy.flows import Flow
-from sonnen_agent.energy.tariffs import Direction, TariffPeriod, Tariffs
-from sonnen_agent.rows import Counter, Gauge
+from sonnen_agent.energy.counters import QUANTITIES, Counters, EnergyCounters, Flow, Quantity
+from sonnen_agent.energy.tariffs import Direction
+from sonnen_agent.rows import Counter, Gauge, Row
 
+_MARGIN_WATT_HOURS = 750.0
+"""What 45 kW, more than a house is connected for, make of the minute between two checkpoints."""
+_MARGIN_SECONDS = 120.0
+
+_Key = TypeVar("_Key")
 _TOTALS = tuple(
     Counter(f"sonnen_{quantity}_watt_hours_total", f"{meaning}, in watt-hours, counted by the agent.", key=quantity)
     for quantity, (*_, meaning) in QUANTITIES.items()
 )
+
+
+def _of_day(name: str, text: str) -> Row:
+    return Gauge(name, f"{text}, in watt-hours, by flow.", "from", "to")
+
+
+def _by_tariff(name: str, text: str) -> Row:
+    return Counter(name, f"{text} in a tariff's hours, in watt-hours.", "tariff")
+
+
+def _money(name: str, text: str) -> Row:
+    return Counter(name, f"{text}, at the price of the time of use.", "currency")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,40 +56,19 @@ class EnergyTotals:
     """0 where totals were counted but no flows."""
     today_watt_hours: Annotated[
         Mapping[Flow, float] | None,
-        Gauge(
-            "sonnen_energy_today_watt_hours",
-            "Energy of the present calendar day so far, in watt-hours, by flow.",
-            "from",
-            "to",
-        ),
+        _of_day("sonnen_energy_today_watt_hours", "Energy of the present calendar day so far"),
     ]
     """None while the clock is not known, or nothing is known of the day that it shows."""
     yesterday_watt_hours: Annotated[
-        Mapping[Flow, float] | None,
-        Gauge(
-            "sonnen_energy_yesterday_watt_hours",
-            "Energy of the calendar day before, in watt-hours, by flow.",
-            "from",
-            "to",
-        ),
+        Mapping[Flow, float] | None, _of_day("sonnen_energy_yesterday_watt_hours", "Energy of the calendar day before")
     ]
     """None, too, when nothing was counted on the day before the one that the clock shows."""
     tariff_import_watt_hours: Annotated[
-        Mapping[str, float],
-        Counter(
-            "sonnen_tariff_import_watt_hours_total",
-            "Energy taken from the grid in a tariff's hours, in watt-hours.",
-            "tariff",
-        ),
+        Mapping[str, float], _by_tariff("sonnen_tariff_import_watt_hours_total", "Energy taken from the grid")
     ]
     """By tariff: those configured, and those of earlier configs."""
     tariff_export_watt_hours: Annotated[
-        Mapping[str, float],
-        Counter(
-            "sonnen_tariff_export_watt_hours_total",
-            "Energy fed into the grid in a tariff's hours, in watt-hours.",
-            "tariff",
-        ),
+        Mapping[str, float], _by_tariff("sonnen_tariff_export_watt_hours_total", "Energy fed into the grid")
     ]
     prices: Annotated[
         Mapping[tuple[str, Direction, str], float],
@@ -86,21 +81,9 @@ class EnergyTotals:
         ),
     ]
     """As configured; periods that share a name share the price."""
-    cost: Annotated[
-        Mapping[str, float],
-        Counter(
-            "sonnen_grid_cost_total",
-            "Money paid for energy from the grid, at the price of the time of use.",
-            "currency",
-        ),
-    ]
+    cost: Annotated[Mapping[str, float], _money("sonnen_grid_cost_total", "Money paid for energy from the grid")]
     revenue: Annotated[
-        Mapping[str, float],
-        Counter(
-            "sonnen_grid_revenue_total",
-            "Money earned with energy fed into the grid, at the price of the time of use.",
-            "currency",
-        ),
+        Mapping[str, float], _money("sonnen_grid_revenue_total", "Money earned with energy fed into the grid")
     ]
 
 
@@ -108,64 +91,48 @@ class EnergyTotals:
 class RecoveredCounters:
     """What a copy of our own metrics said, such as the one that the Pushgateway keeps."""
 
-    tally: Tally
+    tally: Counters
     today_watt_hours: Mapping[Flow, float] = field(default_factory=dict)
     yesterday_watt_hours: Mapping[Flow, float] = field(default_factory=dict)
     unix_seconds: float | None = None
     """When the copy was true; None: it says nothing about days."""
 
 
-def energy_totals(
-    tally: Tally,
-    tariffs: Tariffs | None,
-    today: Mapping[Flow, float] | None,
-    yesterday: Mapping[Flow, float] | None,
-) -> EnergyTotals:
-    """Return what is shown of the counters; of the tariffs nothing while none are configured."""
-    energies, counted = tally.energies, tally.tariffs
-    prices = {} if tariffs is None else _prices(tariffs)
-    # What is configured begins at 0, so that the first watt-hour is an increase.
-    tariff: dict[Direction, dict[str, float]] = {"import": {}, "export": {}}
-    money: dict[Direction, dict[str, float]] = {"import": {}, "export": {}}
-    for name, direction, currency in prices:
-        tariff[direction][name] = money[direction][currency] = 0.0
-    if tariffs is not None:
-        tariff["import"] |= counted.import_watt_hours
-        tariff["export"] |= counted.export_watt_hours
-        money["import"] |= counted.cost
-        money["export"] |= counted.revenue
-    return EnergyTotals(
-        watt_hours=energies.totals_watt_hours,
-        flows_watt_hours=energies.flows_watt_hours,
-        observed_seconds=energies.observed_seconds if energies.totals_watt_hours else None,
-        today_watt_hours=today,
-        yesterday_watt_hours=yesterday,
-        tariff_import_watt_hours=tariff["import"],
-        tariff_export_watt_hours=tariff["export"],
-        prices=prices,
-        cost=money["import"],
-        revenue=money["export"],
-    )
-
-
-def energies_of_flows(flows: Mapping[Flow, float]) -> Energies:
+def energies_of_flows(flows: Mapping[Flow, float]) -> EnergyCounters:
     """Return a day's energies when only its flows are known: the totals are their sums."""
     if not flows:
-        return Energies()
+        return EnergyCounters()
     totals = {
         quantity: sum(watt_hours for flow, watt_hours in flows.items() if flow[one.end] == one.place)
         for quantity, one in QUANTITIES.items()
     }
-    return Energies(totals_watt_hours=totals, flows_watt_hours=flows)
+    return EnergyCounters(totals_watt_hours=totals, flows_watt_hours=flows)
 
 
-def _prices(tariffs: Tariffs) -> Mapping[tuple[str, Direction, str], float]:
-    directions: tuple[tuple[Direction, tuple[TariffPeriod, ...]], ...] = (
-        ("import", tariffs.import_periods),
-        ("export", tariffs.export_periods),
+def without_possible_resets(totals: EnergyTotals, kept: Counters) -> EnergyTotals:
+    """Return the totals without the counters that a receiver may have seen higher than they are now: the reset guard.
+
+    The checkpoint of a process that was killed, or lost its power, is up to a minute old: a receiver may have
+    seen more. It would take a counter that comes back lower for one that began at zero again, and all of it for
+    new energy. So each is held back until it has passed all that can have been seen; its first value has it all.
+    """
+    energies, tariffs = kept.energies, kept.tariffs
+    seconds = totals.observed_seconds
+    money = max(totals.prices.values(), default=0.0) * _MARGIN_WATT_HOURS / 1000
+    return replace(
+        totals,
+        watt_hours=_above(totals.watt_hours, energies.totals_watt_hours),
+        flows_watt_hours=_above(totals.flows_watt_hours, energies.flows_watt_hours),
+        observed_seconds=seconds if (seconds or 0.0) >= energies.observed_seconds + _MARGIN_SECONDS else None,
+        tariff_import_watt_hours=_above(totals.tariff_import_watt_hours, tariffs.import_watt_hours),
+        tariff_export_watt_hours=_above(totals.tariff_export_watt_hours, tariffs.export_watt_hours),
+        cost=_above(totals.cost, tariffs.cost, money),
+        revenue=_above(totals.revenue, tariffs.revenue, money),
     )
-    return {
-        (period.name, direction, tariffs.currency): period.price_per_kilowatt_hour
-        for direction, periods in directions
-        for period in periods
-    }
+
+
+def _above(
+    now: Mapping[_Key, float], seen: Mapping[_Key, float], margin: float = _MARGIN_WATT_HOURS
+) -> Mapping[_Key, float]:
+    """Return the values that are certain; one that was never counted before the crash is held back, too."""
+    return {key: value for key, value in now.items() if value >= seen.get(key, 0.0) + margin}

@@ -7,7 +7,15 @@ from typing import get_args
 
 from prometheus_client.core import Metric
 
-from sonnen_agent.energy import QUANTITIES, Energies, EnergyTotals, Flow, RecoveredCounters, Tally, TariffCounts
+from sonnen_agent.energy import (
+    QUANTITIES,
+    Counters,
+    EnergyCounters,
+    EnergyTotals,
+    Flow,
+    RecoveredCounters,
+    TariffCounts,
+)
 from sonnen_agent.metrics.battery import ENERGY
 from sonnen_agent.reading import Place
 
@@ -40,9 +48,9 @@ def recovered_counters(samples: Iterable[HeldSample], pushed_unix_seconds: float
         cost=_named(samples, "cost", "currency"),
         revenue=_named(samples, "revenue", "currency"),
     )
-    energies = Energies(totals_watt_hours=totals, flows_watt_hours=flows, observed_seconds=seconds)
+    energies = EnergyCounters(totals_watt_hours=totals, flows_watt_hours=flows, observed_seconds=seconds)
     return RecoveredCounters(
-        tally=Tally(energies=energies, tariffs=tariffs),
+        tally=Counters(energies=energies, tariffs=tariffs),
         today_watt_hours=_flows(samples, "today_watt_hours"),
         yesterday_watt_hours=_flows(samples, "yesterday_watt_hours"),
         unix_seconds=pushed_unix_seconds,

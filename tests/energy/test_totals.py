@@ -4,12 +4,12 @@ import pytest
 
 from sonnen_agent.energy import (
     FLOWS,
-    Energies,
+    Counters,
+    EnergyCounters,
     EnergyMeter,
     EnergyTotals,
     MeterState,
     RecoveredCounters,
-    Tally,
     TariffCounts,
     TariffPeriod,
     Tariffs,
@@ -25,13 +25,13 @@ BUYING = Status(production_watts=0, consumption_watts=36_000, grid_feed_in_watts
 
 
 def kept(watt_hours: float) -> MeterState:
-    energies = Energies(
+    energies = EnergyCounters(
         totals_watt_hours={"production": 70_000, "grid_import": watt_hours, "consumption": watt_hours},
         flows_watt_hours=dict.fromkeys(FLOWS, 0.0) | {("grid", "home"): watt_hours},
         observed_seconds=10_000,
     )
     money = TariffCounts(import_watt_hours={"flat": watt_hours}, cost={"EUR": watt_hours * 0.0004})
-    return MeterState(tally=Tally(energies=energies, tariffs=money))
+    return MeterState(tally=Counters(energies=energies, tariffs=money))
 
 
 def account(*, after_crash: bool, settled: bool = True) -> SharedMeter:

@@ -5,6 +5,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sonnen_agent.energy import (
+    FLOWS,
+    QUANTITIES,
     EnergyMeter,
     MeterState,
     StateError,
@@ -54,9 +56,9 @@ def document() -> dict[str, object]:
 
 def test_a_state_survives_json_to_the_last_bit() -> None:
     state = full_state()
-    assert state.pending.blocks
+    assert state.undated.intervals
     assert state.days.open_day is not None
-    assert state.days.untaken
+    assert state.days.unflushed
     assert state.last is not None
     assert state_from_json(document()) == state
 
@@ -65,7 +67,7 @@ def test_what_waited_long_for_the_clock_survives_json() -> None:
     meter = EnergyMeter(zone=BERLIN)
     for minute in range(300):
         meter.add(Status(consumption_watts=300), monotonic_seconds=minute * 60, wall_seconds=None)
-    assert meter.state.pending.block_seconds == 120
+    assert meter.state.undated.interval_seconds == 120
     assert state_from_json(json.loads(json.dumps(state_to_json(meter.state)))) == meter.state
 
 
@@ -74,10 +76,10 @@ def test_an_empty_state_survives_json() -> None:
 
 
 def test_a_finished_day_survives_json_on_its_own() -> None:
-    (finished,) = full_state().days.untaken
+    (finished,) = full_state().days.unflushed
     assert finished_day_from_json(json.loads(json.dumps(finished_day_to_json(finished)))) == finished
     with pytest.raises(StateError, match=r"^day\.energies: should be an object, got None; go on from another copy"):
-        finished_day_from_json({"day": "2024-06-01"})
+        finished_day_from_json({"day": "2024-06-01", "length_seconds": 86_400})
 
 
 def test_a_meter_of_a_kept_state_goes_on_as_if_it_were_the_same() -> None:
@@ -150,3 +152,47 @@ def test_a_block_that_ends_before_it_starts_is_refused() -> None:
     pending["blocks"][0]["end_seconds"] = 3
     with pytest.raises(StateError, match=r"energy\.pending\.blocks\[0\]\.end_seconds: should be after 12"):
         state_from_json(damaged)
+
+
+def test_a_release_before_reads_the_document_by_the_same_keys() -> None:
+    def shape(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: shape(item) for key, item in value.items()}
+        return [shape(item) for item in value[:1]] if isinstance(value, list) else type(value).__name__
+
+    flows = dict.fromkeys(("_".join(flow) for flow in FLOWS), "float")
+    energies = {
+        "totals_watt_hours": dict.fromkeys(QUANTITIES, "float"),
+        "flows_watt_hours": flows,
+        "observed_seconds": "float",
+    }
+    counters = {
+        "energies": energies,
+        "tariffs": {
+            "import_watt_hours": {"night": "float"},
+            "export_watt_hours": {"feed_in": "float"},
+            "cost": {"EUR": "float"},
+            "revenue": {"EUR": "float"},
+        },
+    }
+    finished = {"day": "str", "length_seconds": "float", **counters}
+    assert json.dumps(shape(document())) == json.dumps(
+        {
+            "format": "int",
+            "tally": counters,
+            "last": {
+                "monotonic_seconds": "float",
+                "production_watts": "float",
+                "consumption_watts": "float",
+                "grid_feed_in_watts": "int",
+                "discharge_watts": "float",
+            },
+            "pending": {
+                "block_seconds": "float",
+                "blocks": [{"start_seconds": "float", "end_seconds": "float", "energies": energies}],
+            },
+            "open_day": {"day": "str", "behind_seconds": "float", **counters},
+            "last_day": finished,
+            "untaken": [finished],
+        }
+    )

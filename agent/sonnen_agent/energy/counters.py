@@ -1,0 +1,136 @@
+"""What is counted: amounts of energy and money, as numbers that only grow; an absent key was never counted."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal, NamedTuple, Self
+
+from sonnen_agent.reading import Place
+
+Quantity = Literal["production", "consumption", "grid_import", "grid_export", "battery_charge", "battery_discharge"]
+"""What has a total of its own."""
+Flow = tuple[Place, Place]
+"""From where to where."""
+FLOWS: Final[tuple[Flow, ...]] = (
+    ("solar", "home"),
+    ("solar", "battery"),
+    ("solar", "grid"),
+    ("battery", "home"),
+    ("battery", "grid"),
+    ("grid", "home"),
+    ("grid", "battery"),
+)
+
+Power = Literal["production_watts", "consumption_watts", "grid_feed_in_watts", "discharge_watts"]
+"""What a sample has."""
+
+
+class Definition(NamedTuple):
+    """How a total is made: of the part above zero of a sample's power times the sign.
+
+    It is the sum of the flows that have the place at that end: 0 is where they begin, 1 where they end.
+    """
+
+    power: Power
+    sign: Literal[1, -1]
+    end: Literal[0, 1]
+    place: Place
+    meaning: str
+
+
+QUANTITIES: Mapping[Quantity, Definition] = {
+    "production": Definition("production_watts", 1, 0, "solar", "Energy produced by the PV"),
+    "consumption": Definition("consumption_watts", 1, 1, "home", "Energy consumed by the house"),
+    "grid_import": Definition("grid_feed_in_watts", -1, 0, "grid", "Energy taken from the grid"),
+    "grid_export": Definition("grid_feed_in_watts", 1, 1, "grid", "Energy fed into the grid"),
+    "battery_charge": Definition("discharge_watts", -1, 1, "battery", "Energy charged into the battery, AC side"),
+    "battery_discharge": Definition("discharge_watts", 1, 0, "battery", "Energy discharged from the battery, AC side"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Summable:
+    """Numbers that can be added up; a field is one number, numbers by key, or a part that is summable itself."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was counted: not the same as zero watt-hours in an observed hour."""
+        return all(_is_zero(getattr(self, part.name)) for part in fields(self))
+
+    def plus(self, more: Self) -> Self:
+        """Return both together."""
+        return self._by_field(_sum, more)
+
+    def beyond(self, known: Self) -> Self:
+        """Return by how much each number is above a known one; what is not finite is no number."""
+        return self._by_field(_excess, known)
+
+    def _by_field(self, combine: Callable[[Any, Any], Any], other: Self) -> Self:
+        names = [part.name for part in fields(self)]
+        return type(self)(**{name: combine(getattr(self, name), getattr(other, name)) for name in names})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyCounters(_Summable):
+    """What was integrated over a stretch of time."""
+
+    totals_watt_hours: Mapping[Quantity, float] = field(default_factory=dict)
+    """Counted where both ends of an interval have the value."""
+    flows_watt_hours: Mapping[Flow, float] = field(default_factory=dict)
+    """All seven or none; counted where both ends have production, grid and battery."""
+    observed_seconds: float = 0.0
+    """The time covered by the flows."""
+
+    def times(self, share: float) -> "EnergyCounters":
+        """Return a part of it, as if the power had been constant."""
+        return EnergyCounters(
+            totals_watt_hours={key: value * share for key, value in self.totals_watt_hours.items()},
+            flows_watt_hours={key: value * share for key, value in self.flows_watt_hours.items()},
+            observed_seconds=self.observed_seconds * share,
+        )
+
+    def beyond(self, known: "EnergyCounters") -> "EnergyCounters":
+        """Return by how much each number is above a known one; of the flows all seven, when one of them is a number."""
+        gained = self._by_field(_excess, known)
+        flows = gained.flows_watt_hours
+        return replace(gained, flows_watt_hours={flow: flows.get(flow, 0.0) for flow in FLOWS} if flows else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TariffCounts(_Summable):
+    """Grid energy by tariff, and its money by currency, at the price of the time of use."""
+
+    import_watt_hours: Mapping[str, float] = field(default_factory=dict)
+    export_watt_hours: Mapping[str, float] = field(default_factory=dict)
+    cost: Mapping[str, float] = field(default_factory=dict)
+    revenue: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters(_Summable):
+    """All that is counted of a stretch of time, be it a day or the whole life."""
+
+    energies: EnergyCounters = field(default_factory=EnergyCounters)
+    tariffs: TariffCounts = field(default_factory=TariffCounts)
+
+
+def _is_zero(part: object) -> bool:
+    if isinstance(part, _Summable):
+        return part.is_empty
+    return not any(part.values()) if isinstance(part, Mapping) else not part
+
+
+def _sum(some: Any, more: Any) -> Any:  # noqa: ANN401 - a field of _Summable is one of three things
+    if isinstance(some, _Summable):
+        return some.plus(more)
+    if isinstance(some, Mapping):
+        return {**some, **{key: some.get(key, 0.0) + value for key, value in more.items()}} if more else some
+    return some + more
+
+
+def _excess(new: Any, known: Any) -> Any:  # noqa: ANN401 - the same
+    if isinstance(new, _Summable):
+        return new.beyond(known)
+    if isinstance(new, Mapping):
+        return {key: max(0.0, value - known.get(key, 0.0)) for key, value in new.items() if math.isfinite(value)}
+    return max(0.0, new - known) if math.isfinite(new) else 0.0
