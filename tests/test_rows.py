@@ -1,7 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, nan
-from typing import Annotated
 
 import pytest
 
@@ -13,16 +12,17 @@ NIGHT = Gauge("sun_by_night", "Stars.", key="night")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sky:
-    clouds: Annotated[float | None, Gauge("clouds", "Clouds.")] = None
+    clouds: float | None = gauge("clouds", "Clouds.")
     note: str = ""
-    light: Annotated[Mapping[str, float], (DAY, NIGHT)] = field(default_factory=dict)
+    light: Mapping[str, float] = field(default_factory=dict, metadata={"rows": (DAY, NIGHT)})
     wind: float | None = gauge("wind", "Wind.")
     gusts: tuple[float | None, ...] = gauge("gusts", "Gusts.", "phase")
     birds: Mapping[str, int] = counter("birds_total", "Birds.", "kind")
     planes: int = counter("planes_total", "Planes.", default=0)
 
     @property
-    def rain(self) -> Annotated[float, Counter("rain_total", "Rain.")]:
+    @Counter("rain_total", "Rain.")
+    def rain(self) -> float:
         return 1.0
 
     @property

@@ -3,8 +3,8 @@
     pv_watts: Number = gauge("sonnen_pv_watts", "DC-coupled PV power in watts.")
 
 So field, name, unit and meaning stand together; `metrics/` makes families of them, and docs/metrics.md
-is written from them. A field that has to be given has its rows in its type, `Annotated[float, Gauge(...)]`, and
-a property has its row as a decorator. What a field holds follows from the row's labels:
+is written from them. A property has its row as a decorator; a field that several rows show has them as `rows` in its
+metadata. What a field holds follows from the row's labels:
 
     none              a number, or None where there is no series
     `phase`           the numbers of L1, L2 and L3
@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, fields
 from functools import partial
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 _Getter = TypeVar("_Getter", bound=Callable[..., object])
 
@@ -46,8 +46,7 @@ class Row:
 
     def __call__(self, getter: _Getter) -> _Getter:
         """Make a property's getter a row."""
-        kind = getter.__annotations__["return"]
-        getter.__annotations__["return"] = Annotated[kind, self]
+        vars(getter)["rows"] = (self,)
         return getter
 
     def numbers(self, value: Any) -> Sequence[tuple[Mapping[str, str], float]]:  # noqa: ANN401 - a field of any row
@@ -92,13 +91,7 @@ Rows: TypeAlias = tuple[tuple[str, Row], ...]
 
 def rows_of(part: type) -> Rows:
     """Return the rows of a dataclass: those of its fields, then those of its properties."""
-    found = [(one.name, one.metadata.get("rows") or _rows_in(one.type)) for one in fields(part)]
+    found = [(one.name, one.metadata.get("rows", ())) for one in fields(part)]
     getters = ((name, member.fget) for name, member in vars(part).items() if isinstance(member, property))
-    found += [(name, _rows_in(getter.__annotations__.get("return"))) for name, getter in getters]
+    found += [(name, vars(getter).get("rows", ())) for name, getter in getters]
     return tuple((name, row) for name, rows in found for row in rows)
-
-
-def _rows_in(type_: object) -> tuple[Row, ...]:
-    rows = getattr(type_, "__metadata__", ())
-    # Several metrics of one field come as a tuple.
-    return tuple(row for found in rows for row in (found if isinstance(found, tuple) else (found,)))

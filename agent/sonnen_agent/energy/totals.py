@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 from sonnen_agent.energy.counters import QUANTITIES, Counters, EnergyCounters, Flow, Quantity
 from sonnen_agent.energy.tariffs import Direction
-from sonnen_agent.rows import Counter, Gauge, Row
+from sonnen_agent.rows import Counter, counter, gauge
 
 _MARGIN_WATT_HOURS = 750.0
 """What 45 kW, more than a house is connected for, make of the minute between two checkpoints."""
@@ -19,72 +19,61 @@ _TOTALS = tuple(
 )
 
 
-def _of_day(name: str, text: str) -> Row:
-    return Gauge(name, f"{text}, in watt-hours, by flow.", "from", "to")
-
-
-def _by_tariff(name: str, text: str) -> Row:
-    return Counter(name, f"{text} in a tariff's hours, in watt-hours.", "tariff")
-
-
-def _money(name: str, text: str) -> Row:
-    return Counter(name, f"{text}, at the price of the time of use.", "currency")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyTotals:
     """What the meter shows; what was never counted is absent, or None."""
 
-    watt_hours: Annotated[Mapping[Quantity, float], _TOTALS]
-    flows_watt_hours: Annotated[
-        Mapping[Flow, float],
-        Counter(
-            "sonnen_flow_watt_hours_total",
-            "Energy that went from one place to another, in watt-hours, counted by the agent.",
-            "from",
-            "to",
-        ),
-    ]
+    watt_hours: Mapping[Quantity, float] = field(default_factory=dict, metadata={"rows": _TOTALS})
+    flows_watt_hours: Mapping[Flow, float] = counter(
+        "sonnen_flow_watt_hours_total",
+        "Energy that went from one place to another, in watt-hours, counted by the agent.",
+        "from",
+        "to",
+    )
     """All seven, or none."""
-    observed_seconds: Annotated[
-        float | None,
-        Counter(
-            "sonnen_observed_seconds_total",
-            "Seconds covered by the flow counters; their increase over a time is its coverage.",
-        ),
-    ]
+    observed_seconds: float | None = counter(
+        "sonnen_observed_seconds_total",
+        "Seconds covered by the flow counters; their increase over a time is its coverage.",
+    )
     """0 where totals were counted but no flows."""
-    today_watt_hours: Annotated[
-        Mapping[Flow, float] | None,
-        _of_day("sonnen_energy_today_watt_hours", "Energy of the present calendar day so far"),
-    ]
+    today_watt_hours: Mapping[Flow, float] | None = gauge(
+        "sonnen_energy_today_watt_hours",
+        "Energy of the present calendar day so far, in watt-hours, by flow.",
+        "from",
+        "to",
+    )
     """None while the clock is not known, or nothing is known of the day that it shows."""
-    yesterday_watt_hours: Annotated[
-        Mapping[Flow, float] | None, _of_day("sonnen_energy_yesterday_watt_hours", "Energy of the calendar day before")
-    ]
+    yesterday_watt_hours: Mapping[Flow, float] | None = gauge(
+        "sonnen_energy_yesterday_watt_hours", "Energy of the calendar day before, in watt-hours, by flow.", "from", "to"
+    )
     """None, too, when nothing was counted on the day before the one that the clock shows."""
-    tariff_import_watt_hours: Annotated[
-        Mapping[str, float], _by_tariff("sonnen_tariff_import_watt_hours_total", "Energy taken from the grid")
-    ]
+    tariff_import_watt_hours: Mapping[str, float] = counter(
+        "sonnen_tariff_import_watt_hours_total",
+        "Energy taken from the grid in a tariff's hours, in watt-hours.",
+        "tariff",
+    )
     """By tariff: those configured, and those of earlier configs."""
-    tariff_export_watt_hours: Annotated[
-        Mapping[str, float], _by_tariff("sonnen_tariff_export_watt_hours_total", "Energy fed into the grid")
-    ]
-    prices: Annotated[
-        Mapping[tuple[str, Direction, str], float],
-        Gauge(
-            "sonnen_tariff_price_per_kilowatt_hour",
-            "Configured price of a kilowatt-hour.",
-            "tariff",
-            "direction",
-            "currency",
-        ),
-    ]
+    tariff_export_watt_hours: Mapping[str, float] = counter(
+        "sonnen_tariff_export_watt_hours_total",
+        "Energy fed into the grid in a tariff's hours, in watt-hours.",
+        "tariff",
+    )
+    prices: Mapping[tuple[str, Direction, str], float] = gauge(
+        "sonnen_tariff_price_per_kilowatt_hour",
+        "Configured price of a kilowatt-hour.",
+        "tariff",
+        "direction",
+        "currency",
+    )
     """As configured; periods that share a name share the price."""
-    cost: Annotated[Mapping[str, float], _money("sonnen_grid_cost_total", "Money paid for energy from the grid")]
-    revenue: Annotated[
-        Mapping[str, float], _money("sonnen_grid_revenue_total", "Money earned with energy fed into the grid")
-    ]
+    cost: Mapping[str, float] = counter(
+        "sonnen_grid_cost_total", "Money paid for energy from the grid, at the price of the time of use.", "currency"
+    )
+    revenue: Mapping[str, float] = counter(
+        "sonnen_grid_revenue_total",
+        "Money earned with energy fed into the grid, at the price of the time of use.",
+        "currency",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
