@@ -1,6 +1,69 @@
-"""The numbers of a v2 status, by all their names: a new one is a row here for all tests that follow it."""
+"""A v2 status by all its names: what a new field needs in the tests stands here, and in the golden page."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from sonnen_agent.reading import Status
+
+RAW_STATUS: dict[str, Any] = {
+    "Apparent_output": 1206,
+    "BackupBuffer": "10",
+    "BatteryCharging": True,
+    "BatteryDischarging": False,
+    "Consumption_Avg": 911,
+    "Consumption_W": 902,
+    "Fac": 50.012,
+    "FlowConsumptionBattery": False,
+    "FlowConsumptionGrid": False,
+    "FlowConsumptionProduction": True,
+    "FlowGridBattery": False,
+    "FlowProductionBattery": True,
+    "FlowProductionGrid": False,
+    "GridFeedIn_W": 303,
+    "IsSystemInstalled": 1,
+    "OperatingMode": "2",
+    "Pac_total_W": -804.25,
+    "Production_W": 2001.5,
+    "RSOC": 61,
+    "RemainingCapacity_Wh": 4321,
+    "Sac1": 401,
+    "Sac2": 402,
+    "Sac3": 403,
+    "SystemStatus": "OnGrid",
+    "Timestamp": "2024-06-20 12:00:02",
+    "USOC": 58,
+    "Uac": 231,
+    "Ubat": 212,
+    "dischargeNotAllowed": False,
+    "generator_autostart": False,
+}
+"""What a battery says,"""
+WHOLE_STATUS = Status(
+    production_watts=2001.5,
+    consumption_watts=902,
+    grid_feed_in_watts=303,
+    discharge_watts=-804.25,
+    state_of_charge_percent=61,
+    usable_state_of_charge_percent=58,
+    backup_buffer_percent=10,
+    consumption_average_watts=911,
+    inverter_ac_volts=231,
+    battery_volts=212,
+    inverter_hertz=50.012,
+    apparent_output_voltamperes=(401, 402, 403),
+    on_grid=True,
+    discharge_not_allowed=False,
+    operating_mode=2,
+    flows={
+        ("solar", "home"): True,
+        ("solar", "battery"): True,
+        ("solar", "grid"): False,
+        ("battery", "home"): False,
+        ("grid", "home"): False,
+        ("grid", "battery"): False,
+    },
+    local_time="2024-06-20 12:00:02",
+)
+"""and the same in our words: the status of the golden page."""
 
 
 class StatusField(NamedTuple):

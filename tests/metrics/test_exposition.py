@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from status_fields import WHOLE_STATUS
 
 from sonnen_agent.energy import FLOWS, EnergyTotals
 from sonnen_agent.metrics.agent import agent_families
 from sonnen_agent.metrics.battery import battery_families, energy_families
 from sonnen_agent.metrics.exposition import render
-from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, Status, System
+from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, System
 from sonnen_agent.telemetry import AgentInfo, Counts, Durations, Waiting
 
 GOLDEN = Path(__file__).with_name("golden.txt")
@@ -23,32 +24,7 @@ UNPACKED = Path(__file__).parents[2] / ".cache/debian/usr/bin"
 
 LABELS = {"host": 'so"nnen\\a', "sn": "Küche ☀ {1}"}
 READING = Reading(
-    status=Status(
-        production_watts=2001.5,
-        consumption_watts=902,
-        grid_feed_in_watts=303,
-        discharge_watts=-804.25,
-        state_of_charge_percent=61,
-        usable_state_of_charge_percent=58,
-        backup_buffer_percent=10,
-        consumption_average_watts=911,
-        inverter_ac_volts=231,
-        battery_volts=212,
-        inverter_hertz=50.012,
-        apparent_output_voltamperes=(401, 402, 403),
-        on_grid=True,
-        discharge_not_allowed=False,
-        operating_mode=2,
-        flows={
-            ("solar", "home"): True,
-            ("solar", "battery"): True,
-            ("solar", "grid"): False,
-            ("battery", "home"): False,
-            ("grid", "home"): False,
-            ("grid", "battery"): False,
-        },
-        local_time="2024-06-20 12:00:02",
-    ),
+    status=WHOLE_STATUS,
     # 2024-06-20 10:00:00 UTC
     unix_seconds=1718877600.5,
     monotonic_seconds=5000.25,
