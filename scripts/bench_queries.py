@@ -22,8 +22,8 @@ from golden_agent import golden_counters
 from golden_events import NOW, START, ZONE
 from golden_gauges import key
 from golden_store import make_blocks
+from grafana_viewer import calendar
 from programs import find_program
-from viewer import calendar
 
 from golden import Golden, GoldenPrometheus, golden
 from sketch.asking import Prometheus as Grafana

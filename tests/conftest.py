@@ -28,7 +28,7 @@ LONGEST = (
 """The files and folders whose tests take longest, in the order in which they are begun; all others come after them."""
 
 
-class _Stories(LoadFileScheduling):  # type: ignore[misc] # xdist has no types for its schedulers
+class _MachineScenarios(LoadFileScheduling):  # type: ignore[misc] # xdist has no types for its schedulers
     """Keeps together the tests that share what is dear: those of a file, and of a file on each of two Debians.
 
     The tests with servers share nothing: each may run anywhere.
@@ -42,10 +42,10 @@ class _Stories(LoadFileScheduling):  # type: ignore[misc] # xdist has no types f
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Stories:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _MachineScenarios:
     """Say how tests are shared out between several processes: in their own order."""
     config.option.loadscopereorder = False
-    return _Stories(config, log)
+    return _MachineScenarios(config, log)
 
 
 @pytest.hookimpl(trylast=True)

@@ -119,19 +119,19 @@ class Telemetry:
             _add(self._counts.reads, (battery, endpoint, outcome), 1)
             _time(self._counts.read_durations, (battery, endpoint), seconds)
 
-    def record_send(self, sink: str, outcome: Outcome, seconds: float, sent_bytes: int) -> None:
-        """Count a delivery by a sink, and the bytes of its body."""
+    def record_send(self, output: str, outcome: Outcome, seconds: float, sent_bytes: int) -> None:
+        """Count a delivery by an output, and the bytes of its body."""
         with self._lock:
-            _add(self._counts.sends, (sink, outcome), 1)
-            _add(self._counts.sent_bytes, sink, sent_bytes)
-            _time(self._counts.send_durations, sink, seconds)
+            _add(self._counts.sends, (output, outcome), 1)
+            _add(self._counts.sent_bytes, output, sent_bytes)
+            _time(self._counts.send_durations, output, seconds)
             if outcome == "ok":
-                self._sent_at[sink] = self._clock()
+                self._sent_at[output] = self._clock()
 
-    def seconds_since_sent(self, sink: str) -> float | None:
-        """Return how long ago a delivery by a sink last succeeded, None if none has yet."""
+    def seconds_since_sent(self, output: str) -> float | None:
+        """Return how long ago a delivery by an output last succeeded, None if none has yet."""
         with self._lock:
-            sent_at = self._sent_at.get(sink)
+            sent_at = self._sent_at.get(output)
         return None if sent_at is None else self._clock() - sent_at
 
     def record_missed_beats(self, battery: str, beats: int) -> None:

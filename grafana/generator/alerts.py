@@ -29,7 +29,7 @@ def firing(w: int, h: int) -> Stat:
     """Return how many alerts fire, but for those that only tell."""
     return Stat(
         title="Alerts",
-        about=(
+        description=(
             "How many alerts fire now, but for those that only tell something; the System dashboard has a tile for "
             "each. Source: ALERTS of Prometheus, alert rules whose names begin with Sonnen."
         ),
@@ -51,7 +51,7 @@ def _tile(name: str, severity: str, annotations: dict[str, str]) -> Stat:
     advice = re.sub(r"\s+", " ", f"{annotations['description']} To do: {annotations['runbook']}")
     return Stat(
         title=re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removeprefix("Sonnen")).capitalize(),
-        about=f"{severity.capitalize()}. {_TEMPLATE.sub('…', advice)} Source: alert rule {name}.",
+        description=f"{severity.capitalize()}. {_TEMPLATE.sub('…', advice)} Source: alert rule {name}.",
         queries=[Query(expr=f'max(ALERTS{{alertname="{name}",alertstate="firing"}}) or {_NONE}', name=name)],
         states={0: ("fine", colours.GOOD), 1: ("firing", _COLOURS[severity])},
         nothing="no rules",

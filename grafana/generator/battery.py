@@ -2,10 +2,10 @@
 
 from generator import colours, units
 from generator.board import Board, Section
+from generator.data_quality import DATA_QUALITY
 from generator.now import USABLE, charge
 from generator.promql import RANGE, energy, fresh, select
 from generator.tiles import Chart, CountStat, Query, Stat
-from generator.trust import STRIP
 
 _ON = "on (job, instance)"
 _CAPACITY = (
@@ -48,7 +48,7 @@ def nights(w: int, h: int) -> CountStat:
     """Return how many nights the battery could have carried the house through."""
     return CountStat(
         title="Nights of the last 30",
-        about=(
+        description=(
             "Nights for which the charge at dusk, down to nothing, would have been enough for what the house used "
             "while the sun gave less than 50 W; of those that were seen to nine tenths, and before which the sun gave "
             "50 W at all. Source: USOC, capacity less a tenth, Consumption_W and Production_W, means of five minutes "
@@ -71,7 +71,7 @@ def blackout(w: int, h: int) -> Stat:
     """Return how long the battery would carry the house now."""
     return Stat(
         title="A blackout now would last",
-        about=(
+        description=(
             "How long the present charge, down to nothing, would carry the house without any sun: at the mean load "
             "of the last dark hours, and at the load of the last five minutes. Source: USOC, capacity less a "
             "tenth, Consumption_W."
@@ -92,7 +92,7 @@ def blackout(w: int, h: int) -> Stat:
 BOARD = Board(
     uid="sonnen-battery",
     title="Battery",
-    about="How the battery is used, how it ages, and whether it would carry the house through a night.",
+    description="How the battery is used, how it ages, and whether it would carry the house through a night.",
     start="now-30d",
     refresh="5m",
     calendar=True,
@@ -100,13 +100,13 @@ BOARD = Board(
         Section(
             title="$instance",
             tiles=[
-                STRIP,
+                DATA_QUALITY,
                 charge(4, 6),
                 blackout(6, 6),
                 nights(4, 6),
                 Stat(
                     title="Use",
-                    about=(
+                    description=(
                         "Full cycles of the battery's life as it counts them; in the chosen time, energy discharged "
                         "divided by the full charge capacity; and what is given back of the energy charged: "
                         "discharged, or still stored and not before, divided by charged. The last one only where five "
@@ -132,7 +132,7 @@ BOARD = Board(
                 ),
                 Stat(
                     title="Capacity",
-                    about=(
+                    description=(
                         "Full charge capacity as the battery reports it, its share of what was installed, and the "
                         "change in a year if the trend of the chosen time goes on (a time shorter than some months "
                         "tells little). Source: fullchargecapacitywh or FullChargeCapacity; modules times capacity "
@@ -162,7 +162,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Charge by day",
-                    about=(
+                    description=(
                         "Lowest and highest charge of each day of 24 hours, in percent as the owner sees it, and "
                         "the reserve at its end. Source: USOC, BackupBuffer; minima and maxima of five minutes by "
                         "the rules."
@@ -197,7 +197,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Nights, one by one",
-                    about=(
+                    description=(
                         "For each night, at its midnight: what the battery held at dusk, and what the house used "
                         "until dawn, while the sun gave less than 50 W. Where the line is above the bars the night "
                         "was covered. Nights of which a tenth was not seen are left out, and so is the charge after a "
@@ -229,7 +229,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Cycles by day",
-                    about=(
+                    description=(
                         "Energy discharged on each day of 24 hours, divided by the full charge capacity. Source: "
                         "energy counted by the agent."
                     ),
@@ -251,7 +251,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Temperatures",
-                    about=(
+                    description=(
                         "Of the coldest and the warmest cell, and of the inverter's probes, in degrees Celsius. "
                         f"Source: the battery's battery and inverter readings. {_PACK}"
                     ),
@@ -277,7 +277,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Spread of the cells at rest",
-                    about=(
+                    description=(
                         "Voltage of the strongest less that of the weakest cell, only while the battery gives or "
                         "takes less than 200 W: under load it says nothing. A spread that grows over weeks is a "
                         f"cell that ages. {_PACK}"
@@ -297,7 +297,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Capacity over a year",
-                    about=f"Full charge capacity and what was installed, in a year. {_PACK}",
+                    description=f"Full charge capacity and what was installed, in a year. {_PACK}",
                     queries=[
                         Query(
                             expr=select("sonnen:full_charge_capacity_watt_hours:mean5m"),

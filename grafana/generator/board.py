@@ -36,7 +36,7 @@ class Board:
 
     uid: str
     title: str
-    about: str
+    description: str
     sections: Sequence[Section]
     start: str
     """Where its time begins, unless one is chosen."""
@@ -50,7 +50,7 @@ class Board:
         return dashboard.Dashboard(
             uid=self.uid,
             title=f"Sonnen: {self.title}",
-            description=self.about,
+            description=self.description,
             tags=[TAG],
             timezone="browser",
             editable=False,
@@ -103,13 +103,13 @@ def variable(name: str, label: str, query: str) -> dashboard.VariableModel:
     )
 
 
-def textbox(name: str, label: str, value: str, about: str) -> dashboard.VariableModel:
+def textbox(name: str, label: str, value: str, description: str) -> dashboard.VariableModel:
     """Return a value to be typed in."""
     return dashboard.VariableModel(
         type_val=dashboard.VariableType.TEXTBOX,
         name=name,
         label=label,
-        description=about,
+        description=description,
         query=value,
         current=dashboard.VariableOption(selected=True, text=value, value=value),
         options=[dashboard.VariableOption(selected=True, text=value, value=value)],

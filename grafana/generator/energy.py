@@ -6,6 +6,7 @@ from grafana_foundation_sdk.models import dashboard
 
 from generator import colours, units
 from generator.board import Board, Section
+from generator.data_quality import DATA_QUALITY, covered
 from generator.promql import (
     RANGE,
     by_month,
@@ -17,7 +18,6 @@ from generator.promql import (
     self_sufficiency,
 )
 from generator.tiles import Bars, Chart, Query, Stat, Table, columns, override, transformation
-from generator.trust import STRIP, covered
 
 _COUNTED = "Source: energy counted by the agent, so that no gap of the link is missing; 1-minute copies by the rules."
 _DAYS = (
@@ -44,7 +44,7 @@ FROM_SUN = {
     "To the battery": ("solar", "battery", colours.CHARGING),
     "To the grid": ("solar", "grid", colours.TO_GRID),
 }
-Ways = Mapping[str, tuple[str, str, str]]
+FlowMatchers = Mapping[str, tuple[str, str, str]]
 
 
 def totals(w: int, h: int) -> Stat:
@@ -52,7 +52,7 @@ def totals(w: int, h: int) -> Stat:
     queries = [Query(expr=energy(what), name=name, colour=colour) for what, (name, colour) in TOTALS.items()]
     return Stat(
         title="Energy in the chosen time",
-        about=(
+        description=(
             "Used by the house, produced by the sun, imported from and fed into the grid, charged into and discharged "
             "from the battery; beside them the share of the chosen time that was counted. All are gross: nothing is "
             f"netted. {_COUNTED}"
@@ -68,7 +68,7 @@ def shares(w: int, h: int) -> Stat:
     """Return the two shares of the chosen time."""
     return Stat(
         title="Shares in the chosen time",
-        about=(
+        description=(
             "Self-sufficient: 1 - grid to house / all to house. Own use of the sun: 1 - sun to grid / all from the "
             "sun. Quotients of energies, never means of momentary shares, so that they stay between 0 and 100 % "
             f"also where the grid charges the battery. {_COUNTED}"
@@ -88,7 +88,7 @@ def balance(w: int, h: int) -> Stat:
     """Return what was fed in more than imported."""
     return Stat(
         title="Grid balance",
-        about=(
+        description=(
             "Fed in - imported in the last 24 hours and in the chosen time, in watt-hours: above 0 the house gave more "
             f"than it took. Both are netted; the totals are not. {_COUNTED}"
         ),
@@ -112,7 +112,7 @@ def comparison(w: int, h: int) -> Table:
 
     return Table(
         title="Compared with the time before",
-        about=(
+        description=(
             "The six totals of the chosen time, those of the time of the same length just before it, and how much "
             f"of those they are. Nothing is said where the time before has no counters. {_COUNTED}"
         ),
@@ -141,12 +141,15 @@ def comparison(w: int, h: int) -> Table:
     )
 
 
-def daily(title: str, about: str, ways: Ways) -> Chart:
+def daily(title: str, description: str, flow_matchers: FlowMatchers) -> Chart:
     """Return a day's energy as stacked bars."""
     return Chart(
         title=title,
-        about=f"{about} {_DAYS}",
-        queries=[Query(expr=day(source, to), name=name, colour=colour) for name, (source, to, colour) in ways.items()],
+        description=f"{description} {_DAYS}",
+        queries=[
+            Query(expr=day(source, to), name=name, colour=colour)
+            for name, (source, to, colour) in flow_matchers.items()
+        ],
         unit=units.WATT_HOUR,
         low=0,
         bars=True,
@@ -159,19 +162,19 @@ def daily(title: str, about: str, ways: Ways) -> Chart:
     )
 
 
-def calendar_bars(title: str, by: str, ways: Ways, span: str) -> Bars:
+def calendar_bars(title: str, by: str, flow_matchers: FlowMatchers, span: str) -> Bars:
     """Return a month's or a year's energy as stacked bars."""
     labelled = {"month": by_month, "year": by_year}[by]
-    letters = dict(zip("ABC", ways, strict=True))
+    letters = dict(zip("ABC", flow_matchers, strict=True))
     return Bars(
         title=title,
-        about=(
+        description=(
             f"Sums of the calendar days of each {by}. Source: sonnen_energy_yesterday_watt_hours, told by the agent "
             "the day after; the present day from the counters."
         ),
         queries=[
             Query(expr=labelled(day(source, to)), name=name, colour=colour)
-            for name, (source, to, colour) in ways.items()
+            for name, (source, to, colour) in flow_matchers.items()
         ],
         by=by,
         unit=units.WATT_HOUR,
@@ -207,7 +210,7 @@ def coverage_by_day(w: int, h: int) -> Chart:
     """Return the share of each day that was counted."""
     return Chart(
         title="Coverage by day",
-        about=(
+        description=(
             "Share of each day in which energy was counted, of 24 hours; the present day grows. Below 100 % a "
             "day's bars tell less than was used. Source: sonnen_observed_seconds_total."
         ),
@@ -233,7 +236,7 @@ def rolling_balance(w: int, h: int) -> Chart:
     """Return the seed's generation offset, from counters."""
     return Chart(
         title="Grid balance of the last 24 hours",
-        about=(
+        description=(
             "At each moment, fed in - imported in the 24 hours before it, in watt-hours (the generation offset): above "
             f"0 the house gave more than it took. {_COUNTED}"
         ),
@@ -255,7 +258,7 @@ def rolling_balance(w: int, h: int) -> Chart:
 BOARD = Board(
     uid="sonnen-energy",
     title="Energy",
-    about="What a chosen time brought, by day, month and year, and against the time before.",
+    description="What a chosen time brought, by day, month and year, and against the time before.",
     start="now/M",
     refresh="5m",
     calendar=True,
@@ -263,7 +266,7 @@ BOARD = Board(
         Section(
             title="$instance",
             tiles=[
-                STRIP,
+                DATA_QUALITY,
                 totals(14, 7),
                 shares(5, 7),
                 balance(5, 7),

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from generator import colours, units
 from generator.board import Board, Section
+from generator.data_quality import DATA_QUALITY
 from generator.promql import RANGE, STEP, fresh, select
 from generator.tiles import Chart, CourseTable, Query, Stat, Timeline, columns, override, transformation
-from generator.trust import STRIP
 
 _BAND = "EN 50160 promises 207 to 253 V and 49.5 to 50.5 Hz (60 Hz grids: 59.4 to 60.6)"
 _SECONDS = f"300 * sum_over_time({{}}[{RANGE}])"
@@ -26,7 +26,7 @@ def _outages() -> CourseTable:
     window = f"[{STEP}]"
     return CourseTable(
         title="Outages",
-        about=(
+        description=(
             "One line for each time the battery was off grid in the chosen time: when it began, how long it "
             "lasted, the lowest charge and the mean load meanwhile. Source: SystemStatus, USOC, Consumption_W; "
             "start and length by the rules."
@@ -89,7 +89,7 @@ def _outages() -> CourseTable:
 BOARD = Board(
     uid="sonnen-grid",
     title="Grid",
-    about="What comes out of the wall, phase by phase, and when it did not.",
+    description="What comes out of the wall, phase by phase, and when it did not.",
     start="now-24h",
     refresh="1m",
     calendar=True,
@@ -97,10 +97,10 @@ BOARD = Board(
         Section(
             title="$instance",
             tiles=[
-                STRIP,
+                DATA_QUALITY,
                 Timeline(
                     title="On grid",
-                    about="Whether the battery is on grid, or carries the house alone. Source: SystemStatus.",
+                    description="Whether the battery is on grid, or carries the house alone. Source: SystemStatus.",
                     queries=[Query(expr=f"min_over_time({select('sonnen:on_grid:min5m')}[{STEP}])", name="grid")],
                     states={1: ("on grid", colours.GOOD), 0: ("off grid", colours.BAD)},
                     step="5m",
@@ -109,7 +109,7 @@ BOARD = Board(
                 ),
                 Stat(
                     title="Now",
-                    about=(
+                    description=(
                         "Voltage of each phase and frequency, now. Source: the power meters, else the inverter; "
                         f"shown only while pushed. {_BAND}."
                     ),
@@ -150,7 +150,7 @@ BOARD = Board(
                 _outages(),
                 Chart(
                     title="Voltage",
-                    about=(
+                    description=(
                         "Phase to neutral, in volts, means of five minutes or a longer step. "
                         f"{_BAND}. Source: the power meters, else the inverter."
                     ),
@@ -163,7 +163,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Frequency",
-                    about=(
+                    description=(
                         f"Lowest and highest of each step, in hertz. {_BAND}. Source: fac of the inverter readings, "
                         "else Fac of the status."
                     ),
@@ -189,7 +189,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Power of the house by phase",
-                    about=(
+                    description=(
                         "Watts at the consumption meters, means of five minutes or a longer step. A phase far above "
                         "the others may be one that a three-phase battery cannot fill. Source: w_l1 to w_l3 of the "
                         "power meters."
@@ -203,7 +203,9 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Current of the house by phase",
-                    about="Amperes at the consumption meters, means of each step. Source: a_l1 to a_l3 of the meters.",
+                    description=(
+                        "Amperes at the consumption meters, means of each step. Source: a_l1 to a_l3 of the meters."
+                    ),
                     queries=list(_phases(select("sonnen:meter_current:fresh", 'direction="consumption"'))),
                     unit=units.AMPERE,
                     fill=0,
@@ -213,7 +215,9 @@ BOARD = Board(
                 ),
                 Stat(
                     title="Out of band in the chosen time",
-                    about=f"How long voltage and frequency were out of band while on grid. {_BAND}. Source: the rules.",
+                    description=(
+                        f"How long voltage and frequency were out of band while on grid. {_BAND}. Source: the rules."
+                    ),
                     queries=[
                         *(
                             Query(
@@ -231,7 +235,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Out of band by day",
-                    about=(
+                    description=(
                         f"Seconds of each day of 24 hours outside of what is promised, while on grid. {_BAND}. "
                         "Source: the rules."
                     ),

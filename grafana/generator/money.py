@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from generator import colours, units
 from generator.board import Board, Section, textbox
+from generator.data_quality import DATA_QUALITY, covered
 from generator.energy import added_up
 from generator.promql import RANGE, STEP, by_month, day, energy, flow, increase, select
 from generator.tiles import Bars, Chart, Query, Stat, Table, columns, override, transformation
-from generator.trust import STRIP, covered
 
 _POINT = "(with a point)"
 """Prometheus takes a comma for something else, and each panel would say so at length."""
@@ -87,7 +87,7 @@ def _by_tariff() -> Table:
     price = f"max by (instance, tariff, direction) ({select('sonnen_tariff_price_per_kilowatt_hour')})"
     return Table(
         title="By tariff",
-        about=(
+        description=(
             "Energy of each tariff in the chosen time, its price in the agent's config, and the product. Import is "
             f"paid, export is earned. {_CONFIGURED}"
         ),
@@ -121,11 +121,11 @@ def _by_tariff() -> Table:
     )
 
 
-def _months(title: str, about: str, *of_days: Query, stacked: bool = True) -> Bars:
+def _months(title: str, description: str, *of_days: Query, stacked: bool = True) -> Bars:
     """Return the months of what queries tell of days."""
     return Bars(
         title=title,
-        about=f"{about}Sums of the days of each month. {_ADJUSTABLE} {_COUNTED}",
+        description=f"{description}Sums of the days of each month. {_ADJUSTABLE} {_COUNTED}",
         queries=[replace(query, expr=by_month(query.expr)) for query in of_days],
         by="month",
         stacked=stacked,
@@ -142,7 +142,7 @@ def _months(title: str, about: str, *of_days: Query, stacked: bool = True) -> Ba
 BOARD = Board(
     uid="sonnen-money",
     title="Money",
-    about="What the grid cost and paid, and what sun and battery saved.",
+    description="What the grid cost and paid, and what sun and battery saved.",
     start="now/M",
     refresh="5m",
     calendar=True,
@@ -151,10 +151,10 @@ BOARD = Board(
         Section(
             title="$instance",
             tiles=[
-                STRIP,
+                DATA_QUALITY,
                 Stat(
                     title="Grid, at the prices above",
-                    about=(
+                    description=(
                         "Paid for grid import, earned with feed-in, and the difference (above 0 was "
                         f"paid), in the chosen time; beside them the share of it that was counted. {_ADJUSTABLE} "
                         f"{_COUNTED}"
@@ -171,7 +171,7 @@ BOARD = Board(
                 ),
                 Stat(
                     title="Saved, at the prices above",
-                    about=(
+                    description=(
                         "Against a house with neither sun nor battery, which buys all it uses at the normal price. "
                         "By the sun: what it gave the house, and the rest sold. By battery and low tariff: what "
                         "they added to that. The two add up to the whole. Without solar, without a battery: what "
@@ -197,7 +197,7 @@ BOARD = Board(
                 ),
                 Stat(
                     title="Grid, at the agent's prices",
-                    about=f"Paid for grid import and earned with feed-in in the chosen time. {_CONFIGURED}",
+                    description=f"Paid for grid import and earned with feed-in in the chosen time. {_CONFIGURED}",
                     queries=[
                         Query(expr=increase("grid_cost_total"), name="paid", colour=colours.FROM_GRID),
                         Query(expr=increase("grid_revenue_total"), name="earned", colour=colours.TO_GRID),
@@ -209,7 +209,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Paid and earned by day",
-                    about=(
+                    description=(
                         "Above 0 paid, below 0 earned, on the calendar day that begins at the bar; what the low "
                         f"tariff takes off is of 24 hours, also where clocks change. {_ADJUSTABLE} {_COUNTED}"
                     ),

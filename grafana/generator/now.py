@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from generator import colours, units
 from generator.alerts import firing
 from generator.board import Board, Section
+from generator.data_quality import DATA_QUALITY, covered
 from generator.promql import (
     FLOWS,
     STEP,
@@ -16,7 +17,6 @@ from generator.promql import (
     while_steady,
 )
 from generator.tiles import BarGauge, Chart, Gauge, Query, Stat, States, mapping
-from generator.trust import STRIP, covered
 
 PLACES = {"solar": "Sun", "battery": "Battery", "grid": "Grid", "home": "House"}
 COLOUR_FROM = {"solar": colours.SUN, "battery": colours.BATTERY, "grid": colours.FROM_GRID}
@@ -48,7 +48,7 @@ def sun(w: int, h: int) -> Stat:
     """Return the sun's power now."""
     return Stat(
         title="Sun",
-        about=f"PV production now, in watts. {_STATUS}",
+        description=f"PV production now, in watts. {_STATUS}",
         queries=[Query(expr=fresh("production_watts"), name="sun", colour=colours.SUN)],
         unit=units.WATT,
         w=w,
@@ -60,7 +60,7 @@ def house(w: int, h: int) -> Stat:
     """Return the house's power now."""
     return Stat(
         title="House",
-        about=f"What the house uses now, in watts. {_STATUS}",
+        description=f"What the house uses now, in watts. {_STATUS}",
         queries=[Query(expr=fresh("consumption_watts"), name="house", colour=colours.HOUSE)],
         unit=units.WATT,
         w=w,
@@ -73,7 +73,7 @@ def battery(w: int, h: int) -> Stat:
     watts = fresh("discharge_watts")
     return Stat(
         title="Battery",
-        about=f"Charging, discharging or idle (below 20 W), in watts without a sign. {_STATUS}",
+        description=f"Charging, discharging or idle (below 20 W), in watts without a sign. {_STATUS}",
         queries=[
             Query(expr=f"-1 * ({watts} < -20)", name="charging", colour=colours.CHARGING),
             Query(expr=f"{watts} > 20", name="discharging", colour=colours.BATTERY),
@@ -90,7 +90,7 @@ def grid(w: int, h: int) -> Stat:
     watts = fresh("grid_feed_in_watts")
     return Stat(
         title="Grid",
-        about=f"Grid import, feed-in or balanced (below 20 W), in watts without a sign. {_STATUS}",
+        description=f"Grid import, feed-in or balanced (below 20 W), in watts without a sign. {_STATUS}",
         queries=[
             Query(expr=f"-1 * ({watts} < -20)", name="importing", colour=colours.FROM_GRID),
             Query(expr=f"{watts} > 20", name="feeding in", colour=colours.TO_GRID),
@@ -106,7 +106,7 @@ def charge(w: int, h: int) -> Gauge:
     """Return the charge as a dial."""
     return Gauge(
         title="Charge",
-        about=(
+        description=(
             "Charge of the battery as its owner sees it, in percent, without the part it keeps from deep "
             f"discharge. Source: USOC. {_STATUS}"
         ),
@@ -125,7 +125,7 @@ def outlook(w: int, h: int) -> Stat:
     reached: States = {1: ("full", colours.CHARGING), 2: ("at the reserve", colours.RESERVE)}
     return Stat(
         title="Until when",
-        about=(
+        description=(
             "When the battery will be full, or down to the reserve its owner set, if the mean power of the last 15 "
             "minutes goes on; to five minutes. Or that it is full (99 % or more), or at its reserve. Not foreseeable "
             "below 100 W, beyond a day, and where the capacity is not known, as without a token. Source: USOC, "
@@ -166,7 +166,7 @@ def course(w: int, h: int) -> Chart:
     dashes = {"custom.lineStyle": {"fill": "dash", "dash": [8, 8]}}
     return Chart(
         title="Power by the minute",
-        about=(
+        description=(
             "Watts on the left, means of a minute (of a longer step when much is shown); percent on the right. "
             "Discharge: above 0 the battery discharges, below it charges. To grid: above 0 is feed-in, below is "
             "import. The dashed line is the reserve kept for an outage. A gap is time the battery was not heard of. "
@@ -192,7 +192,7 @@ def flows(w: int, h: int) -> BarGauge:
     expr = "sum by (instance) (rate({}[2m])) * 3600"
     return BarGauge(
         title="Flows, mean of two minutes",
-        about=(
+        description=(
             "Power of each of the seven flows in watts, mean of the last two minutes, so not quite the numbers "
             "above, and nothing where the battery was not heard of all that time. The sun feeds the house first, then "
             "the battery and the grid. "
@@ -229,7 +229,7 @@ def totals(w: int, h: int) -> Stat:
 
     return Stat(
         title="Today",
-        about=(
+        description=(
             "Energy since midnight in the agent's time zone: used by the house, produced by the sun, imported from "
             "and fed into the grid, charged into and discharged from the battery; and the coverage, the share of "
             "today, in the time zone of your browser, that was counted. Source: sonnen_energy_today_watt_hours, sums "
@@ -247,7 +247,7 @@ def shares(w: int, h: int) -> Stat:
     """Return today's two shares."""
     return Stat(
         title="Shares today",
-        about=(
+        description=(
             "Self-sufficient: the share of what the house used that did not come straight from the grid. Own use: "
             "the share of the sun's energy that did not go straight to the grid. Since midnight in the agent's time "
             "zone; quotients of energies, never means of momentary shares. Source: sonnen_energy_today_watt_hours."
@@ -266,14 +266,14 @@ def shares(w: int, h: int) -> Stat:
 BOARD = Board(
     uid="sonnen-now",
     title="Now",
-    about="What the house, the sun, the battery and the grid are doing now, and for how long.",
+    description="What the house, the sun, the battery and the grid are doing now, and for how long.",
     start="now-24h",
     refresh="10s",
     sections=[
         Section(
             title="$instance",
             tiles=[
-                STRIP,
+                DATA_QUALITY,
                 sun(4, 4),
                 house(4, 4),
                 battery(4, 4),

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from generator import colours, units
 from generator.board import Board, Section
+from generator.data_quality import DATA_QUALITY
 from generator.now import charge, course, outlook, shares, totals
 from generator.promql import fresh
 from generator.tiles import Query, Stat
-from generator.trust import STRIP
 
 
 def _watts(gauge: str) -> dict[str, str]:
@@ -19,7 +19,7 @@ _BATTERY, _GRID = _watts("discharge_watts"), _watts("grid_feed_in_watts")
 
 POWERS = Stat(
     title="Now",
-    about=(
+    description=(
         "Power of sun and house now, and what battery and grid do if it is more than 20 W, in watts without a "
         "sign. Source: the battery's status API, every 5 s; shown only while it is pushed."
     ),
@@ -39,14 +39,14 @@ POWERS = Stat(
 BOARD = Board(
     uid="sonnen-phone",
     title="Phone",
-    about="One column of six big panels, to be kept on a phone's home screen.",
+    description="One column of six big panels, to be kept on a phone's home screen.",
     start="now-12h",
     refresh="10s",
     sections=[
         Section(
             title="$instance",
             tiles=[
-                STRIP,
+                DATA_QUALITY,
                 charge(24, 7),
                 POWERS,
                 outlook(24, 4),

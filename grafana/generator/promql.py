@@ -58,14 +58,14 @@ def energy(quantity: str, window: str = RANGE, *, back: str = "") -> str:
     return increase(f"{quantity}_watt_hours_total", window, back=back)
 
 
-def way(source: str = "", target: str = "") -> tuple[str, ...]:
+def flow_matchers(source: str = "", target: str = "") -> tuple[str, ...]:
     """Return the matchers of the flows from a source, to a target, or both."""
     return tuple(f'{label}="{place}"' for label, place in (("from", source), ("to", target)) if place)
 
 
 def flow(source: str = "", target: str = "", window: str = RANGE, *, back: str = "") -> str:
     """Return the watt-hours that went from a source to a target in a window; an empty name is all of them."""
-    return increase("flow_watt_hours_total", window, *way(source, target), back=back)
+    return increase("flow_watt_hours_total", window, *flow_matchers(source, target), back=back)
 
 
 def day(source: str = "", target: str = "") -> str:
@@ -75,8 +75,8 @@ def day(source: str = "", target: str = "") -> str:
     looked up between 32 and 40 hours after the step, in the middle of that day, however the clocks were changed. The
     present day, and one of which nothing was told then, is what the agent told of it last.
     """
-    yesterday = select("sonnen:energy_yesterday_watt_hours:copy5m", *way(source, target))
-    today_so_far = select("sonnen:energy_today_watt_hours:copy5m", *way(source, target))
+    yesterday = select("sonnen:energy_yesterday_watt_hours:copy5m", *flow_matchers(source, target))
+    today_so_far = select("sonnen:energy_today_watt_hours:copy5m", *flow_matchers(source, target))
     # Ten minutes after midnight nobody tells of the day before any more.
     return (
         f"{_summed(f'last_over_time({yesterday}[8h] offset -40h)')}"
@@ -101,7 +101,7 @@ def by_year(expression: str) -> str:
 
 def today(source: str = "", target: str = "") -> str:
     """Return a flow's watt-hours since the agent's midnight."""
-    told = select("sonnen_energy_today_watt_hours", *way(source, target))
+    told = select("sonnen_energy_today_watt_hours", *flow_matchers(source, target))
     return _summed(while_fresh(told))
 
 

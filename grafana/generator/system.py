@@ -2,9 +2,9 @@
 
 from generator import alerts, colours, units
 from generator.board import Board, Section, variable
+from generator.data_quality import DATA_QUALITY
 from generator.promql import RANGE, STEP, agent, fresh, select, while_fresh
 from generator.tiles import Chart, Query, Stat, States, Table, Timeline, columns
-from generator.trust import STRIP
 
 _RATE = "$__rate_interval"
 _FRESH = agent("sonnen_agent:fresh:bool")
@@ -37,10 +37,10 @@ def _worst_while(fresh: str, gauge: str) -> str:
 
 
 _BATTERY = (
-    STRIP,
+    DATA_QUALITY,
     Timeline(
         title="Endpoints of the battery",
-        about=(
+        description=(
             "Whether the battery answered the last request to each endpoint. One that its generation does not "
             "have, or that needs a token, does not answer; nothing is known while nothing is pushed. Source: "
             "sonnen_endpoint_up."
@@ -55,7 +55,7 @@ _BATTERY = (
     ),
     Table(
         title="Firmware and states",
-        about=(
+        description=(
             "What the battery says of itself: its firmware, the generation of its API, the present state of its "
             "components. Source: configurations, ic_status of latestdata."
         ),
@@ -72,7 +72,7 @@ _BATTERY = (
     ),
     Stat(
         title="Health of the battery",
-        about=(
+        description=(
             "Alarm and warning as bit fields (0 is fine), the operating mode, and how far the battery's clock is "
             "from the agent's. Source: systemalarm, systemwarning, OperatingMode, Timestamp."
         ),
@@ -107,7 +107,7 @@ _BATTERY = (
 _AGENT = (
     Stat(
         title="Agent",
-        about=(
+        description=(
             "When it last pushed, how long it has been running (that ends with its last push), the beats it "
             "skipped and the samples it lost in the chosen time. Source: push_time_seconds of the gateway, "
             "sonnen_agent_start_time_seconds, sonnen_agent_missed_beats_total, "
@@ -138,7 +138,7 @@ _AGENT = (
     ),
     Table(
         title="Version",
-        about="Which build of the agent runs. Source: sonnen_build_info.",
+        description="Which build of the agent runs. Source: sonnen_build_info.",
         queries=[
             Query(
                 expr=f"max by (version, revision, pythonversion, instance) ({agent('sonnen_build_info')} {_ALIVE})",
@@ -157,7 +157,7 @@ _AGENT = (
     ),
     Timeline(
         title="Pushes arrive",
-        about=(
+        description=(
             "Whether the agent's own group was pushed in the last 30 s; the lowest of each step. Source: recording "
             "rule sonnen_agent:fresh:bool."
         ),
@@ -169,7 +169,7 @@ _AGENT = (
     ),
     Chart(
         title="Requests to the battery that failed",
-        about=f"Requests in a minute that did not end well, by endpoint and outcome. {_COUNTS}",
+        description=f"Requests in a minute that did not end well, by endpoint and outcome. {_COUNTS}",
         queries=[
             Query(
                 expr="sum by (instance, endpoint, outcome) (rate("
@@ -186,7 +186,7 @@ _AGENT = (
     ),
     Chart(
         title="Duration of requests and pushes",
-        about=f"Mean seconds of a request by endpoint, and of a delivery by sink. {_COUNTS}",
+        description=f"Mean seconds of a request by endpoint, and of a delivery by sink. {_COUNTS}",
         queries=[
             Query(
                 expr=f"sum by (instance, {label}) (rate({agent(f'sonnen_agent_{what}_seconds_sum')}[{_RATE}]))"
@@ -203,7 +203,7 @@ _AGENT = (
     ),
     Chart(
         title="Deliveries",
-        about=f"Pushes and remote writes in a minute, by sink and outcome. {_COUNTS}",
+        description=f"Pushes and remote writes in a minute, by sink and outcome. {_COUNTS}",
         queries=[
             Query(
                 expr=f"sum by (instance, sink, outcome) (rate({agent('sonnen_agent_sends_total')}[{_RATE}])) * 60",
@@ -217,7 +217,7 @@ _AGENT = (
     ),
     Chart(
         title="Spool",
-        about=(
+        description=(
             "Samples that wait for the link to come back, and on the right the age of the oldest. Nothing where "
             "nothing is written remotely. Source: sonnen_agent_spool_samples, "
             "sonnen_agent_spool_oldest_timestamp_seconds."
@@ -239,7 +239,7 @@ _AGENT = (
     ),
     Chart(
         title="Sent",
-        about=f"Bytes in a second on the wire, bodies as sent, by sink. {_COUNTS}",
+        description=f"Bytes in a second on the wire, bodies as sent, by sink. {_COUNTS}",
         queries=[
             Query(
                 expr=f"sum by (instance, sink) (rate({agent('sonnen_agent_sent_bytes_total')}[{_RATE}]))",
@@ -253,7 +253,7 @@ _AGENT = (
     ),
     Chart(
         title="Memory and CPU of the agent",
-        about=(
+        description=(
             "Resident memory in bytes; on the right the share of one CPU core. Source: "
             "process_resident_memory_bytes, process_cpu_seconds_total."
         ),
@@ -280,7 +280,7 @@ _RELAYED = (
 _PI = (
     Timeline(
         title="Relayed exporters",
-        about=(
+        description=(
             "Whether the agent could read the pages of other exporters that it pushes along; nothing is known while "
             "nothing is pushed. Source: sonnen_agent_relay_up; empty without a relay in the agent's config."
         ),
@@ -293,7 +293,7 @@ _PI = (
     ),
     Stat(
         title="Pi now",
-        about=f"Temperature of the CPU, and what is free of the disk and of the memory. {_RELAYED}",
+        description=f"Temperature of the CPU, and what is free of the disk and of the memory. {_RELAYED}",
         queries=[
             Query(
                 expr=f"max by (instance) ({_node('node_thermal_zone_temp')})",
@@ -319,7 +319,7 @@ _PI = (
     ),
     Chart(
         title="Temperature of the Pi",
-        about=f"Of the CPU, in degrees Celsius; a Pi slows down at 80. {_RELAYED}",
+        description=f"Of the CPU, in degrees Celsius; a Pi slows down at 80. {_RELAYED}",
         queries=[
             Query(
                 expr=f"max by (instance) ({_node('node_thermal_zone_temp')})",
@@ -334,7 +334,7 @@ _PI = (
     ),
     Chart(
         title="Load of the Pi",
-        about=f"Mean number of processes that run or wait, over one minute. {_RELAYED}",
+        description=f"Mean number of processes that run or wait, over one minute. {_RELAYED}",
         queries=[Query(expr=_node("node_load1"), name="load", colour=colours.HOUSE)],
         low=0,
         nothing="not relayed",
@@ -347,7 +347,7 @@ _PI = (
 BOARD = Board(
     uid="sonnen-system",
     title="System",
-    about="The agent, its way to Prometheus, the battery's own health, the Pi, and every alert.",
+    description="The agent, its way to Prometheus, the battery's own health, the Pi, and every alert.",
     start="now-24h",
     refresh="30s",
     variables=[variable("agent", "Agent", 'label_values(sonnen_build_info{job=~"${job}_agent"}, instance)')],

@@ -73,7 +73,7 @@ class Tile:
     tabular: ClassVar[bool] = False
 
     title: str
-    about: str
+    description: str
     """What it shows, with which sign, from which source."""
     queries: Sequence[Query]
     w: int
@@ -122,7 +122,7 @@ class Tile:
             # From the title, so that a link to a panel stays right when others are added.
             id_val=zlib.crc32(self.title.encode()) % 1_000_000 + 1,
             title=self.title,
-            description=f"{self.about} {_OWN_TIME}" if self.span else self.about,
+            description=f"{self.description} {_OWN_TIME}" if self.span else self.description,
             datasource=DATASOURCE,
             targets=[self._target(letter, query) for letter, query in zip(letters, self.queries, strict=True)],
             grid_pos=dashboard.GridPos(w=self.w, h=self.h),

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from sonnen_agent.config.section import Section, shown
+from sonnen_agent.config.section import Section, redacted
 
 EXAMPLE = "http://gateway.example:9091"
 
@@ -75,7 +75,7 @@ def test_a_number_in_the_range_comes_back_as_it_is(value: float) -> None:
 def test_what_is_no_number_in_the_range_is_named_and_the_default_stands_in(value: object) -> None:
     read = section(interval_seconds=value)
     assert read.number("interval_seconds", minimum=1, maximum=3600, default=5) == 5
-    assert read.problems == [f"interval_seconds: should be a number from 1 to 3600, got {shown(value)}"]
+    assert read.problems == [f"interval_seconds: should be a number from 1 to 3600, got {redacted(value)}"]
 
 
 @pytest.mark.parametrize(
@@ -237,4 +237,4 @@ def test_a_key_with_control_characters_cannot_break_the_line_of_its_problem() ->
     ],
 )
 def test_a_message_shows_a_value_but_not_what_is_inside_of_it(value: object, words: str) -> None:
-    assert shown(value) == words
+    assert redacted(value) == words

@@ -17,7 +17,7 @@ from golden_events import (
     Window,
     local,
 )
-from viewer import Viewer, boards, key_of, targets
+from grafana_viewer import Viewer, boards, key_of, targets
 
 from golden import Golden, GoldenPrometheus
 from sketch.asking import Prometheus as Grafana

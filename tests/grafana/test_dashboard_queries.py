@@ -14,7 +14,7 @@ import pytest
 from golden_events import NOW, START, UNTOLD, ZONE, local
 from golden_house import BACKUP_BUFFER_PERCENT, CAPACITY_WATT_HOURS
 from golden_truth import FLOWS, Truth
-from viewer import LAG, Key, Viewer, boards, calendar, close_to, key_of, targets, unit_of
+from grafana_viewer import LAG, Key, Viewer, boards, calendar, close_to, key_of, targets, unit_of
 
 from golden import Golden, GoldenPrometheus
 

@@ -9,7 +9,7 @@ import pytest
 from golden_events import DAYS_OF_LINK_GAP, NOW, UNOBSERVED, local
 from golden_gauges import within
 from golden_house import CAPACITY_WATT_HOURS, minute_of
-from viewer import Viewer
+from grafana_viewer import Viewer
 
 from golden import Golden, GoldenPrometheus
 

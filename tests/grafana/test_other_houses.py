@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from grafana_viewer import targets
 from programs import find_program
-from viewer import targets
 
 from sketch.asking import Prometheus as Grafana
 

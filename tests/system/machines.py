@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 import images
-from passages import Passage, WebProxy
+from port_forwards import PortForward, WebProxy
 from programs import MissingProgramError, Program, ServerError, find_program, wait_until
 
 _CGROUPS = tuple(Path("/sys/fs/cgroup", name) for name in ("systemd", "unified", "."))
@@ -69,7 +69,7 @@ class Machine(Program):
     """A booted machine, gone without a trace at the end of the `with` block.
 
     Its network is a link to this machine with one address on each side, and nothing is routed any further. So no other
-    machine reaches it, and it reaches what a Passage was opened to, and the mirrors of apt by a proxy.
+    machine reaches it, and it reaches what a PortForward was opened to, and the mirrors of apt by a proxy.
     """
 
     start_seconds = 90.0
@@ -166,9 +166,9 @@ class Machine(Program):
         """Write a file of root's, with the folders above it."""
         self.run(f"install -D -m {mode} /dev/stdin {shlex.quote(path)}", text=text)
 
-    def reach(self, host: str, port: int, *, at: int = 0) -> Passage:
+    def reach(self, host: str, port: int, *, at: int = 0) -> PortForward:
         """Let it get to an address that this machine can get to, by the passage returned, while that is open."""
-        return self._open.enter_context(Passage(self.near_address, to=(host, port), port=at))
+        return self._open.enter_context(PortForward(self.near_address, to=(host, port), port=at))
 
     @property
     def ssh_options(self) -> list[str]:

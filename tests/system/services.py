@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from machines import Machine
-from passages import Passage
 from playbooks import REPOSITORY
+from port_forwards import PortForward
 from programs import wait_until
 from prometheus_client.parser import text_string_to_metric_families
 from servers import Simulator
@@ -74,8 +74,8 @@ class Service:
     unit: Unit
     gateway: Gateway
     battery: Simulator
-    to_battery: Passage
-    to_gateway: Passage
+    to_battery: PortForward
+    to_gateway: PortForward
 
     def config(self, more: str = "") -> str:
         return f"""\

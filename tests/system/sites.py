@@ -12,8 +12,8 @@ from typing import Any
 
 import trustme
 from machines import Machine
-from passages import Passage
 from playbooks import Controller, Inventory, Played
+from port_forwards import PortForward
 from programs import wait_until
 from servers import Simulator
 
@@ -31,8 +31,8 @@ class Site:
     central: Machine
     controller: Controller
     battery: Simulator
-    to_battery: Passage
-    to_gateway: Passage
+    to_battery: PortForward
+    to_gateway: PortForward
     certificate: Path
     agent: dict[str, Any]
     """The variables of the Pi, as they were last."""

@@ -15,7 +15,7 @@ import yaml
 
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.config.secrets import Secrets
-from sonnen_agent.config.section import Section, nearest, shown
+from sonnen_agent.config.section import Section, did_you_mean, redacted
 from sonnen_agent.energy import TariffPeriod, Tariffs
 from sonnen_agent.errors import ConfigError
 from sonnen_agent.group import GroupKey
@@ -164,7 +164,7 @@ def _timezone(section: Section, key: str) -> str | None:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        guess = nearest(name, available_timezones())
+        guess = did_you_mean(name, available_timezones())
         section.problem(key, f"no such time zone, got {name!r}; {guess}write for example Europe/Berlin")
         return None
     return name
@@ -201,7 +201,7 @@ def _time(section: Section, key: str) -> time | None:
         hours, minutes = int(match[1]), int(match[2])
         return time(hours % 24, minutes)
     # YAML reads 22:00 without quotes as the number 1320.
-    section.problem(key, f'should be a local time in quotes, such as "22:00", got {shown(value)}')
+    section.problem(key, f'should be a local time in quotes, such as "22:00", got {redacted(value)}')
     return None
 
 

@@ -37,9 +37,9 @@ class Section:
         if value is None or (isinstance(value, str) and value.strip() and value.isprintable()):
             return value
         if isinstance(value, str):
-            self.problem(key, f"should be printable text, got {shown(value)}")
+            self.problem(key, f"should be printable text, got {redacted(value)}")
         else:
-            self.problem(key, f"should be text, got {shown(value)}; put it into quotes")
+            self.problem(key, f"should be text, got {redacted(value)}; put it into quotes")
         return None
 
     def secret_path(self, key: str) -> str | None:
@@ -64,7 +64,7 @@ class Section:
             if value == choice:
                 return choice
         if value is not None:
-            self.problem(key, f"should be {' or '.join(choices)}, got {shown(value)}")
+            self.problem(key, f"should be {' or '.join(choices)}, got {redacted(value)}")
         return default
 
     def number(self, key: str, *, minimum: float, maximum: float, default: float) -> float:
@@ -73,7 +73,7 @@ class Section:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
-            self.problem(key, f"should be a number from {minimum} to {maximum}, got {shown(value)}")
+            self.problem(key, f"should be a number from {minimum} to {maximum}, got {redacted(value)}")
             return default
         return value
 
@@ -97,14 +97,14 @@ class Section:
             parts = urlsplit(value)
             port = parts.port
         except ValueError as error:
-            self.problem(key, f"is not a URL ({error}), got {shown(value)}; write for example {example}")
+            self.problem(key, f"is not a URL ({error}), got {redacted(value)}; write for example {example}")
             return ""
         if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in value):
-            self.problem(key, f"should be a URL with a host, such as {example}, got {shown(value)}")
+            self.problem(key, f"should be a URL with a host, such as {example}, got {redacted(value)}")
         elif parts.query or parts.fragment:
             self.problem(key, "should end after the host, the port or a path; remove the ? or # and what follows")
         elif port == 0:
-            self.problem(key, f"should have a port from 1 to 65535 or none, got {shown(value)}")
+            self.problem(key, f"should have a port from 1 to 65535 or none, got {redacted(value)}")
         else:
             return value
         return ""
@@ -115,7 +115,7 @@ class Section:
         if value is None:
             return None
         if not isinstance(value, dict):
-            self.problem(key, f"should be a mapping of keys, got {shown(value)}")
+            self.problem(key, f"should be a mapping of keys, got {redacted(value)}")
             return None
         return Section(value, self._at(key), self.problems)
 
@@ -134,7 +134,7 @@ class Section:
                 yield section
                 section.close()
             else:
-                self.problem(path, f"should be a mapping of keys, got {shown(item)}")
+                self.problem(path, f"should be a mapping of keys, got {redacted(item)}")
 
     def texts(self, key: str) -> Mapping[str, str]:
         """Return a mapping of texts."""
@@ -182,7 +182,7 @@ class Section:
                     f"put it into a file of its own (chmod 600) and write {key}_file: with its path",
                 )
                 continue
-            guess = nearest(str(key), self._known)
+            guess = did_you_mean(str(key), self._known)
             self.problem(str(key), f"unknown key; {guess}known here are {', '.join(self._known)}")
 
     def value(self, key: str) -> object:
@@ -196,7 +196,7 @@ class Section:
         return f"{self.path}.{name}" if self.path else name
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the question whether one of the known names was meant, empty where none is near."""
     import difflib  # noqa: PLC0415 - a config without a mistake does without it in memory
 
@@ -204,7 +204,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}? " if close else ""
 
 
-def shown(value: object) -> str:
+def redacted(value: object) -> str:
     """Return a value as a message may show it; what is inside a list or mapping, or before an @, could be secret."""
     if isinstance(value, dict):
         return "a mapping"

@@ -12,7 +12,7 @@ _IP_FREEBIND = 15
 """Of Linux's <linux/in.h>; the socket module does not name it."""
 
 
-class Passage:
+class PortForward:
     """A port that leads to another address, from where it is entered to where it ends, and never the other way."""
 
     def __init__(self, host: str, *, to: tuple[str, int], port: int = 0) -> None:
@@ -75,7 +75,7 @@ class Passage:
         await _join(reader, writer, *self._to)
 
 
-class WebProxy(Passage):
+class WebProxy(PortForward):
     """An HTTP proxy, by which apt gets to its mirrors."""
 
     def __init__(self, host: str) -> None:

@@ -13,9 +13,9 @@ STATES: States = {
 }
 
 
-STRIP = Timeline(
+DATA_QUALITY = Timeline(
     title="Can these numbers be believed?",
-    about=(
+    description=(
         "Fine, or the worst that happened in each stretch: stale (nothing was pushed), battery silent (it does not "
         "answer the agent), meter stuck (the consumption has not changed for half an hour), does not add up "
         "(production + discharge - consumption - feed-in is more than 200 W: a clamp is turned or missing). Empty: "
