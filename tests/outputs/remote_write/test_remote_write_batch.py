@@ -127,6 +127,14 @@ def test_what_was_not_sent_is_left() -> None:
     assert trial.rejected == []
 
 
+def test_two_samples_of_one_series_and_one_moment_are_dropped_together() -> None:
+    twice = [(b"series", 1000, b"8 bytes."), (b"series", 1000, b"8 others")]
+    trial = Trial(lambda _: True)
+    trial.deliver(Batch(twice, trial.reject))
+    assert trial.requests == [twice]
+    assert trial.rejected == twice
+
+
 @settings(deadline=None)
 @given(st.data())
 def test_every_sample_is_either_stored_or_rejected(data: st.DataObject) -> None:
