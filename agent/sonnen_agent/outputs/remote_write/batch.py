@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 
 from sonnen_agent.outputs.remote_write.client import WriteResult
-from sonnen_agent.outputs.remote_write.wire import Sample, series_name
+from sonnen_agent.outputs.remote_write.wire import Sample, Series, series_name
 
 _HOPELESS = 16
 """After so many rejections in a row a series is not halved by time any more: it is dropped whole."""
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 class Batch:
     """Samples that are sent together, until the last of them is stored or dropped."""
 
-    def __init__(self, samples: Sequence[Sample], rejected: _Rejected, apart: frozenset[bytes] = frozenset()) -> None:
+    def __init__(self, samples: Sequence[Sample], rejected: _Rejected, apart: frozenset[Series] = frozenset()) -> None:
         """Tell `rejected` of what is dropped. The series `apart` go last, in one request that is not halved."""
         self._rejected = rejected
         self._apart = apart
@@ -103,7 +103,7 @@ class RejectedSamples:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._told: dict[bool, float] = {}
-        self._apart: dict[bytes, float] = {}
+        self._apart: dict[Series, float] = {}
         self.count = 0
         """Dropped so far because the receiver rejected them."""
 
@@ -127,7 +127,7 @@ class RejectedSamples:
         if not result.too_old:
             self._apart.update(dict.fromkeys((sample[0] for sample in samples), self._monotonic() + _APART_SECONDS))
 
-    def apart(self) -> frozenset[bytes]:
+    def apart(self) -> frozenset[Series]:
         """Return the series of which a sample was rejected within the last minute."""
         now = self._monotonic()
         self._apart = {series: until for series, until in self._apart.items() if until > now}

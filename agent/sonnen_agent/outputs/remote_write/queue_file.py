@@ -16,7 +16,7 @@ import re
 import zlib
 from pathlib import Path
 
-from sonnen_agent.outputs.remote_write.wire import Frame
+from sonnen_agent.outputs.remote_write.wire import Frame, Series
 
 END_BYTES = 32
 """What closing a file adds at most."""
@@ -45,7 +45,7 @@ class QueueFile:
         self._content = bytearray()
         """Of an open file."""
         self._full_ms = self._check = self._lines_bytes = self._added_samples = 0
-        self._lists: dict[tuple[bytes, ...], int] = {}
+        self._lists: dict[tuple[Series, ...], int] = {}
         self._deflater = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
 
     @classmethod
@@ -68,7 +68,7 @@ class QueueFile:
 
     def add(self, frame: Frame) -> None:
         """Add a frame at the end of an open file."""
-        new = None if frame.series in self._lists else [series.decode("latin-1") for series in frame.series]
+        new = None if frame.series in self._lists else frame.series
         number = self._lists.setdefault(frame.series, len(self._lists))
         line = json.dumps([number, new, frame.monotonic_ms, self.offset_ms, frame.values.hex()]).encode()
         if self._added_samples == 0:
@@ -89,7 +89,7 @@ class QueueFile:
         with contextlib.suppress(zlib.error):
             for piece in content.split(_FLUSHED):
                 lines += inflater.decompress(piece + _FLUSHED)
-        lists: list[tuple[bytes, ...]] = []
+        lists: list[tuple[Series, ...]] = []
         frames = []
         check, offset_ms = 0, None
         for line in lines.split(b"\n")[:-1]:
@@ -98,7 +98,7 @@ class QueueFile:
                 break
             number, new, monotonic_ms, offset_ms, values = json.loads(line[9:])
             if new is not None:
-                lists.append(tuple(series.encode("latin-1") for series in new))
+                lists.append(tuple(tuple((name, value) for name, value in series) for series in new))
             frames.append(Frame(monotonic_ms=monotonic_ms, series=lists[number], values=bytes.fromhex(values)))
         if not self._content:
             self.offset_ms = offset_ms
