@@ -514,43 +514,29 @@ def test_a_kill_in_an_outage_loses_one_beat_at_most(fake: FakeReceiver, tmp_path
     assert sorted(kept) == [float(number) for number in range(1, len(kept) + 1)]
 
 
-def test_without_a_spool_a_little_waits_elsewhere(
+def test_without_a_spool_the_last_minutes_wait_in_memory(
     fake: FakeReceiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "spool").write_text("not a directory")
     site = Site(fake.url, tmp_path / "spool")
-    site.beats(1)
-    fake.reply = always(503)
-    site.beats(5)
-    assert site.output.waiting().samples > 0
-    fake.reply = lambda _: None
-    site.beats(1)
-    assert len(watts(fake)) == 7
-    assert "samples wait in /tmp/sonnen-agent-spool-" in said(caplog, logging.WARNING)[1]
-    site.stop()
-
-
-@pytest.mark.parametrize("kind", ["a file", "in use"])
-def test_a_spool_that_cannot_be_used_is_no_reason_to_stop(
-    fake: FakeReceiver, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    first = None
-    if kind == "a file":
-        (tmp_path / "spool").write_text("not a directory")
-        why = f"cannot be used: {os.strerror(errno.EEXIST)}"
-    else:
-        first = Site(fake.url, tmp_path / "spool")
-        why = "is in use by another process"
-    site = Site(fake.url, tmp_path / "spool")
     site.beats(2)
     assert len(watts(fake)) == 2
-    (line,) = said(caplog)
-    waits = f"{tmp_path / 'spool'} {why}; in an outage samples wait in /tmp/sonnen-agent-spool-"
-    assert line.startswith(waits)
-    assert line.endswith(", for this process alone")
+    fake.reply = always(503)
+    site.beats(100)
+    waiting = site.output.waiting()
+    fake.reply = lambda _: None
+    site.beats(2)
+
+    # What is older than five minutes when a file is full is lost, and counted.
+    assert watts(fake) == [1.0, 2.0, *(float(number) for number in range(63, 105))]
+    assert waiting.dropped_samples == 60 * 5
+    assert site.output.waiting().samples == 0
+    assert said(caplog, logging.WARNING)[0] == (
+        f"{tmp_path / 'spool'} cannot be written: {os.strerror(errno.EEXIST)}; "
+        "samples wait in memory for at most five minutes"
+    )
+    assert len(said(caplog, logging.WARNING)) == 2  # and away
     site.stop()
-    if first is not None:
-        first.stop()
 
 
 def test_beats_that_came_faster_than_they_could_be_handled_are_counted(

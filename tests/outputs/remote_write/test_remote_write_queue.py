@@ -300,12 +300,6 @@ def test_frames_from_the_future_are_dropped_and_counted(directory: Path, caplog:
     assert "the clock was wrong" in said(caplog, logging.WARNING)[0]
 
 
-def test_two_processes_do_not_share_a_queue(queue: Queue, directory: Path) -> None:
-    assert queue.samples == 0
-    with pytest.raises(BlockingIOError):
-        opened(directory)
-
-
 values = st.sampled_from([STALE, value_bytes(0.0), value_bytes(1.0)]) | st.binary(min_size=8, max_size=8)
 
 
@@ -424,19 +418,6 @@ def test_what_is_not_ours_is_left_alone(directory: Path) -> None:
     queue.append(frames(2))
     assert drained(queue) == frames(2)
     assert {path.name for path in directory.iterdir()} == before
-
-
-def test_files_of_the_release_before_are_named_and_kept(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
-    directory.mkdir()
-    for number in (7, 8):
-        (directory / f"{number:012}.spool").write_bytes(b"SNSPOOL\0 and more")
-    queue = opened(directory)
-    fix = "go back to it to send them, or remove them"
-    assert said(caplog, logging.WARNING) == [
-        f"{directory}: 2 files of an earlier release (*.spool) are left alone; {fix}"
-    ]
-    assert (queue.samples, queue.size) == (0, 0)
-    assert len(list(directory.iterdir())) == 2
 
 
 def test_a_folder_that_is_removed_under_way_costs_nothing_that_is_not_closed(queue: Queue, directory: Path) -> None:

@@ -13,9 +13,7 @@ written during an earlier boot. Without one it cannot be placed, and is dropped 
 
 import contextlib
 import errno
-import fcntl
 import logging
-import os
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -46,9 +44,10 @@ class Queue:
         monotonic: Callable[[], float],
         live_directory: Path | None = None,
     ) -> None:
-        """Open it with what an earlier process has left, or raise OSError.
+        """Open it with what an earlier process has left; a directory that cannot be used is told, and tried again.
 
-        `boot` tells between which times the monotonic clock ran through, None where that is not known.
+        The state directory, which it is in, belongs to one process. `boot` tells between which times the monotonic
+        clock ran through, None where that is not known.
         """
         self.directory = directory
         """Where samples wait."""
@@ -68,12 +67,12 @@ class Queue:
         self._next_sync = 0.0
         self._next_number = 1
         self._changes = ChangeLog(_log)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if live_directory is not None:
-            self._bring_back(live_directory)
-        self._adopt_all()
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._bring_back()
+            self._adopt_all()
+        except OSError as error:
+            self._tell_failure(error)
 
     @property
     def oldest_unix_ms(self) -> int | None:
@@ -129,11 +128,8 @@ class Queue:
                 self._forget(self._files[0])
 
     def close(self) -> None:
-        """Let all that waits survive a power cut; closing twice does no harm."""
+        """Let all that waits survive a power cut."""
         self._close_file()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
 
     def _begin_file(self) -> None:
         self._open = QueueFile(self.directory, self._live_directory, self._next_number, self._boot)
@@ -230,9 +226,9 @@ class Queue:
         message = "%s cannot be written: %s; samples wait in memory for at most five minutes"
         self._changes.trouble("disk", "disk", message, self.directory, error.strerror)
 
-    def _bring_back(self, live_directory: Path) -> None:
+    def _bring_back(self) -> None:
         """Complete on the card what a process that was killed had not written there yet."""
-        for path in live_directory.glob("*.gz"):
+        for path in self._live_directory.glob("*.gz") if self._live_directory else ():
             on_card = self.directory / path.name
             if not on_card.exists() or on_card.stat().st_size < path.stat().st_size:
                 on_card.write_bytes(path.read_bytes())
@@ -258,9 +254,3 @@ class Queue:
             self._forget(file)
         if self.samples:
             _log.info("%s: %d samples wait from before", self.directory, self.samples)
-        earlier = len(list(self.directory.glob("*.spool")))
-        if earlier:
-            fix = "go back to it to send them, or remove them"
-            _log.warning(
-                "%s: %d files of an earlier release (*.spool) are left alone; %s", self.directory, earlier, fix
-            )

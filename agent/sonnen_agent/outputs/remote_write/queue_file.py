@@ -132,8 +132,8 @@ class QueueFile:
     def remove(self) -> None:
         """Remove it with all that is in it, or raise OSError."""
         for path in (self.path, self._live):
-            if path is not None:
-                path.unlink(missing_ok=True)
+            if path is not None and path.exists():
+                path.unlink()
 
 
 def _write(path: Path, content: bytearray, *, sync: bool) -> None:
