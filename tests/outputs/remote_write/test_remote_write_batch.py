@@ -33,7 +33,7 @@ class Trial:
         self.rejected: list[Sample] = []
 
     def deliver(self, batch: Batch) -> None:
-        while not batch.done:
+        while batch.next:
             piece = list(batch.next)
             self.requests.append(piece)
             is_bad = any(map(self.bad, piece))
@@ -127,7 +127,7 @@ def test_what_was_not_sent_is_left() -> None:
     batch.tell(WRITTEN)
     batch.tell(LATER)
     assert sorted(batch.left()) == sorted(sample for sample in samples(4, 2) if sample[0] > named(1))
-    assert not batch.done
+    assert batch.next
     assert trial.rejected == []
 
 

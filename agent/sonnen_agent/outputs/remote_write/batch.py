@@ -6,23 +6,17 @@ one series is halved by time, and its halves go next, so that its samples stay i
 is found in two dozen requests.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain
 
 from sonnen_agent.outputs.remote_write.client import WriteResult
-from sonnen_agent.outputs.remote_write.wire import Sample, Series, series_name
+from sonnen_agent.outputs.remote_write.wire import Sample, Series
 
 _HOPELESS = 16
 """After so many rejections in a row a series is not halved by time any more: it is dropped whole."""
-_APART_SECONDS = 60
-_QUIET_SECONDS = 3600
-"""After as long, a rejection is news again."""
 
 _Rejected = Callable[[Sequence[Sample], WriteResult], None]
-
-_log = logging.getLogger(__name__)
 
 
 class Batch:
@@ -39,13 +33,8 @@ class Batch:
         """Whether nothing is known yet of any of its samples."""
 
     @property
-    def done(self) -> bool:
-        """Whether nothing is left to send."""
-        return not self._pieces
-
-    @property
     def next(self) -> Sequence[Sample]:
-        """The samples to send next; empty when nothing is left to send."""
+        """The samples to send next; empty when the last of them is stored or dropped."""
         return self._pieces[0] if self._pieces else ()
 
     def left(self) -> list[Sample]:
@@ -95,40 +84,3 @@ def _halves_by_time(samples: Sequence[Sample]) -> list[list[Sample]]:
     middle = moments[len(moments) // 2]
     halves = [s for s in samples if s[1] < middle], [s for s in samples if s[1] >= middle]
     return [half for half in halves if half]
-
-
-class RejectedSamples:
-    """Counts the samples that were rejected, and knows which series they were of, to keep them away from the rest."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._told: dict[bool, float] = {}
-        self._apart: dict[Series, float] = {}
-        self.count = 0
-        """Dropped so far because the receiver rejected them."""
-
-    def note(self, samples: Sequence[Sample], result: WriteResult) -> None:
-        """Count samples that the receiver rejects, and tell the first time why, in its words."""
-        now = self._monotonic()
-        news = now - self._told.get(result.too_old, float("-inf")) >= _QUIET_SECONDS
-        _log.log(
-            logging.WARNING if news else logging.DEBUG,
-            "%d samples are dropped, the first of them of %s: %s",
-            len(samples),
-            series_name(samples[0][0]),
-            result.words,
-        )
-        self._told[result.too_old] = now
-        self.count += len(samples)
-
-    def note_present(self, samples: Sequence[Sample], result: WriteResult) -> None:
-        """Count them, and remember the series: what is rejected now will be rejected at the next beat."""
-        self.note(samples, result)
-        if not result.too_old:
-            self._apart.update(dict.fromkeys((sample[0] for sample in samples), self._monotonic() + _APART_SECONDS))
-
-    def apart(self) -> frozenset[Series]:
-        """Return the series of which a sample was rejected within the last minute."""
-        now = self._monotonic()
-        self._apart = {series: until for series, until in self._apart.items() if until > now}
-        return frozenset(self._apart)

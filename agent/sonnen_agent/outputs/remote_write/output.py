@@ -145,5 +145,5 @@ class RemoteWriteOutput:
             bytes=self._queue.size,
             oldest_timestamp_seconds=None if oldest_ms is None else oldest_ms / 1000,
             dropped_samples=self._queue.dropped_samples + self._lost_samples,
-            rejected_samples=self._sender.rejected.count,
+            rejected_samples=self._sender.rejected_samples,
         )

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sonnen_agent.changes import ChangeLog
-from sonnen_agent.outputs.remote_write.batch import Batch, RejectedSamples
+from sonnen_agent.outputs.remote_write.batch import Batch
 from sonnen_agent.outputs.remote_write.client import RemoteWriteClient, WriteResult
 from sonnen_agent.outputs.remote_write.clock_offset import ClockOffset
 from sonnen_agent.outputs.remote_write.queue import Queue
-from sonnen_agent.outputs.remote_write.wire import Frame, Sample, frames_of
+from sonnen_agent.outputs.remote_write.wire import Frame, Sample, Series, frames_of, series_name
 
 _PRESENT_SHARE = 0.5
 """Of an interval, for finding the bad samples of the present; what is undecided then waits in the queue."""
@@ -30,6 +30,10 @@ _GROWTH = 4
 _SAMPLES_PER_SECOND = 100_000
 _SHORT_SAMPLES = 20_000
 """Eleven minutes of one battery at 5 s: that goes out before the present does, and within a beat."""
+_APART_SECONDS = 60
+_QUIET_SECONDS = 3600
+"""After as long, a rejection is news again."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -52,7 +56,12 @@ class Sender:
         self._present_seconds = min(_PRESENT_SHARE * interval_seconds, _LONGEST_PRESENT_SECONDS)
         self._retry_seconds = min(interval_seconds, _LONGEST_RETRY_SECONDS)
         self._changes = ChangeLog(_log)
-        self.rejected = RejectedSamples(monotonic)
+        self.rejected_samples = 0
+        """Dropped so far because the receiver rejected them."""
+        self._told: dict[bool, float] = {}
+        """When a rejection was last told, of samples that were too old and of others."""
+        self._apart: dict[Series, float] = {}
+        """The series that the receiver rejects, and until when they are kept apart from the others."""
         self._takes_empty = False
         """Whether the receiver ever took a request without samples: who did has no reason to reject one later."""
         self._up = True
@@ -63,8 +72,6 @@ class Sender:
         self._frames: Sequence[Frame] = ()
         """Of the queue, those in the batch."""
         self._batch_samples = 1 if queue.samples else _BATCH_SAMPLES
-        self._late_samples = 0
-        self._in_order = True
 
     def pause_seconds(self) -> float | None:
         """Return how long to wait for the next frames before what waits is to be sent; None if nothing is."""
@@ -82,12 +89,13 @@ class Sender:
         if offset_ms is None or self._backlog_comes_first():
             self._queue.append(frames)
             return
-        samples = [sample for frame in frames for sample in frame.samples(offset_ms)]
-        batch = Batch(samples, self.rejected.note_present, self.rejected.apart())
         began = self._monotonic()
-        while not batch.done:
+        self._apart = {series: until for series, until in self._apart.items() if until > began}
+        samples = [sample for frame in frames for sample in frame.samples(offset_ms)]
+        batch = Batch(samples, self._drop_present, frozenset(self._apart))
+        while batch.next:
             result = self._send_next(batch)
-            if result.kind == "later" or batch.done or self._monotonic() > deadline:
+            if result.kind == "later" or not batch.next or self._monotonic() > deadline:
                 self._attempted(result, began)
                 break
         self._queue.append(frames_of(batch.left(), offset_ms))
@@ -112,11 +120,9 @@ class Sender:
     def _backlog_comes_first(self) -> bool:
         """Return whether what waits is so little that the present goes last, in order.
 
-        A Prometheus that takes no samples out of order loses nothing then. Once the present has gone
-        out of turn there is no order to keep until all of the backlog is gone.
+        A Prometheus that takes no samples out of order loses nothing then.
         """
-        self._in_order = not self._queue.samples or (self._in_order and self._queue.samples <= _SHORT_SAMPLES)
-        return self._in_order and self._queue.samples > 0
+        return 0 < self._queue.samples <= _SHORT_SAMPLES
 
     def _send_oldest(self, offset_ms: int) -> bool:
         """Send one request with the oldest of what waits, and return whether another one may follow."""
@@ -130,7 +136,7 @@ class Sender:
                 return False
             self._frames, frames_offset_ms = found
             samples = [sample for frame in self._frames for sample in frame.samples(frames_offset_ms)]
-            self._batch = Batch(samples, self.rejected.note)
+            self._batch = Batch(samples, self._drop)
         count = len(self._batch.next)
         result = self._send_next(self._batch)
         if leads:
@@ -145,20 +151,14 @@ class Sender:
                 self._changes.trouble("backlog", "waits", message, self._queue.samples, result.words)
             return False
         self._next_at = began + max(2 * (self._monotonic() - began), count / _SAMPLES_PER_SECOND)
-        if self._batch.done:
-            self._delivered()
+        if not self._batch.next:
+            self._batch = None
+            self._batch_samples = min(max(self._batch_samples, sum(map(len, self._frames))) * _GROWTH, _BATCH_SAMPLES)
+            self._queue.advance(self._frames)
+            self._changes.over("backlog")
+            if not self._queue.samples:
+                _log.info("nothing waits any more")
         return True
-
-    def _delivered(self) -> None:
-        count = sum(map(len, self._frames))
-        self._late_samples += count
-        self._batch_samples = min(max(self._batch_samples, count) * _GROWTH, _BATCH_SAMPLES)
-        self._queue.advance(self._frames)
-        self._batch = None
-        self._changes.over("backlog")
-        if not self._queue.samples:
-            _log.info("nothing waits any more: %d samples were sent late", self._late_samples)
-            self._late_samples = 0
 
     def _send_next(self, batch: Batch) -> WriteResult:
         """Send the next piece of a batch, and return what became of it.
@@ -172,6 +172,22 @@ class Sender:
             result = replace(result, kind="later", words=f"{result.words} (and the same to an empty request)")
         batch.tell(result)
         return result
+
+    def _drop(self, samples: Sequence[Sample], result: WriteResult) -> None:
+        """Count samples that the receiver rejects, and tell the first time why, in its words."""
+        self.rejected_samples += len(samples)
+        now = self._monotonic()
+        news = now - self._told.get(result.too_old, float("-inf")) >= _QUIET_SECONDS
+        level = logging.WARNING if news else logging.DEBUG
+        message = "%d samples are dropped, the first of them of %s: %s"
+        _log.log(level, message, len(samples), series_name(samples[0][0]), result.words)
+        self._told[result.too_old] = now
+
+    def _drop_present(self, samples: Sequence[Sample], result: WriteResult) -> None:
+        """Drop them, and remember the series: what is rejected now will be rejected at the next beat."""
+        self._drop(samples, result)
+        if not result.too_old:
+            self._apart.update(dict.fromkeys((sample[0] for sample in samples), self._monotonic() + _APART_SECONDS))
 
     def _write(self, samples: Sequence[Sample]) -> WriteResult:
         result = self._client.write(samples)
