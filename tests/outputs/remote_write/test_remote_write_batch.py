@@ -8,10 +8,10 @@ from sonnen_agent.outputs.remote_write.batch import Batch
 from sonnen_agent.outputs.remote_write.client import WriteResult
 from sonnen_agent.outputs.remote_write.wire import Sample, Series
 
-WRITTEN = WriteResult(kind="written", outcome="ok")
-REJECTED = WriteResult(kind="rejected", outcome="rejected", words="answered 400: duplicate sample")
-TOO_OLD = WriteResult(kind="rejected", outcome="rejected", words="answered 400: out of bounds")
-LATER = WriteResult(kind="later", outcome="timeout", words="no answer in time")
+WRITTEN = WriteResult(outcome="ok")
+REJECTED = WriteResult(outcome="rejected", words="answered 400: duplicate sample")
+TOO_OLD = WriteResult(outcome="rejected", words="answered 400: out of bounds")
+LATER = WriteResult(outcome="timeout", words="no answer in time")
 
 
 def named(number: int) -> Series:

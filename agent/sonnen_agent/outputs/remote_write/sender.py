@@ -169,7 +169,7 @@ class Sender:
         result = self._write(batch.next)
         doubtful = result.kind == "rejected" and batch.whole and self._takes_empty
         if doubtful and self._write(()).kind != "written":
-            result = replace(result, kind="later", words=f"{result.words} (and the same to an empty request)")
+            result = replace(result, outcome="http_error", words=f"{result.words} (and the same to an empty request)")
         batch.tell(result)
         return result
 
