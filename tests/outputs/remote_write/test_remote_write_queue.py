@@ -49,22 +49,14 @@ def closed() -> Iterator[None]:
         OPENED.pop().close()
 
 
-class Clock:
-    seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 def opened(
     directory: Path,
     *,
     boot: str | None = THIS_BOOT,
     max_bytes: int = 1 << 20,
     live: Path | None = None,
-    clock: Clock | None = None,
 ) -> Queue:
-    queue = Queue(directory, max_bytes, boot=boot, monotonic=clock or Clock(), live_directory=live)
+    queue = Queue(directory, max_bytes, boot=boot, live_directory=live)
     OPENED.append(queue)
     return queue
 
@@ -549,12 +541,10 @@ def test_a_disk_without_any_room_for_long_costs_what_is_older_than_five_minutes(
 
 
 def test_with_a_live_directory_the_card_is_written_once_a_minute(directory: Path, tmp_path: Path) -> None:
-    clock = Clock()
-    queue = opened(directory, live=tmp_path / "live", clock=clock)
+    queue = opened(directory, live=tmp_path / "live")
     queue.note_offset(OFFSET_MS)
     sizes: list[int] = []
-    for number, one in enumerate(frames(60)):
-        clock.seconds = 5.0 * number
+    for one in frames(60):
         queue.append([one])
         sizes.append(sum(path.stat().st_size for path in directory.iterdir()))
         assert sum(path.stat().st_size for path in (tmp_path / "live").iterdir()) >= sizes[-1]
@@ -569,11 +559,9 @@ def test_with_a_live_directory_the_card_is_written_once_a_minute(directory: Path
 
 @pytest.mark.parametrize("power_cut", [False, True])
 def test_a_kill_costs_nothing_and_a_power_cut_a_minute(directory: Path, tmp_path: Path, *, power_cut: bool) -> None:
-    clock = Clock()
-    queue = opened(directory.with_name("alive"), live=tmp_path / "live", clock=clock)
+    queue = opened(directory.with_name("alive"), live=tmp_path / "live")
     queue.note_offset(OFFSET_MS)
-    for number, one in enumerate(frames(30)):
-        clock.seconds = 5.0 * number
+    for one in frames(30):
         queue.append([one])
     shutil.copytree(directory.with_name("alive"), directory)
     if not power_cut:

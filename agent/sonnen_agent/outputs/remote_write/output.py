@@ -52,7 +52,6 @@ class RemoteWriteOutput:
             surroundings.state_directory / "spool",
             options.spool_max_bytes,
             boot=boot_id(),
-            monotonic=monotonic,
             live_directory=None if runtime is None else runtime / "spool",
         )
         client = RemoteWriteClient(

@@ -16,7 +16,7 @@ import errno
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sonnen_agent.changes import ChangeLog
@@ -25,7 +25,6 @@ from sonnen_agent.outputs.remote_write.wire import Frame
 
 _FEWEST_FILES = 8
 """So that the bound drops no more than an eighth at once."""
-_SYNC_SECONDS = 60
 _AHEAD_MS = 10 * 60 * 1000
 """A sample later than that from now was stamped by a wrong clock; Prometheus takes none either (docs/facts.md 4.3)."""
 
@@ -41,7 +40,6 @@ class Queue:
         max_bytes: int,
         *,
         boot: str | None,
-        monotonic: Callable[[], float],
         live_directory: Path | None = None,
     ) -> None:
         """Open it with what an earlier process has left; a directory that cannot be used is told, and tried again.
@@ -58,13 +56,11 @@ class Queue:
         self._live_directory = live_directory
         self._max_bytes = max_bytes - END_BYTES
         self._boot = (boot or str(uuid.uuid4())).replace("-", "")
-        self._monotonic = monotonic
         self._files: deque[QueueFile] = deque()
         self._open: QueueFile | None = None
         self._ahead: deque[Frame] | None = None
         """What was not delivered yet of the oldest file, once it is needed."""
         self._offsets: dict[str, int | None] = {}
-        self._next_sync = 0.0
         self._next_number = 1
         self._changes = ChangeLog(_log)
         try:
@@ -85,9 +81,16 @@ class Queue:
         for frame in frames:
             if self._open is not None and self._open.full(self._max_bytes // _FEWEST_FILES, frame.monotonic_ms):
                 self._close_file()
-            if self._open is None:
-                self._begin_file()
-            self._add(frame)
+            file = self._open or self._begin_file()
+            before = file.size
+            file.offset_ms = self._offsets.get(self._boot)
+            file.add(frame)
+            self.size += file.size - before
+            self.samples += len(frame)
+            if file is self._files[0] and self._ahead is not None:
+                self._ahead.append(frame)
+            while self.size > self._max_bytes:
+                self._drop_oldest("the spool is full")
         if self._open is not None:
             self._save(self._open)
 
@@ -131,40 +134,23 @@ class Queue:
         """Let all that waits survive a power cut."""
         self._close_file()
 
-    def _begin_file(self) -> None:
+    def _begin_file(self) -> QueueFile:
         self._open = QueueFile(self.directory, self._live_directory, self._next_number, self._boot)
         self._next_number += 1
-        if not self._files:
-            self._next_sync = self._monotonic() + _SYNC_SECONDS
-            self._ahead = deque()
         self._files.append(self._open)
-
-    def _add(self, frame: Frame) -> None:
-        file = self._files[-1]
-        before = file.size
-        file.offset_ms = self._offsets.get(self._boot)
-        file.add(frame)
-        self.size += file.size - before
-        self.samples += len(frame)
-        if file is self._files[0] and self._ahead is not None:
-            self._ahead.append(frame)
-        while self.size > self._max_bytes:
-            self._drop_oldest("the spool is full")
+        return self._open
 
     def _save(self, file: QueueFile) -> None:
         """Write what is new; what cannot be written is tried again as long as the file is open."""
-        sync = self._monotonic() >= self._next_sync
         try:
-            file.save(sync=sync)
+            file.save()
         except OSError as error:
             self._tell_failure(error)
             if error.errno in (errno.ENOSPC, errno.EDQUOT) and len(self._files) > 1:
                 # The present is worth more than the oldest that is kept.
                 self._drop_oldest("the disk is full")
-            return
-        self._changes.over("disk", "%s can be written again", self.directory)
-        if sync:
-            self._next_sync = self._monotonic() + _SYNC_SECONDS
+        else:
+            self._changes.over("disk", "%s can be written again", self.directory)
 
     def _close_file(self) -> None:
         file, self._open = self._open, None
@@ -172,7 +158,6 @@ class Queue:
             self.size -= file.size
             try:
                 file.close()
-                self._next_sync = self._monotonic() + _SYNC_SECONDS
             except OSError as error:
                 self._tell_failure(error)
                 self.dropped_samples += file.samples
@@ -198,7 +183,7 @@ class Queue:
 
     def _drop_oldest(self, why: str) -> None:
         lost = self._files[0].samples
-        self._changes.trouble(why, why, "%s: the oldest %d samples are dropped: %s", self.directory, lost, why)
+        self._changes.trouble("dropped", why, "%s: the oldest %d samples are dropped: %s", self.directory, lost, why)
         self.dropped_samples += lost
         self._forget(self._files[0])
 
@@ -215,8 +200,8 @@ class Queue:
         if file is self._files[0]:
             self._ahead = None
         self._files.remove(file)
-        for why in () if self._files else self._changes.kinds() - {"disk"}:
-            self._changes.over(why)
+        if not self._files:
+            self._changes.over("dropped")
         try:
             file.remove()
         except OSError as error:
@@ -230,9 +215,12 @@ class Queue:
         """Complete on the card what a process that was killed had not written there yet."""
         for path in self._live_directory.glob("*.gz") if self._live_directory else ():
             on_card = self.directory / path.name
-            if not on_card.exists() or on_card.stat().st_size < path.stat().st_size:
-                on_card.write_bytes(path.read_bytes())
-            path.unlink()
+            try:
+                if not on_card.exists() or on_card.stat().st_size < path.stat().st_size:
+                    on_card.write_bytes(path.read_bytes())
+                path.unlink()
+            except OSError as error:
+                self._tell_failure(error)
 
     def _adopt_all(self) -> None:
         for path in sorted(self.directory.iterdir()):

@@ -24,7 +24,8 @@ _NAME = re.compile(r"(\d{12})-(\d+)-([0-9a-f]{32})\.gz")
 _GZIP = 16 + zlib.MAX_WBITS
 _FLUSHED = b"\0\0\xff\xff"
 """The end of what was flushed."""
-_MOST_SECONDS = 300
+_MOST_MS = 300 * 1000
+_SYNC_MS = 60 * 1000
 _MOST_BYTES = 256 * 1024
 _MOST_LINES_BYTES = 4 * 1024 * 1024
 """A larger file is closed: the oldest one is held in memory."""
@@ -44,7 +45,7 @@ class QueueFile:
         self._live = None if live_directory is None else live_directory / self.path.name
         self._content = bytearray()
         """Of an open file."""
-        self._full_ms = self._check = self._lines_bytes = self._added_samples = 0
+        self._now_ms = self._full_ms = self._sync_ms = self._check = self._lines_bytes = self._added_samples = 0
         self._lists: dict[tuple[Series, ...], int] = {}
         self._deflater = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
 
@@ -71,8 +72,9 @@ class QueueFile:
         new = None if frame.series in self._lists else frame.series
         number = self._lists.setdefault(frame.series, len(self._lists))
         line = json.dumps([number, new, frame.monotonic_ms, self.offset_ms, frame.values.hex()]).encode()
+        self._now_ms = frame.monotonic_ms
         if self._added_samples == 0:
-            self._full_ms = frame.monotonic_ms + 1000 * _MOST_SECONDS
+            self._full_ms, self._sync_ms = self._now_ms + _MOST_MS, self._now_ms + _SYNC_MS
         self._check = zlib.crc32(line, self._check)
         self._lines_bytes += len(line)
         self._added_samples += len(frame)
@@ -104,12 +106,15 @@ class QueueFile:
             self.offset_ms = offset_ms
         return frames
 
-    def save(self, *, sync: bool) -> None:
-        """Let what was added survive the end of this process, with `sync` also a power cut; or raise OSError."""
+    def save(self) -> None:
+        """Let what was added survive the end of this process, and once a minute a power cut; or raise OSError."""
+        sync = self._now_ms >= self._sync_ms
         if self._live is None or sync:
             _write(self.path, self._content, sync=sync)
         if self._live is not None:
             _write(self._live, self._content, sync=False)
+        if sync:
+            self._sync_ms = self._now_ms + _SYNC_MS
 
     def close(self) -> None:
         """Finish the file, and let all of it survive a power cut; or raise OSError."""
