@@ -126,8 +126,8 @@ def test_what_was_not_sent_is_left() -> None:
     batch.tell(REJECTED)
     batch.tell(WRITTEN)
     batch.tell(LATER)
-    assert sorted(batch.left()) == sorted(sample for sample in samples(4, 2) if sample[0] > named(1))
-    assert batch.next
+    trial.deliver(batch)
+    assert sorted(trial.stored) == sorted(sample for sample in samples(4, 2) if sample[0] > named(1))
     assert trial.rejected == []
 
 

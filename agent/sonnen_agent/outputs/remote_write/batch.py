@@ -37,10 +37,6 @@ class Batch:
         """The samples to send next; empty when the last of them is stored or dropped."""
         return self._pieces[0] if self._pieces else ()
 
-    def left(self) -> list[Sample]:
-        """Return what is neither stored nor dropped."""
-        return list(chain.from_iterable(self._pieces))
-
     def tell(self, result: WriteResult) -> None:
         """Say what became of the samples that were to be sent next; those of a `later` are still to be sent."""
         if result.kind == "later":
@@ -72,7 +68,7 @@ class Batch:
             rest = _halves_by_time([sample for sample in piece if sample is not newest])
             self._pieces.extendleft(reversed([[newest], *rest]))
             return
-        left = [*piece, *self.left()]
+        left = [*piece, *chain.from_iterable(self._pieces)]
         self._rejected([sample for sample in left if sample[1] <= newest[1]], result)
         younger = ([sample for sample in piece if sample[1] > newest[1]] for piece in self._pieces)
         self._pieces = deque(piece for piece in younger if piece)

@@ -47,26 +47,13 @@ class RemoteWriteOutput:
         self._groups: queue.Queue[Group | None] = queue.Queue(most)
         """What was put and not taken yet, None at the end."""
         self._tracker = StalenessTracker(options.external_labels)
-        runtime = surroundings.runtime_directory
-        self._queue = Queue(
-            surroundings.state_directory / "spool",
-            options.spool_max_bytes,
-            boot=boot_id(),
-            live_directory=None if runtime is None else runtime / "spool",
-        )
-        client = RemoteWriteClient(
-            options.destination,
-            options.headers,
-            interval_seconds=surroundings.interval_seconds,
-            record=surroundings.record,
-        )
-        self._sender = Sender(
-            client,
-            self._queue,
-            ClockOffset(surroundings.clock, monotonic),
-            interval_seconds=surroundings.interval_seconds,
-            monotonic=monotonic,
-        )
+        spool, runtime = surroundings.state_directory / "spool", surroundings.runtime_directory
+        live = None if runtime is None else runtime / "spool"
+        self._queue = Queue(spool, options.spool_max_bytes, boot=boot_id(), live_directory=live)
+        interval, record = surroundings.interval_seconds, surroundings.record
+        client = RemoteWriteClient(options.destination, options.headers, interval_seconds=interval, record=record)
+        offset = ClockOffset(surroundings.clock, monotonic)
+        self._sender = Sender(client, self._queue, offset, interval_seconds=interval, monotonic=monotonic)
         self._retain = Retain()
         self._stopping = False
         self._putting = threading.Lock()

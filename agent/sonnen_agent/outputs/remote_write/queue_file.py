@@ -65,7 +65,7 @@ class QueueFile:
     def full(self, most_bytes: int, now_ms: int) -> bool:
         """Return whether another file should begin: this one is large or old."""
         large = self.size >= min(most_bytes, _MOST_BYTES) or self._lines_bytes >= _MOST_LINES_BYTES
-        return large or (self._added_samples > 0 and now_ms >= self._full_ms)
+        return large or now_ms >= self._full_ms
 
     def add(self, frame: Frame) -> None:
         """Add a frame at the end of an open file."""
@@ -73,7 +73,7 @@ class QueueFile:
         number = self._lists.setdefault(frame.series, len(self._lists))
         line = json.dumps([number, new, frame.monotonic_ms, self.offset_ms, frame.values.hex()]).encode()
         self._now_ms = frame.monotonic_ms
-        if self._added_samples == 0:
+        if not self._content:
             self._full_ms, self._sync_ms = self._now_ms + _MOST_MS, self._now_ms + _SYNC_MS
         self._check = zlib.crc32(line, self._check)
         self._lines_bytes += len(line)
@@ -109,10 +109,10 @@ class QueueFile:
     def save(self) -> None:
         """Let what was added survive the end of this process, and once a minute a power cut; or raise OSError."""
         sync = self._now_ms >= self._sync_ms
-        if self._live is None or sync:
-            _write(self.path, self._content, sync=sync)
         if self._live is not None:
             _write(self._live, self._content, sync=False)
+        if self._live is None or sync:
+            _write(self.path, self._content, sync=sync)
         if sync:
             self._sync_ms = self._now_ms + _SYNC_MS
 

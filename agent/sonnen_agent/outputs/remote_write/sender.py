@@ -16,7 +16,7 @@ from sonnen_agent.outputs.remote_write.batch import Batch
 from sonnen_agent.outputs.remote_write.client import RemoteWriteClient, WriteResult
 from sonnen_agent.outputs.remote_write.clock_offset import ClockOffset
 from sonnen_agent.outputs.remote_write.queue import Queue
-from sonnen_agent.outputs.remote_write.wire import Frame, Sample, Series, frames_of, series_name
+from sonnen_agent.outputs.remote_write.wire import Frame, Sample, Series, series_name
 
 _PRESENT_SHARE = 0.5
 """Of an interval, for finding the bad samples of the present; what is undecided then waits in the queue."""
@@ -77,7 +77,7 @@ class Sender:
         """Return how long to wait for the next frames before what waits is to be sent; None if nothing is."""
         if not self._queue.samples or self._clock_offset.offset_ms() is None:
             return None
-        return max(self._next_at - self._monotonic(), self._retry_at - self._monotonic(), 0.0)
+        return max(self._next_at - self._monotonic(), 0.0)
 
     def send(self, frames: Sequence[Frame]) -> None:
         """Send frames now if they can be sent, in their turn, and otherwise keep them."""
@@ -98,11 +98,13 @@ class Sender:
             if result.kind == "later" or not batch.next or self._monotonic() > deadline:
                 self._attempted(result, began)
                 break
-        self._queue.append(frames_of(batch.left(), offset_ms))
+        if batch.next:
+            # What of it was stored is sent again; that does no harm.
+            self._queue.append(frames)
 
     def send_waiting(self) -> None:
         """Send one request with the oldest of what waits, if it is time."""
-        if self._queue.samples and self._monotonic() >= max(self._next_at, self._retry_at):
+        if self._queue.samples and self._monotonic() >= self._next_at:
             offset_ms = self._offset_ms()
             if offset_ms is not None:
                 self._send_oldest(offset_ms)
@@ -142,7 +144,7 @@ class Sender:
         if leads:
             self._attempted(result, began)
         if result.kind == "later":
-            # What of it was stored is sent again; that does no harm, and the next attempt may be smaller.
+            # It begins anew, too, and smaller.
             self._batch = None
             self._batch_samples = 1
             self._next_at = self._time_to_retry(result, began)
@@ -198,10 +200,10 @@ class Sender:
     def _attempted(self, result: WriteResult, began: float) -> None:
         """Take note of an attempt that began then. What was rejected got through, but it is no success to tell."""
         self._up = result.kind != "later"
-        self._retry_at = float("-inf") if self._up else self._time_to_retry(result, began)
         if result.kind == "written":
             self._changes.over("link", "remote write works again; %d samples are sent late", self._queue.samples)
         elif not self._up:
+            self._retry_at = self._next_at = self._time_to_retry(result, began)
             kind = "away" if result.away else result.outcome
             message = "remote write fails, samples wait in %s: %s"
             self._changes.trouble("link", kind, message, self._queue.directory, result.words)
@@ -216,13 +218,13 @@ class Sender:
         if offset.likely_ms is not None:
             self._queue.note_offset(offset.likely_ms)
         began = self._monotonic()
-        if offset_ms is None and offset.likely_ms is not None and (not offset.asked or began >= self._next_question):
-            self._next_question = began + _ASK_SECONDS
+        if offset_ms is None and offset.likely_ms is not None and began >= self._next_question:
             result = self._write(())
             self._takes_empty = self._takes_empty or result.kind == "written"
             if result.status is None:
                 self._attempted(result, began)
                 return None
+            self._next_question = began + _ASK_SECONDS
             offset_ms = offset.offset_ms()
         ahead = offset.disagreement_seconds
         if offset_ms is not None:

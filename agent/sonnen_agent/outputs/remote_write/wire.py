@@ -10,7 +10,7 @@ of its double: a stale marker is a NaN whose bits must survive.
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -49,17 +49,6 @@ class Frame:
         unix_ms = self.monotonic_ms + offset_ms
         values = (self.values[at : at + 8] for at in range(0, len(self.values), 8))
         return [(series, unix_ms, value) for series, value in zip(self.series, values, strict=True)]
-
-
-def frames_of(samples: Iterable[Sample], offset_ms: int) -> Sequence[Frame]:
-    """Return samples as frames again, oldest first."""
-    moments: dict[int, dict[Series, bytes]] = {}
-    for series, unix_ms, value in samples:
-        moments.setdefault(unix_ms, {})[series] = value
-    return [
-        Frame(monotonic_ms=unix_ms - offset_ms, series=tuple(values), values=b"".join(values.values()))
-        for unix_ms, values in sorted(moments.items())
-    ]
 
 
 def value_bytes(value: float) -> bytes:
