@@ -320,6 +320,17 @@ def many(site: Site, batteries: int) -> int:
     return batteries // 3
 
 
+def test_a_beat_that_was_half_sent_when_the_link_failed_is_sent_again(fake: FakeReceiver, site: Site) -> None:
+    site.beats(1)
+    answers = [Response("duplicate sample", status=400), None, Response(status=503)]
+    fake.reply = lambda body: answers.pop(0) if body and answers else None
+    site.beats(2)
+    assert answers == []
+    assert watts(fake) == [1, 2, 3]
+    assert {len(samples) for samples in fake.stored.values()} == {3}
+    assert site.output.waiting() == Waiting()
+
+
 def test_retry_after_is_kept(fake: FakeReceiver, site: Site) -> None:
     site.beats(1)
     fake.reply = always(429, "slow down", Retry_After="60")

@@ -387,7 +387,9 @@ def test_damage_in_the_middle_of_a_closed_file_is_counted(directory: Path, caplo
 
     assert drained(second) == frames(6)
     assert second.dropped_samples == count(frames(12)[6:])
-    assert said(caplog, logging.WARNING) == [f"{path} is damaged: {second.dropped_samples} samples are lost"]
+    assert said(caplog, logging.WARNING) == [
+        f"{path} cannot be read to its end: {second.dropped_samples} samples are lost"
+    ]
     assert second.samples == 0
 
 

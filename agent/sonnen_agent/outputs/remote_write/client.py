@@ -81,14 +81,10 @@ class RemoteWriteClient:
         """Send samples, those of each series in the order of their times; none at all only ask for an answer."""
         body: bytes = snappy.compress(write_request(samples))
         begin = time.monotonic()
+        deadline = Deadline.of_beat(self._interval_seconds)
         try:
             answer = self._connection.request(
-                "POST",
-                self._path,
-                headers=self._headers,
-                body=body,
-                deadline=Deadline.of_beat(self._interval_seconds),
-                body_limit=_ANSWER_LIMIT_BYTES,
+                "POST", self._path, headers=self._headers, body=body, deadline=deadline, body_limit=_ANSWER_LIMIT_BYTES
             )
         except ExchangeError as error:
             result = WriteResult(outcome=error.outcome, words=f"{self._url}: {error}", away=error.away)

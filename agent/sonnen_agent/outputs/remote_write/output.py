@@ -57,7 +57,7 @@ class RemoteWriteOutput:
         self._retain = Retain()
         self._stopping = False
         self._putting = threading.Lock()
-        self._lost = self._lost_samples = 0
+        self._lost = 0
         self._waiting = Waiting()
         self._publish()
 
@@ -121,7 +121,7 @@ class RemoteWriteOutput:
             lost, self._lost = self._lost, 0
         if lost:
             _log.warning("the card or the receiver was too slow: %d beats are lost", lost)
-            self._lost_samples += lost * max(map(len, frames), default=0)
+            self._queue.dropped_samples += lost * max(map(len, frames), default=0)
         return [*frames, *self._tracker.end_silent(self._monotonic())]
 
     def _publish(self) -> None:
@@ -130,6 +130,6 @@ class RemoteWriteOutput:
             samples=self._queue.samples,
             bytes=self._queue.size,
             oldest_timestamp_seconds=None if oldest_ms is None else oldest_ms / 1000,
-            dropped_samples=self._queue.dropped_samples + self._lost_samples,
+            dropped_samples=self._queue.dropped_samples,
             rejected_samples=self._sender.rejected_samples,
         )

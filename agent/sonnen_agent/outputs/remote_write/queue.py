@@ -2,9 +2,8 @@
 
 Written to only while samples cannot be sent: each beat at once to the runtime directory, so that it survives
 `kill -9`, and once a minute to the card, so that a power cut costs a minute (docs/facts.md 5.2); every five
-minutes another file begins. The frames of the oldest file are held in memory: what is written while the link is
-down is not read back for each attempt. What was delivered of that file is remembered in memory only: after a kill
-it is sent again, which receivers take for what it is, duplicates.
+minutes another file begins. The frames of the oldest file are held in memory, and what was delivered of them is known
+there alone: after a kill it is sent again, which receivers take for what it is, duplicates.
 
 A frame has the time of the monotonic clock, and gets its Unix time when it is sent: by the offset known then if
 it is of the present boot, so that a clock that was put right later puts it right, too; by the last offset that was
@@ -35,12 +34,7 @@ class Queue:
     """First in, first out, bounded; a frame that cannot be kept is counted. For one thread of one process."""
 
     def __init__(
-        self,
-        directory: Path,
-        max_bytes: int,
-        *,
-        boot: str | None,
-        live_directory: Path | None = None,
+        self, directory: Path, max_bytes: int, *, boot: str | None, live_directory: Path | None = None
     ) -> None:
         """Open it with what an earlier process has left; a directory that cannot be used is told, and tried again.
 
@@ -80,7 +74,7 @@ class Queue:
         """Keep frames of this boot; the oldest make room for them."""
         for frame in frames:
             if self._open is not None and self._open.full(self._max_bytes // _FEWEST_FILES, frame.monotonic_ms):
-                self._close_file()
+                self.close()
             file = self._open or self._begin_file()
             before = file.size
             file.offset_ms = self._offsets.get(self._boot)
@@ -131,8 +125,17 @@ class Queue:
                 self._forget(self._files[0])
 
     def close(self) -> None:
-        """Let all that waits survive a power cut."""
-        self._close_file()
+        """Let all that waits survive a power cut; what is appended later begins another file."""
+        file, self._open = self._open, None
+        if file is not None:
+            self.size -= file.size
+            try:
+                file.close()
+            except OSError as error:
+                self._tell_failure(error)
+                self.dropped_samples += file.samples
+                self._forget(file)
+            self.size += file.size
 
     def _begin_file(self) -> QueueFile:
         self._open = QueueFile(self.directory, self._live_directory, self._next_number, self._boot)
@@ -152,31 +155,16 @@ class Queue:
         else:
             self._changes.over("disk", "%s can be written again", self.directory)
 
-    def _close_file(self) -> None:
-        file, self._open = self._open, None
-        if file is not None:
-            self.size -= file.size
-            try:
-                file.close()
-            except OSError as error:
-                self._tell_failure(error)
-                self.dropped_samples += file.samples
-                self._forget(file)
-            self.size += file.size
-
     def _head(self) -> deque[Frame]:
         """Return what was not delivered yet of the oldest file; what cannot be read is lost."""
         if self._ahead is None:
             head = self._files[0]
-            problem = "is damaged"
-            try:
-                self._ahead = deque(head.read())
-            except OSError as error:
-                self._ahead = deque()
-                problem = f"cannot be read: {error.strerror}"
+            self._ahead = deque()
+            with contextlib.suppress(OSError):
+                self._ahead.extend(head.read())
             lost = head.samples - sum(map(len, self._ahead))
             if lost:
-                _log.warning("%s %s: %d samples are lost", head.path, problem, lost)
+                _log.warning("%s cannot be read to its end: %d samples are lost", head.path, lost)
                 self.dropped_samples += lost
                 self._count(head, -lost)
         return self._ahead

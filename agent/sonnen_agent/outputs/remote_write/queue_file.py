@@ -102,8 +102,7 @@ class QueueFile:
             if new is not None:
                 lists.append(tuple(tuple((name, value) for name, value in series) for series in new))
             frames.append(Frame(monotonic_ms=monotonic_ms, series=lists[number], values=bytes.fromhex(values)))
-        if not self._content:
-            self.offset_ms = offset_ms
+        self.offset_ms = offset_ms
         return frames
 
     def save(self) -> None:

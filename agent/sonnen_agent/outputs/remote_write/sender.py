@@ -1,10 +1,10 @@
 """Sends frames: the present in its turn, what cannot be sent into the queue, and what waits there in between.
 
-A short backlog goes out before the present, so that nothing is out of order. Before a longer one the
-present goes first, then what waits, oldest first, between the beats, in batches of at most 5000 samples.
-After each request it rests as long as the request took, and goes no faster than 100,000 samples a second: at
-least half of the processor and of the link are left to the beats, and no receiver is overrun. After a failure
-a batch is one frame, and grows again with success. What fails, the link or only what waits, is tried once per beat.
+A short backlog goes out before the present, so that nothing is out of order. Before a longer one the present goes
+first, then what waits, oldest first, between the beats. After each request of that it rests as long as the request
+took, and goes no faster than 100,000 samples a second: at least half of the processor and of the link are left to the
+beats, and no receiver is overrun. After a failure a batch is one frame, and grows again with success. What fails, the
+link or only what waits, is tried once per beat.
 """
 
 import logging

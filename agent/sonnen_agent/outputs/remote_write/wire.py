@@ -1,12 +1,7 @@
 """Frames as they are kept, samples as they are sent, and the protobuf of a request (docs/facts.md 4.1).
 
-    WriteRequest { repeated TimeSeries timeseries = 1 }
-    TimeSeries   { repeated Label labels = 1; repeated Sample samples = 2 }
-    Label        { string name = 1; string value = 2 }
-    Sample       { double value = 1; int64 timestamp = 2 }
-
-python3-protobuf would bring 7.6 MiB of memory for these four messages (docs/facts.md 4.2). A value stays the 8 bytes
-of its double: a stale marker is a NaN whose bits must survive.
+python3-protobuf would bring 7.6 MiB of memory for the four messages of a request (docs/facts.md 4.2). A value stays
+the 8 bytes of its double: a stale marker is a NaN whose bits must survive.
 """
 
 import struct
