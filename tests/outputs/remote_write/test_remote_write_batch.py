@@ -6,16 +6,20 @@ from hypothesis import strategies as st
 
 from sonnen_agent.outputs.remote_write.batch import Batch
 from sonnen_agent.outputs.remote_write.client import WriteResult
-from sonnen_agent.outputs.remote_write.wire import Sample
+from sonnen_agent.outputs.remote_write.wire import Sample, Series
 
-WRITTEN = WriteResult(kind="written", outcome="ok")
-REJECTED = WriteResult(kind="rejected", outcome="rejected", words="answered 400: duplicate sample")
-TOO_OLD = WriteResult(kind="rejected", outcome="rejected", words="answered 400: out of bounds")
-LATER = WriteResult(kind="later", outcome="timeout", words="no answer in time")
+WRITTEN = WriteResult(outcome="ok")
+REJECTED = WriteResult(outcome="rejected", words="answered 400: duplicate sample")
+TOO_OLD = WriteResult(outcome="rejected", words="answered 400: out of bounds")
+LATER = WriteResult(outcome="timeout", words="no answer in time")
+
+
+def named(number: int) -> Series:
+    return (("__name__", f"sonnen_{number}"),)
 
 
 def samples(series: int, times: int) -> list[Sample]:
-    return [(b"series %d" % one, 1000 * time, b"8 bytes.") for time in range(times) for one in range(series)]
+    return [(named(one), 1000 * time, b"8 bytes.") for time in range(times) for one in range(series)]
 
 
 class Trial:
@@ -29,7 +33,7 @@ class Trial:
         self.rejected: list[Sample] = []
 
     def deliver(self, batch: Batch) -> None:
-        while not batch.done:
+        while batch.next:
             piece = list(batch.next)
             self.requests.append(piece)
             is_bad = any(map(self.bad, piece))
@@ -60,12 +64,12 @@ def test_one_bad_sample_of_five_thousand_is_found_and_dropped_alone(place: int) 
 
 
 def test_the_samples_of_each_series_stay_in_order() -> None:
-    trial = Trial(lambda sample: sample[0] == b"series 7")
+    trial = Trial(lambda sample: sample[0] == named(7))
     trial.deliver(Batch(samples(20, 16), trial.reject))
     for series in {sample[0] for sample in trial.stored}:
         times = [unix_ms for one, unix_ms, _ in trial.stored if one == series]
         assert times == sorted(times)
-    assert {sample[0] for sample in trial.rejected} == {b"series 7"}
+    assert {sample[0] for sample in trial.rejected} == {named(7)}
     assert len(trial.stored) == 19 * 16
 
 
@@ -75,7 +79,7 @@ def test_the_samples_of_each_series_stay_in_order() -> None:
 )
 @pytest.mark.parametrize("times", [1, 33])
 def test_series_that_are_rejected_cost_the_others_nothing(bad: Sequence[int], times: int) -> None:
-    names = {b"series %d" % number for number in bad}
+    names = {named(number) for number in bad}
     trial = Trial(lambda sample: sample[0] in names)
     trial.deliver(Batch(samples(150, times), trial.reject))
     assert {sample[0] for sample in trial.rejected} == names
@@ -106,8 +110,8 @@ def test_a_receiver_that_rejects_everything_is_not_asked_for_every_sample() -> N
 
 
 def test_series_that_were_rejected_before_go_apart_and_as_one() -> None:
-    apart = frozenset({b"series 3", b"series 4"})
-    trial = Trial(lambda sample: sample[0] == b"series 4")
+    apart = frozenset({named(3), named(4)})
+    trial = Trial(lambda sample: sample[0] == named(4))
     trial.deliver(Batch(samples(10, 1), trial.reject, apart))
     assert [{one[0] for one in request} for request in trial.requests] == [
         {sample[0] for sample in samples(10, 1)} - apart,
@@ -122,9 +126,17 @@ def test_what_was_not_sent_is_left() -> None:
     batch.tell(REJECTED)
     batch.tell(WRITTEN)
     batch.tell(LATER)
-    assert sorted(batch.left()) == sorted(sample for sample in samples(4, 2) if sample[0] > b"series 1")
-    assert not batch.done
+    trial.deliver(batch)
+    assert sorted(trial.stored) == sorted(sample for sample in samples(4, 2) if sample[0] > named(1))
     assert trial.rejected == []
+
+
+def test_two_samples_of_one_series_and_one_moment_are_dropped_together() -> None:
+    twice = [(named(1), 1000, b"8 bytes."), (named(1), 1000, b"8 others")]
+    trial = Trial(lambda _: True)
+    trial.deliver(Batch(twice, trial.reject))
+    assert trial.requests == [twice]
+    assert trial.rejected == twice
 
 
 @settings(deadline=None)

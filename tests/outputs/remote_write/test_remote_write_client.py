@@ -11,10 +11,10 @@ from receivers import FakeReceiver, always
 from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import Outcome
 from sonnen_agent.outputs.remote_write.client import RemoteWriteClient, WriteResult
-from sonnen_agent.outputs.remote_write.wire import series_bytes, value_bytes, write_request
+from sonnen_agent.outputs.remote_write.wire import series_of, value_bytes, write_request
 
 LABELS = {"__name__": "sonnen_online", "job": "sonnen", "instance": "home"}
-SAMPLE = (series_bytes(LABELS), 1_795_000_000_000, value_bytes(1))
+SAMPLE = (series_of(LABELS), 1_795_000_000_000, value_bytes(1))
 BODY = snappy.compress(write_request([SAMPLE]))
 
 

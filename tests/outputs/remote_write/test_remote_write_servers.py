@@ -20,7 +20,7 @@ from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.remote_write import Options
 from sonnen_agent.outputs.remote_write.client import RemoteWriteClient
 from sonnen_agent.outputs.remote_write.output import RemoteWriteOutput
-from sonnen_agent.outputs.remote_write.wire import series_bytes, value_bytes
+from sonnen_agent.outputs.remote_write.wire import series_of, value_bytes
 from sonnen_agent.scheduler import ProgressWatch
 
 pytestmark = pytest.mark.system
@@ -233,7 +233,7 @@ def test_a_series_that_was_once_ahead_does_not_hold_up_the_others(
         "site": "home",
     }
     later = round((time.time() + 1800) * 1000)
-    assert client.write([(series_bytes(ahead), later, value_bytes(1))]).kind == "written"
+    assert client.write([(series_of(ahead), later, value_bytes(1))]).kind == "written"
     client.close()
     with sender.live():
         sender.wait_until_empty()

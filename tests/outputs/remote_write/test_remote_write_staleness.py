@@ -3,7 +3,7 @@ from groups import battery_group, family
 
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.outputs.remote_write.staleness import StalenessTracker
-from sonnen_agent.outputs.remote_write.wire import STALE, Frame, frames_of, write_request
+from sonnen_agent.outputs.remote_write.wire import STALE, Frame, write_request
 
 
 def agent_group(at: float = 10) -> Group:
@@ -121,17 +121,3 @@ def test_a_series_that_is_there_twice_is_sent_once() -> None:
         shown_seconds=15,
     )
     assert len(StalenessTracker({}).frame(group)) == 1
-
-
-def test_samples_become_the_frames_they_were() -> None:
-    tracker = StalenessTracker({})
-    frames = [tracker.frame(battery_group(watts={"production": number}, at=10 + number)) for number in range(3)]
-    samples = [sample for frame in frames for sample in frame.samples(77)]
-    assert list(frames_of(reversed(samples), 77)) == [
-        Frame(
-            monotonic_ms=frame.monotonic_ms,
-            series=frame.series[::-1],
-            values=b"".join(frame.values[at : at + 8] for at in range(len(frame.values) - 8, -1, -8)),
-        )
-        for frame in frames
-    ]

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from sonnen_agent.outputs.remote_write.wire import (
     STALE,
-    series_bytes,
     series_name,
+    series_of,
     value_bytes,
     varint,
     write_request,
@@ -29,7 +29,7 @@ def test_samples_arrive_as_they_were_by_series_and_time(
     series: dict[tuple[tuple[str, str], ...], dict[int, float]],
 ) -> None:
     samples = sorted(
-        (unix_ms, series_bytes(dict(labels)), value_bytes(value))
+        (unix_ms, series_of(dict(labels)), value_bytes(value))
         for labels, values in series.items()
         for unix_ms, value in values.items()
     )
@@ -51,7 +51,7 @@ def test_a_varint_has_seven_bits_a_byte(number: int) -> None:
 
 
 def test_labels_are_sorted_and_an_empty_one_is_left_out() -> None:
-    series = series_bytes({"job": "sonnen", "__name__": "sonnen_online", "site": "", "instance": "home"})
+    series = series_of({"job": "sonnen", "__name__": "sonnen_online", "site": "", "instance": "home"})
 
     (labels,) = decode(write_request([(series, 1, value_bytes(1))]))
 
@@ -59,12 +59,12 @@ def test_labels_are_sorted_and_an_empty_one_is_left_out() -> None:
 
 
 def test_a_series_is_shown_as_people_write_it() -> None:
-    series = series_bytes({"job": "sonnen", "__name__": "sonnen_online", "instance": "Haus Süd " * 20})
+    series = series_of({"job": "sonnen", "__name__": "sonnen_online", "instance": "Haus Süd " * 20})
     assert series_name(series) == f'sonnen_online{{instance="{"Haus Süd " * 20}",job="sonnen"}}'
 
 
 def test_a_stale_marker_keeps_its_bits() -> None:
-    series = series_bytes({"__name__": "x"})
+    series = series_of({"__name__": "x"})
 
     ((_, value),) = decode(write_request([(series, 1, STALE)]))[(("__name__", "x"),)]
 

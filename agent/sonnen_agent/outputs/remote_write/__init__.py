@@ -1,25 +1,12 @@
 """Remote write 1.0: every sample with its own time, to Prometheus, VictoriaMetrics, Mimir or Thanos.
 
-What the receiver needs:
+README.md says what each receiver needs: of Prometheus an `out_of_order_time_window` as long as the outages that shall
+leave no gap. Written to disk is only what could not be sent. Requests are compressed by python-snappy, which only who
+writes remotely needs.
 
-* Prometheus: `--web.enable-remote-write-receiver`, and in its config, from 2.39 on,
-
-      storage:
-        tsdb:
-          out_of_order_time_window: 24h
-
-  at least as long as the outages that shall leave no gap. Without the window it takes what was missed
-  in an outage of some ten minutes; of a longer one, only what comes after.
-* Mimir: the tenant in `headers` (X-Scope-OrgID), and `out_of_order_time_window` in its limits.
-* Thanos: `--tsdb.out-of-order.time-window` of its receiver.
-* VictoriaMetrics: nothing.
-
-In what order: a short backlog goes out before the present, so that nothing is out of order. Before a
-longer one the present goes first, then what waits, oldest first, between the beats. The first request
-has no samples; it asks for the receiver's time (see `clock_offset`).
-
-Written to disk is only what could not be sent (see `queue`). Requests are compressed by python-snappy, which
-only who writes remotely needs.
+One beat's way: `output` takes the groups of the other threads, `staleness` makes frames of them, `sender` decides
+whether these go out now or into the `queue` of `queue_file`s, `batch` halves what is rejected, `wire` encodes it, and
+`client` sends it. `clock_offset` knows when the machine's clock is to be believed.
 """
 
 import re
@@ -56,7 +43,6 @@ class Options:
         if find_spec("snappy") is None:
             fix = "run: apt install python3-snappy, or with pip: pip install 'sonnen-agent[remote-write]'"
             section.problems.append(f"{section.path}: needs python-snappy; {fix}")
-        destination = secrets.destination(section, "https://prometheus.example/api/v1/write", "remote-write")
         headers = section.texts("headers")
         for name in headers:
             if not _HEADER_NAME.fullmatch(name):
@@ -64,7 +50,7 @@ class Options:
             elif name.lower() in _OUR_HEADERS or name.lower().startswith("x-prometheus-remote-write-"):
                 section.problem(f"headers.{name}", "is a header that the agent sets itself; leave it out")
         return cls(
-            destination=destination,
+            destination=secrets.destination(section, "https://prometheus.example/api/v1/write", "remote-write"),
             headers=headers,
             external_labels=section.labels("external_labels", BATTERY_LABELS | AGENT_LABELS),
             spool_max_bytes=int(section.number("spool_max_bytes", minimum=1 << 20, maximum=1 << 40, default=256 << 20)),

@@ -39,9 +39,8 @@ _WEB_PAGE_HINT = "a web page: this is no remote-write receiver, or a login page 
 class WriteResult:
     """What became of the samples of a request."""
 
-    kind: Literal["written", "rejected", "later"]
-    """Stored; at fault, all or some of them; or, for a reason outside of them, still to be sent."""
     outcome: Outcome
+    """`ok`: stored. `rejected`: they are at fault, all or some of them. All others: they are still to be sent."""
     words: str = ""
     """Why not, in the receiver's words where it has any."""
     away: bool = False
@@ -54,9 +53,14 @@ class WriteResult:
     """How long the receiver wants to be left alone."""
 
     @property
+    def kind(self) -> Literal["written", "rejected", "later"]:
+        """What becomes of the samples."""
+        return "written" if self.outcome == "ok" else "rejected" if self.outcome == "rejected" else "later"
+
+    @property
     def too_old(self) -> bool:
         """Whether samples were rejected for their age: then all older ones would be, too."""
-        return self.kind == "rejected" and _TOO_OLD.search(self.words) is not None
+        return self.outcome == "rejected" and _TOO_OLD.search(self.words) is not None
 
 
 class RemoteWriteClient:
@@ -77,41 +81,29 @@ class RemoteWriteClient:
         """Send samples, those of each series in the order of their times; none at all only ask for an answer."""
         body: bytes = snappy.compress(write_request(samples))
         begin = time.monotonic()
+        deadline = Deadline.of_beat(self._interval_seconds)
         try:
             answer = self._connection.request(
-                "POST",
-                self._path,
-                headers=self._headers,
-                body=body,
-                deadline=Deadline.of_beat(self._interval_seconds),
-                body_limit=_ANSWER_LIMIT_BYTES,
+                "POST", self._path, headers=self._headers, body=body, deadline=deadline, body_limit=_ANSWER_LIMIT_BYTES
             )
         except ExchangeError as error:
-            result = WriteResult(kind="later", outcome=error.outcome, words=f"{self._url}: {error}", away=error.away)
+            result = WriteResult(outcome=error.outcome, words=f"{self._url}: {error}", away=error.away)
         else:
-            result = self._result(answer)
+            problem = _problem_of(answer)
+            result = WriteResult(
+                outcome="ok" if problem is None else problem.outcome,
+                words="" if problem is None else f"{self._url}: {problem}",
+                away=problem is not None and problem.away,
+                status=answer.status,
+                date=answer.headers.get("Date"),
+                wait_seconds=_wait_seconds(answer),
+            )
         self._record(NAME, result.outcome, time.monotonic() - begin, len(body))
         return result
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-
-    def _result(self, answer: Answer) -> WriteResult:
-        problem = _problem_of(answer)
-        date = answer.headers.get("Date")
-        if problem is None:
-            return WriteResult(kind="written", outcome="ok", status=answer.status, date=date)
-        rejected = problem.outcome == "rejected"
-        return WriteResult(
-            kind="rejected" if rejected else "later",
-            outcome=problem.outcome,
-            words=f"{self._url}: {problem}",
-            away=problem.away,
-            status=answer.status,
-            date=date,
-            wait_seconds=0.0 if rejected else _wait_seconds(answer),
-        )
 
 
 def _problem_of(answer: Answer) -> ExchangeError | None:

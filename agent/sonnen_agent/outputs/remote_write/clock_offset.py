@@ -70,9 +70,11 @@ class ClockOffset:
         if claimed is None or not self.asked:
             return self._offset_ms
         if self._receiver_ms is not None:
-            if abs(claimed - self._receiver_ms) <= _AGREEMENT_MS:
-                self._offset_ms = claimed
-        elif self._offset_ms is None or self._believable(claimed, self._offset_ms):
+            believable = abs(claimed - self._receiver_ms) <= _AGREEMENT_MS
+        else:
+            lasting = self.now_ms - self._claimed_since_ms >= _LASTING_MS
+            believable = lasting or self._offset_ms is None or abs(claimed - self._offset_ms) <= _JUMP_MS
+        if believable:
             self._offset_ms = claimed
         return self._offset_ms
 
@@ -86,6 +88,3 @@ class ClockOffset:
             self._claimed_since_ms = self.now_ms
         if step > _STICKY_MS:
             self._claimed_ms = claimed
-
-    def _believable(self, claimed: int, offset: int) -> bool:
-        return abs(claimed - offset) <= _JUMP_MS or self.now_ms - self._claimed_since_ms >= _LASTING_MS

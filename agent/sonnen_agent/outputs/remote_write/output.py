@@ -4,16 +4,12 @@ put ─▶ StalenessTracker ─▶ Frame ─▶ Sender ─▶ Batch ─▶ Remot
                                       └─▶ Queue (only in an outage)
 """
 
-import atexit
 import contextlib
 import logging
 import queue
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from sonnen_agent.clock import boot_id
 from sonnen_agent.group import Group
@@ -32,9 +28,6 @@ _FEWEST_GROUPS = 64
 _GROUPS_PER_BATTERY = 16
 """All batteries put at one moment, and a request may take a beat or two."""
 
-_INSTEAD_BYTES = 2 * 1024 * 1024
-"""What waits where the spool cannot be used: most of a day of one battery at 5 s."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +40,6 @@ class RemoteWriteOutput:
     def __init__(
         self, options: Options, surroundings: Surroundings, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Open the spool; when it cannot be used, a little waits in memory."""
         self._monotonic = monotonic
         self._watch = ProgressWatch(monotonic)
         self._interval_seconds = surroundings.interval_seconds
@@ -55,25 +47,17 @@ class RemoteWriteOutput:
         self._groups: queue.Queue[Group | None] = queue.Queue(most)
         """What was put and not taken yet, None at the end."""
         self._tracker = StalenessTracker(options.external_labels)
-        self._queue = _open_queue(surroundings, options.spool_max_bytes, monotonic)
-        client = RemoteWriteClient(
-            options.destination,
-            options.headers,
-            interval_seconds=surroundings.interval_seconds,
-            record=surroundings.record,
-        )
-        self._sender = Sender(
-            client,
-            self._queue,
-            ClockOffset(surroundings.clock, monotonic),
-            interval_seconds=surroundings.interval_seconds,
-            monotonic=monotonic,
-        )
+        spool, runtime = surroundings.state_directory / "spool", surroundings.runtime_directory
+        live = None if runtime is None else runtime / "spool"
+        self._queue = Queue(spool, options.spool_max_bytes, boot=boot_id(), live_directory=live)
+        interval, record = surroundings.interval_seconds, surroundings.record
+        client = RemoteWriteClient(options.destination, options.headers, interval_seconds=interval, record=record)
+        offset = ClockOffset(surroundings.clock, monotonic)
+        self._sender = Sender(client, self._queue, offset, interval_seconds=interval, monotonic=monotonic)
         self._retain = Retain()
         self._stopping = False
         self._putting = threading.Lock()
-        self._lost = self._told_lost = self._lost_samples = 0
-        self._frame_samples = 0
+        self._lost = 0
         self._waiting = Waiting()
         self._publish()
 
@@ -133,13 +117,11 @@ class RemoteWriteOutput:
                 if group is not None:
                     frames.append(self._tracker.frame(group))
                 group = self._groups.get_nowait()
-        if frames:
-            self._frame_samples = max(map(len, frames))
-        lost = self._lost - self._told_lost
+        with self._putting:
+            lost, self._lost = self._lost, 0
         if lost:
-            self._told_lost += lost
             _log.warning("the card or the receiver was too slow: %d beats are lost", lost)
-            self._lost_samples += lost * self._frame_samples
+            self._queue.dropped_samples += lost * max(map(len, frames), default=0)
         return [*frames, *self._tracker.end_silent(self._monotonic())]
 
     def _publish(self) -> None:
@@ -148,22 +130,6 @@ class RemoteWriteOutput:
             samples=self._queue.samples,
             bytes=self._queue.size,
             oldest_timestamp_seconds=None if oldest_ms is None else oldest_ms / 1000,
-            dropped_samples=self._queue.dropped_samples + self._lost_samples,
-            rejected_samples=self._sender.rejected.count,
+            dropped_samples=self._queue.dropped_samples,
+            rejected_samples=self._sender.rejected_samples,
         )
-
-
-def _open_queue(surroundings: Surroundings, max_bytes: int, monotonic: Callable[[], float]) -> Queue:
-    directory, runtime = surroundings.state_directory / "spool", surroundings.runtime_directory
-    boot = boot_id()
-    live = None if runtime is None else runtime / "spool"
-    try:
-        return Queue(directory, max_bytes, boot=boot, monotonic=monotonic, live_directory=live)
-    except BlockingIOError:
-        problem = "is in use by another process"
-    except OSError as error:
-        problem = f"cannot be used: {error.strerror}"
-    instead = Path(tempfile.mkdtemp(prefix="sonnen-agent-spool-", dir=runtime))
-    atexit.register(shutil.rmtree, instead, ignore_errors=True)
-    _log.warning("%s %s; in an outage samples wait in %s, for this process alone", directory, problem, instead)
-    return Queue(instead, min(max_bytes, _INSTEAD_BYTES), boot=boot, monotonic=monotonic)

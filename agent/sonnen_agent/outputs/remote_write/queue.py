@@ -2,9 +2,8 @@
 
 Written to only while samples cannot be sent: each beat at once to the runtime directory, so that it survives
 `kill -9`, and once a minute to the card, so that a power cut costs a minute (docs/facts.md 5.2); every five
-minutes another file begins. The frames of the oldest file are held in memory: what is written while the link is
-down is not read back for each attempt. What was delivered of that file is remembered in memory only: after a kill
-it is sent again, which receivers take for what it is, duplicates.
+minutes another file begins. The frames of the oldest file are held in memory, and what was delivered of them is known
+there alone: after a kill it is sent again, which receivers take for what it is, duplicates.
 
 A frame has the time of the monotonic clock, and gets its Unix time when it is sent: by the offset known then if
 it is of the present boot, so that a clock that was put right later puts it right, too; by the last offset that was
@@ -13,12 +12,10 @@ written during an earlier boot. Without one it cannot be placed, and is dropped 
 
 import contextlib
 import errno
-import fcntl
 import logging
-import os
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sonnen_agent.changes import ChangeLog
@@ -27,7 +24,6 @@ from sonnen_agent.outputs.remote_write.wire import Frame
 
 _FEWEST_FILES = 8
 """So that the bound drops no more than an eighth at once."""
-_SYNC_SECONDS = 60
 _AHEAD_MS = 10 * 60 * 1000
 """A sample later than that from now was stamped by a wrong clock; Prometheus takes none either (docs/facts.md 4.3)."""
 
@@ -38,17 +34,12 @@ class Queue:
     """First in, first out, bounded; a frame that cannot be kept is counted. For one thread of one process."""
 
     def __init__(
-        self,
-        directory: Path,
-        max_bytes: int,
-        *,
-        boot: str | None,
-        monotonic: Callable[[], float],
-        live_directory: Path | None = None,
+        self, directory: Path, max_bytes: int, *, boot: str | None, live_directory: Path | None = None
     ) -> None:
-        """Open it with what an earlier process has left, or raise OSError.
+        """Open it with what an earlier process has left; a directory that cannot be used is told, and tried again.
 
-        `boot` tells between which times the monotonic clock ran through, None where that is not known.
+        The state directory, which it is in, belongs to one process. `boot` tells between which times the monotonic
+        clock ran through, None where that is not known.
         """
         self.directory = directory
         """Where samples wait."""
@@ -59,21 +50,19 @@ class Queue:
         self._live_directory = live_directory
         self._max_bytes = max_bytes - END_BYTES
         self._boot = (boot or str(uuid.uuid4())).replace("-", "")
-        self._monotonic = monotonic
         self._files: deque[QueueFile] = deque()
         self._open: QueueFile | None = None
         self._ahead: deque[Frame] | None = None
         """What was not delivered yet of the oldest file, once it is needed."""
         self._offsets: dict[str, int | None] = {}
-        self._next_sync = 0.0
         self._next_number = 1
         self._changes = ChangeLog(_log)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if live_directory is not None:
-            self._bring_back(live_directory)
-        self._adopt_all()
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._bring_back()
+            self._adopt_all()
+        except OSError as error:
+            self._tell_failure(error)
 
     @property
     def oldest_unix_ms(self) -> int | None:
@@ -85,10 +74,17 @@ class Queue:
         """Keep frames of this boot; the oldest make room for them."""
         for frame in frames:
             if self._open is not None and self._open.full(self._max_bytes // _FEWEST_FILES, frame.monotonic_ms):
-                self._close_file()
-            if self._open is None:
-                self._begin_file()
-            self._add(frame)
+                self.close()
+            file = self._open or self._begin_file()
+            before = file.size
+            file.offset_ms = self._offsets.get(self._boot)
+            file.add(frame)
+            self.size += file.size - before
+            self.samples += len(frame)
+            if file is self._files[0] and self._ahead is not None:
+                self._ahead.append(frame)
+            while self.size > self._max_bytes:
+                self._drop_oldest("the spool is full")
         if self._open is not None:
             self._save(self._open)
 
@@ -129,80 +125,53 @@ class Queue:
                 self._forget(self._files[0])
 
     def close(self) -> None:
-        """Let all that waits survive a power cut; closing twice does no harm."""
-        self._close_file()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-    def _begin_file(self) -> None:
-        self._open = QueueFile(self.directory, self._live_directory, self._next_number, self._boot)
-        self._next_number += 1
-        if not self._files:
-            self._next_sync = self._monotonic() + _SYNC_SECONDS
-            self._ahead = deque()
-        self._files.append(self._open)
-
-    def _add(self, frame: Frame) -> None:
-        file = self._files[-1]
-        before = file.size
-        file.offset_ms = self._offsets.get(self._boot)
-        file.add(frame)
-        self.size += file.size - before
-        self.samples += len(frame)
-        if file is self._files[0] and self._ahead is not None:
-            self._ahead.append(frame)
-        while self.size > self._max_bytes:
-            self._drop_oldest("the spool is full")
-
-    def _save(self, file: QueueFile) -> None:
-        """Write what is new; what cannot be written is tried again as long as the file is open."""
-        sync = self._monotonic() >= self._next_sync
-        try:
-            file.save(sync=sync)
-        except OSError as error:
-            self._tell_failure(error)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT) and len(self._files) > 1:
-                # The present is worth more than the oldest that is kept.
-                self._drop_oldest("the disk is full")
-            return
-        self._changes.over("disk", "%s can be written again", self.directory)
-        if sync:
-            self._next_sync = self._monotonic() + _SYNC_SECONDS
-
-    def _close_file(self) -> None:
+        """Let all that waits survive a power cut; what is appended later begins another file."""
         file, self._open = self._open, None
         if file is not None:
             self.size -= file.size
             try:
                 file.close()
-                self._next_sync = self._monotonic() + _SYNC_SECONDS
             except OSError as error:
                 self._tell_failure(error)
                 self.dropped_samples += file.samples
                 self._forget(file)
             self.size += file.size
 
+    def _begin_file(self) -> QueueFile:
+        self._open = QueueFile(self.directory, self._live_directory, self._next_number, self._boot)
+        self._next_number += 1
+        self._files.append(self._open)
+        return self._open
+
+    def _save(self, file: QueueFile) -> None:
+        """Write what is new; what cannot be written is tried again as long as the file is open."""
+        try:
+            file.save()
+        except OSError as error:
+            self._tell_failure(error)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT) and len(self._files) > 1:
+                # The present is worth more than the oldest that is kept.
+                self._drop_oldest("the disk is full")
+        else:
+            self._changes.over("disk", "%s can be written again", self.directory)
+
     def _head(self) -> deque[Frame]:
         """Return what was not delivered yet of the oldest file; what cannot be read is lost."""
         if self._ahead is None:
             head = self._files[0]
-            problem = "is damaged"
-            try:
-                self._ahead = deque(head.read())
-            except OSError as error:
-                self._ahead = deque()
-                problem = f"cannot be read: {error.strerror}"
+            self._ahead = deque()
+            with contextlib.suppress(OSError):
+                self._ahead.extend(head.read())
             lost = head.samples - sum(map(len, self._ahead))
             if lost:
-                _log.warning("%s %s: %d samples are lost", head.path, problem, lost)
+                _log.warning("%s cannot be read to its end: %d samples are lost", head.path, lost)
                 self.dropped_samples += lost
                 self._count(head, -lost)
         return self._ahead
 
     def _drop_oldest(self, why: str) -> None:
         lost = self._files[0].samples
-        self._changes.trouble(why, why, "%s: the oldest %d samples are dropped: %s", self.directory, lost, why)
+        self._changes.trouble("dropped", why, "%s: the oldest %d samples are dropped: %s", self.directory, lost, why)
         self.dropped_samples += lost
         self._forget(self._files[0])
 
@@ -219,8 +188,8 @@ class Queue:
         if file is self._files[0]:
             self._ahead = None
         self._files.remove(file)
-        for why in () if self._files else self._changes.kinds() - {"disk"}:
-            self._changes.over(why)
+        if not self._files:
+            self._changes.over("dropped")
         try:
             file.remove()
         except OSError as error:
@@ -230,13 +199,16 @@ class Queue:
         message = "%s cannot be written: %s; samples wait in memory for at most five minutes"
         self._changes.trouble("disk", "disk", message, self.directory, error.strerror)
 
-    def _bring_back(self, live_directory: Path) -> None:
+    def _bring_back(self) -> None:
         """Complete on the card what a process that was killed had not written there yet."""
-        for path in live_directory.glob("*.gz"):
+        for path in self._live_directory.glob("*.gz") if self._live_directory else ():
             on_card = self.directory / path.name
-            if not on_card.exists() or on_card.stat().st_size < path.stat().st_size:
-                on_card.write_bytes(path.read_bytes())
-            path.unlink()
+            try:
+                if not on_card.exists() or on_card.stat().st_size < path.stat().st_size:
+                    on_card.write_bytes(path.read_bytes())
+                path.unlink()
+            except OSError as error:
+                self._tell_failure(error)
 
     def _adopt_all(self) -> None:
         for path in sorted(self.directory.iterdir()):
@@ -258,9 +230,3 @@ class Queue:
             self._forget(file)
         if self.samples:
             _log.info("%s: %d samples wait from before", self.directory, self.samples)
-        earlier = len(list(self.directory.glob("*.spool")))
-        if earlier:
-            fix = "go back to it to send them, or remove them"
-            _log.warning(
-                "%s: %d files of an earlier release (*.spool) are left alone; %s", self.directory, earlier, fix
-            )

@@ -16,7 +16,7 @@ import re
 import zlib
 from pathlib import Path
 
-from sonnen_agent.outputs.remote_write.wire import Frame
+from sonnen_agent.outputs.remote_write.wire import Frame, Series
 
 END_BYTES = 32
 """What closing a file adds at most."""
@@ -24,7 +24,8 @@ _NAME = re.compile(r"(\d{12})-(\d+)-([0-9a-f]{32})\.gz")
 _GZIP = 16 + zlib.MAX_WBITS
 _FLUSHED = b"\0\0\xff\xff"
 """The end of what was flushed."""
-_MOST_SECONDS = 300
+_MOST_MS = 300 * 1000
+_SYNC_MS = 60 * 1000
 _MOST_BYTES = 256 * 1024
 _MOST_LINES_BYTES = 4 * 1024 * 1024
 """A larger file is closed: the oldest one is held in memory."""
@@ -44,8 +45,8 @@ class QueueFile:
         self._live = None if live_directory is None else live_directory / self.path.name
         self._content = bytearray()
         """Of an open file."""
-        self._full_ms = self._check = self._lines_bytes = self._added_samples = 0
-        self._lists: dict[tuple[bytes, ...], int] = {}
+        self._now_ms = self._full_ms = self._sync_ms = self._check = self._lines_bytes = self._added_samples = 0
+        self._lists: dict[tuple[Series, ...], int] = {}
         self._deflater = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
 
     @classmethod
@@ -64,15 +65,16 @@ class QueueFile:
     def full(self, most_bytes: int, now_ms: int) -> bool:
         """Return whether another file should begin: this one is large or old."""
         large = self.size >= min(most_bytes, _MOST_BYTES) or self._lines_bytes >= _MOST_LINES_BYTES
-        return large or (self._added_samples > 0 and now_ms >= self._full_ms)
+        return large or now_ms >= self._full_ms
 
     def add(self, frame: Frame) -> None:
         """Add a frame at the end of an open file."""
-        new = None if frame.series in self._lists else [series.decode("latin-1") for series in frame.series]
+        new = None if frame.series in self._lists else frame.series
         number = self._lists.setdefault(frame.series, len(self._lists))
         line = json.dumps([number, new, frame.monotonic_ms, self.offset_ms, frame.values.hex()]).encode()
-        if self._added_samples == 0:
-            self._full_ms = frame.monotonic_ms + 1000 * _MOST_SECONDS
+        self._now_ms = frame.monotonic_ms
+        if not self._content:
+            self._full_ms, self._sync_ms = self._now_ms + _MOST_MS, self._now_ms + _SYNC_MS
         self._check = zlib.crc32(line, self._check)
         self._lines_bytes += len(line)
         self._added_samples += len(frame)
@@ -89,7 +91,7 @@ class QueueFile:
         with contextlib.suppress(zlib.error):
             for piece in content.split(_FLUSHED):
                 lines += inflater.decompress(piece + _FLUSHED)
-        lists: list[tuple[bytes, ...]] = []
+        lists: list[tuple[Series, ...]] = []
         frames = []
         check, offset_ms = 0, None
         for line in lines.split(b"\n")[:-1]:
@@ -98,18 +100,20 @@ class QueueFile:
                 break
             number, new, monotonic_ms, offset_ms, values = json.loads(line[9:])
             if new is not None:
-                lists.append(tuple(series.encode("latin-1") for series in new))
+                lists.append(tuple(tuple((name, value) for name, value in series) for series in new))
             frames.append(Frame(monotonic_ms=monotonic_ms, series=lists[number], values=bytes.fromhex(values)))
-        if not self._content:
-            self.offset_ms = offset_ms
+        self.offset_ms = offset_ms
         return frames
 
-    def save(self, *, sync: bool) -> None:
-        """Let what was added survive the end of this process, with `sync` also a power cut; or raise OSError."""
-        if self._live is None or sync:
-            _write(self.path, self._content, sync=sync)
+    def save(self) -> None:
+        """Let what was added survive the end of this process, and once a minute a power cut; or raise OSError."""
+        sync = self._now_ms >= self._sync_ms
         if self._live is not None:
             _write(self._live, self._content, sync=False)
+        if self._live is None or sync:
+            _write(self.path, self._content, sync=sync)
+        if sync:
+            self._sync_ms = self._now_ms + _SYNC_MS
 
     def close(self) -> None:
         """Finish the file, and let all of it survive a power cut; or raise OSError."""
@@ -132,8 +136,8 @@ class QueueFile:
     def remove(self) -> None:
         """Remove it with all that is in it, or raise OSError."""
         for path in (self.path, self._live):
-            if path is not None:
-                path.unlink(missing_ok=True)
+            if path is not None and path.exists():
+                path.unlink()
 
 
 def _write(path: Path, content: bytearray, *, sync: bool) -> None:

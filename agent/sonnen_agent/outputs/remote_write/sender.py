@@ -1,10 +1,10 @@
 """Sends frames: the present in its turn, what cannot be sent into the queue, and what waits there in between.
 
-A short backlog goes out before the present, so that nothing is out of order. Before a longer one the
-present goes first, then what waits, oldest first, between the beats, in batches of at most 5000 samples.
-After each request it rests as long as the request took, and goes no faster than 100,000 samples a second: at
-least half of the processor and of the link are left to the beats, and no receiver is overrun. After a failure
-a batch is one frame, and grows again with success. While the link is down it is tried once per beat.
+A short backlog goes out before the present, so that nothing is out of order. Before a longer one the present goes
+first, then what waits, oldest first, between the beats. After each request of that it rests as long as the request
+took, and goes no faster than 100,000 samples a second: at least half of the processor and of the link are left to the
+beats, and no receiver is overrun. After a failure a batch is one frame, and grows again with success. What fails, the
+link or only what waits, is tried once per beat.
 """
 
 import logging
@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sonnen_agent.changes import ChangeLog
-from sonnen_agent.outputs.remote_write.batch import Batch, RejectedSamples
+from sonnen_agent.outputs.remote_write.batch import Batch
 from sonnen_agent.outputs.remote_write.client import RemoteWriteClient, WriteResult
 from sonnen_agent.outputs.remote_write.clock_offset import ClockOffset
 from sonnen_agent.outputs.remote_write.queue import Queue
-from sonnen_agent.outputs.remote_write.wire import Frame, Sample, frames_of
+from sonnen_agent.outputs.remote_write.wire import Frame, Sample, Series, series_name
 
 _PRESENT_SHARE = 0.5
 """Of an interval, for finding the bad samples of the present; what is undecided then waits in the queue."""
@@ -30,10 +30,9 @@ _GROWTH = 4
 _SAMPLES_PER_SECOND = 100_000
 _SHORT_SAMPLES = 20_000
 """Eleven minutes of one battery at 5 s: that goes out before the present does, and within a beat."""
-_FIRST_PAUSE_SECONDS = 2
-_LONGEST_PAUSE_SECONDS = 60
-_POISONED = 10
-"""Failures with the status 500 at one and the same frame, some minutes in all, while the present is taken."""
+_APART_SECONDS = 60
+_QUIET_SECONDS = 3600
+"""After as long, a rejection is news again."""
 
 _log = logging.getLogger(__name__)
 
@@ -57,54 +56,55 @@ class Sender:
         self._present_seconds = min(_PRESENT_SHARE * interval_seconds, _LONGEST_PRESENT_SECONDS)
         self._retry_seconds = min(interval_seconds, _LONGEST_RETRY_SECONDS)
         self._changes = ChangeLog(_log)
-        self.rejected = RejectedSamples(monotonic)
+        self.rejected_samples = 0
+        """Dropped so far because the receiver rejected them."""
+        self._told: dict[bool, float] = {}
+        """When a rejection was last told, of samples that were too old and of others."""
+        self._apart: dict[Series, float] = {}
+        """The series that the receiver rejects, and until when they are kept apart from the others."""
         self._takes_empty = False
         """Whether the receiver ever took a request without samples: who did has no reason to reject one later."""
         self._up = True
         """Whether the last attempt got through."""
-        self._last_attempt = self._left_alone_until = self._next_question = self._next_at = float("-inf")
+        self._retry_at = self._next_question = self._next_at = float("-inf")
+        """When to send again at all, to ask for the receiver's time, and to send what waits."""
         self._batch: Batch | None = None
         self._frames: Sequence[Frame] = ()
         """Of the queue, those in the batch."""
         self._batch_samples = 1 if queue.samples else _BATCH_SAMPLES
-        self._failures = self._errors = 0
-        """Of what waits, in a row while the present is taken; and those of them with the status 500."""
-        self._late_samples = 0
-        self._in_order = True
 
     def pause_seconds(self) -> float | None:
         """Return how long to wait for the next frames before what waits is to be sent; None if nothing is."""
         if not self._queue.samples or self._clock_offset.offset_ms() is None:
             return None
-        return max(max(self._next_at, self._idle_until(1.5)) - self._monotonic(), 0.0)
+        return max(self._next_at - self._monotonic(), 0.0)
 
     def send(self, frames: Sequence[Frame]) -> None:
         """Send frames now if they can be sent, in their turn, and otherwise keep them."""
-        began = self._monotonic()
-        offset_ms = self._offset_ms() if began >= self._idle_until(0.5) else None
-        if self._clock_offset.likely_ms is not None:
-            self._queue.note_offset(self._clock_offset.likely_ms)
-        deadline = began + self._present_seconds
+        offset_ms = self._offset_ms() if self._monotonic() >= self._retry_at else None
+        deadline = self._monotonic() + self._present_seconds
         while offset_ms is not None and self._backlog_comes_first() and self._monotonic() < deadline:
-            result = self._send_oldest(offset_ms)
-            if result is None or result.kind == "later":
+            if not self._send_oldest(offset_ms):
                 break
         if offset_ms is None or self._backlog_comes_first():
             self._queue.append(frames)
             return
-        samples = [sample for frame in frames for sample in frame.samples(offset_ms)]
-        batch = Batch(samples, self.rejected.note_present, self.rejected.apart())
         began = self._monotonic()
-        while not batch.done:
+        self._apart = {series: until for series, until in self._apart.items() if until > began}
+        samples = [sample for frame in frames for sample in frame.samples(offset_ms)]
+        batch = Batch(samples, self._drop_present, frozenset(self._apart))
+        while batch.next:
             result = self._send_next(batch)
-            if result.kind == "later" or batch.done or self._monotonic() > deadline:
+            if result.kind == "later" or not batch.next or self._monotonic() > deadline:
                 self._attempted(result, began)
                 break
-        self._queue.append(frames_of(batch.left(), offset_ms))
+        if batch.next:
+            # What of it was stored is sent again; that does no harm.
+            self._queue.append(frames)
 
     def send_waiting(self) -> None:
         """Send one request with the oldest of what waits, if it is time."""
-        if self._queue.samples and self._monotonic() >= max(self._next_at, self._idle_until(1.5)):
+        if self._queue.samples and self._monotonic() >= self._next_at:
             offset_ms = self._offset_ms()
             if offset_ms is not None:
                 self._send_oldest(offset_ms)
@@ -119,84 +119,77 @@ class Sender:
         self._queue.close()
         self._client.close()
 
-    def _idle_until(self, retries: float) -> float:
-        """Return when to try again: while the link is down once per beat, without new frames a little later."""
-        retry_at = float("-inf") if self._up else self._last_attempt + retries * self._retry_seconds
-        return max(retry_at, self._left_alone_until)
-
     def _backlog_comes_first(self) -> bool:
         """Return whether what waits is so little that the present goes last, in order.
 
-        A Prometheus that takes no samples out of order loses nothing then. Once the present has gone
-        out of turn there is no order to keep until all of the backlog is gone.
+        A Prometheus that takes no samples out of order loses nothing then.
         """
-        self._in_order = not self._queue.samples or (self._in_order and self._queue.samples <= _SHORT_SAMPLES)
-        return self._in_order and self._queue.samples > 0
+        return 0 < self._queue.samples <= _SHORT_SAMPLES
 
-    def _send_oldest(self, offset_ms: int) -> WriteResult | None:
-        """Send one request with the oldest samples, and return what became of it; None when there are none."""
-        self._queue.note_offset(offset_ms)
+    def _send_oldest(self, offset_ms: int) -> bool:
+        """Send one request with the oldest of what waits, and return whether another one may follow."""
         # It shows whether the link is up, unless the present does.
         leads = self._backlog_comes_first() or not self._up
         began = self._monotonic()
         if self._batch is None:
             found = self._queue.peek(self._batch_samples, self._clock_offset.now_ms + offset_ms)
             if found is None:
-                self._next_at = began + _FIRST_PAUSE_SECONDS
-                return None
+                self._next_at = began + self._retry_seconds
+                return False
             self._frames, frames_offset_ms = found
             samples = [sample for frame in self._frames for sample in frame.samples(frames_offset_ms)]
-            self._batch = Batch(samples, self.rejected.note)
+            self._batch = Batch(samples, self._drop)
         count = len(self._batch.next)
-        result = self._send_next(self._batch, errors_are_rejections=not leads and self._errors >= _POISONED)
+        result = self._send_next(self._batch)
         if leads:
             self._attempted(result, began)
         if result.kind == "later":
-            # What of it was stored is sent again; that does no harm, and the next attempt may be smaller.
+            # It begins anew, too, and smaller.
             self._batch = None
             self._batch_samples = 1
-            self._next_at = self._monotonic() + (result.wait_seconds if leads else self._failed(result))
-        else:
-            self._next_at = began + max(2 * (self._monotonic() - began), count / _SAMPLES_PER_SECOND)
-            if self._batch.done:
-                self._delivered()
-        return result
+            self._next_at = self._time_to_retry(result, began)
+            if not leads:
+                message = "%d samples from before have to wait: %s"
+                self._changes.trouble("backlog", "waits", message, self._queue.samples, result.words)
+            return False
+        self._next_at = began + max(2 * (self._monotonic() - began), count / _SAMPLES_PER_SECOND)
+        if not self._batch.next:
+            self._batch = None
+            self._batch_samples = min(max(self._batch_samples, sum(map(len, self._frames))) * _GROWTH, _BATCH_SAMPLES)
+            self._queue.advance(self._frames)
+            self._changes.over("backlog")
+            if not self._queue.samples:
+                _log.info("nothing waits any more")
+        return True
 
-    def _failed(self, result: WriteResult) -> float:
-        """Return how long to let what waits wait while the present is taken."""
-        self._failures += 1
-        self._errors += result.status == 500
-        message = "%d samples from before have to wait: %s"
-        self._changes.trouble("backlog", "waits", message, self._queue.samples, result.words)
-        pause = min(_FIRST_PAUSE_SECONDS << min(self._failures, 8), _LONGEST_PAUSE_SECONDS)
-        return max(pause, result.wait_seconds)
-
-    def _delivered(self) -> None:
-        count = sum(map(len, self._frames))
-        self._late_samples += count
-        self._batch_samples = min(max(self._batch_samples, count) * _GROWTH, _BATCH_SAMPLES)
-        self._queue.advance(self._frames)
-        self._batch = None
-        self._failures = self._errors = 0
-        self._changes.over("backlog")
-        if not self._queue.samples:
-            _log.info("nothing waits any more: %d samples were sent late", self._late_samples)
-            self._late_samples = 0
-
-    def _send_next(self, batch: Batch, *, errors_are_rejections: bool = False) -> WriteResult:
+    def _send_next(self, batch: Batch) -> WriteResult:
         """Send the next piece of a batch, and return what became of it.
 
-        When all of it is rejected, piece after piece, and then even a request without samples is, the
-        samples are not at fault, and are kept: a proxy may answer 400 to everything.
+        When a batch is rejected as a whole, and then even a request without samples is, the samples are
+        not at fault, and are kept: a proxy may answer 400 to everything.
         """
         result = self._write(batch.next)
-        if errors_are_rejections and result.status == 500:
-            result = replace(result, kind="rejected", outcome="rejected")
-        batch.tell(result)
-        doubtful = result.kind == "rejected" and batch.hopeless and not batch.done and self._takes_empty
+        doubtful = result.kind == "rejected" and batch.whole and self._takes_empty
         if doubtful and self._write(()).kind != "written":
-            return replace(result, kind="later", words=f"{result.words} (and the same to an empty request)")
+            result = replace(result, outcome="http_error", words=f"{result.words} (and the same to an empty request)")
+        batch.tell(result)
         return result
+
+    def _drop(self, samples: Sequence[Sample], result: WriteResult) -> None:
+        """Count samples that the receiver rejects, and tell the first time why, in its words."""
+        self.rejected_samples += len(samples)
+        now = self._monotonic()
+        news = now - self._told.get(result.too_old, float("-inf")) >= _QUIET_SECONDS
+        level = logging.WARNING if news else logging.DEBUG
+        message = "%d samples are dropped, the first of them of %s: %s"
+        _log.log(level, message, len(samples), series_name(samples[0][0]), result.words)
+        self._told[result.too_old] = now
+
+    def _drop_present(self, samples: Sequence[Sample], result: WriteResult) -> None:
+        """Drop them, and remember the series: what is rejected now will be rejected at the next beat."""
+        self._drop(samples, result)
+        if not result.too_old:
+            self._apart.update(dict.fromkeys((sample[0] for sample in samples), self._monotonic() + _APART_SECONDS))
 
     def _write(self, samples: Sequence[Sample]) -> WriteResult:
         result = self._client.write(samples)
@@ -206,28 +199,32 @@ class Sender:
 
     def _attempted(self, result: WriteResult, began: float) -> None:
         """Take note of an attempt that began then. What was rejected got through, but it is no success to tell."""
-        self._last_attempt = began
         self._up = result.kind != "later"
         if result.kind == "written":
             self._changes.over("link", "remote write works again; %d samples are sent late", self._queue.samples)
         elif not self._up:
-            self._left_alone_until = self._monotonic() + result.wait_seconds
+            self._retry_at = self._next_at = self._time_to_retry(result, began)
             kind = "away" if result.away else result.outcome
             message = "remote write fails, samples wait in %s: %s"
             self._changes.trouble("link", kind, message, self._queue.directory, result.words)
+
+    def _time_to_retry(self, result: WriteResult, began: float) -> float:
+        return max(began + self._retry_seconds, self._monotonic() + result.wait_seconds)
 
     def _offset_ms(self) -> int | None:
         """Return the offset to send with, or None while the time is unknown; ask for the receiver's if need be."""
         offset = self._clock_offset
         offset_ms = offset.offset_ms()
+        if offset.likely_ms is not None:
+            self._queue.note_offset(offset.likely_ms)
         began = self._monotonic()
-        if offset_ms is None and offset.likely_ms is not None and (not offset.asked or began >= self._next_question):
-            self._next_question = began + _ASK_SECONDS
+        if offset_ms is None and offset.likely_ms is not None and began >= self._next_question:
             result = self._write(())
             self._takes_empty = self._takes_empty or result.kind == "written"
             if result.status is None:
                 self._attempted(result, began)
                 return None
+            self._next_question = began + _ASK_SECONDS
             offset_ms = offset.offset_ms()
         ahead = offset.disagreement_seconds
         if offset_ms is not None:

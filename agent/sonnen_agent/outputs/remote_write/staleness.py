@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from sonnen_agent.group import Group, GroupKey
-from sonnen_agent.outputs.remote_write.wire import STALE, Frame, series_bytes, value_bytes
+from sonnen_agent.outputs.remote_write.wire import STALE, Frame, Series, series_of, value_bytes
 
-_MOST_REMEMBERED = 4096
 _NOTHING = Frame(monotonic_ms=-(1 << 60), series=(), values=b"")
 
 
@@ -21,16 +20,18 @@ class StalenessTracker:
         self._external_labels = external_labels
         self._shown: dict[GroupKey, tuple[Frame, float]] = {}
         """The last frame of each group, without stale markers, and when its series end without news."""
-        self._encoded: dict[tuple[object, ...], bytes] = {}
 
     def frame(self, group: Group) -> Frame:
         """Return the samples of a group, and a stale marker for each series that it has no more."""
         key = group.key
-        values: dict[bytes, bytes] = {}
+        # As on the gateway, the group's own labels win; as in Prometheus, external ones only fill up.
+        own = {"job": key.job, "instance": key.instance}
+        values: dict[Series, bytes] = {}
         for family in (*group.families, *group.certain_counters):
             for sample in family.samples:
                 # A name that is there twice, such as of two meters with the same one, is sent once.
-                values.setdefault(self._series(key, sample.name, sample.labels), value_bytes(sample.value))
+                labels = {**self._external_labels, **sample.labels, **own, "__name__": sample.name}
+                values.setdefault(series_of(labels), value_bytes(sample.value))
         before, _ = self._shown.get(key, (_NOTHING, 0.0))
         series = tuple(values)
         frame = Frame(
@@ -60,14 +61,3 @@ class StalenessTracker:
             for frame in last
             if frame.series
         ]
-
-    def _series(self, key: GroupKey, name: str, labels: Mapping[str, str]) -> bytes:
-        known = (key, name, *labels.items())
-        series = self._encoded.get(known)
-        if series is None:
-            if len(self._encoded) >= _MOST_REMEMBERED:
-                self._encoded.clear()
-            # As on the gateway, the group's own labels win; as in Prometheus, external ones only fill up.
-            all_labels = {**self._external_labels, **labels, "job": key.job, "instance": key.instance, "__name__": name}
-            series = self._encoded[known] = series_bytes(all_labels)
-        return series

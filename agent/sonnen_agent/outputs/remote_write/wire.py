@@ -1,23 +1,21 @@
 """Frames as they are kept, samples as they are sent, and the protobuf of a request (docs/facts.md 4.1).
 
-    WriteRequest { repeated TimeSeries timeseries = 1 }
-    TimeSeries   { repeated Label labels = 1; repeated Sample samples = 2 }
-    Label        { string name = 1; string value = 2 }
-    Sample       { double value = 1; int64 timestamp = 2 }
-
-python3-protobuf would bring 7.6 MiB of memory for these four messages (docs/facts.md 4.2). A series is its
-labels as they stand in a request, so that nothing is encoded twice. A value stays the 8 bytes of its double: a
-stale marker is a NaN whose bits must survive.
+python3-protobuf would bring 7.6 MiB of memory for the four messages of a request (docs/facts.md 4.2). A value stays
+the 8 bytes of its double: a stale marker is a NaN whose bits must survive.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 STALE = struct.pack("<Q", 0x7FF0000000000002)
 """The value that ends a series at once, instead of five minutes later."""
 
-Sample = tuple[bytes, int, bytes]
+Series = tuple[tuple[str, str], ...]
+"""Names and values of its labels, in the order that receivers want."""
+
+Sample = tuple[Series, int, bytes]
 """Series, Unix time in milliseconds, value."""
 
 _FIRST = 0x0A
@@ -25,6 +23,7 @@ _FIRST = 0x0A
 _SECOND = 0x12
 _DOUBLE = 0x09
 _INTEGER = 0x10
+_SERIES_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +32,7 @@ class Frame:
 
     monotonic_ms: int
     """When, in milliseconds of the monotonic clock of the boot it belongs to."""
-    series: tuple[bytes, ...]
+    series: tuple[Series, ...]
     values: bytes
     """One after the other, each the 8 bytes of a double, little-endian."""
 
@@ -47,55 +46,45 @@ class Frame:
         return [(series, unix_ms, value) for series, value in zip(self.series, values, strict=True)]
 
 
-def frames_of(samples: Iterable[Sample], offset_ms: int) -> Sequence[Frame]:
-    """Return samples as frames again, oldest first."""
-    moments: dict[int, dict[bytes, bytes]] = {}
-    for series, unix_ms, value in samples:
-        moments.setdefault(unix_ms, {})[series] = value
-    return [
-        Frame(monotonic_ms=unix_ms - offset_ms, series=tuple(values), values=b"".join(values.values()))
-        for unix_ms, values in sorted(moments.items())
-    ]
-
-
 def value_bytes(value: float) -> bytes:
     """Return a value as a sample holds it."""
     return struct.pack("<d", value)
 
 
-def series_bytes(labels: Mapping[str, str]) -> bytes:
-    """Return a series; an empty label is no label, and receivers want the names in order."""
-    encoded = bytearray()
-    for name in sorted(labels):
-        if labels[name]:
-            label = _text(_FIRST, name) + _text(_SECOND, labels[name])
-            encoded += bytes((_FIRST,)) + varint(len(label)) + label
-    return bytes(encoded)
+def series_of(labels: Mapping[str, str]) -> Series:
+    """Return the series with these labels; an empty label is no label."""
+    return tuple(sorted((name, value) for name, value in labels.items() if value))
 
 
-def series_name(series: bytes) -> str:
+def series_name(series: Series) -> str:
     """Return a series as people write it: `sonnen_online{instance="home",job="sonnen"}`."""
-    labels = dict([text.decode("utf-8", "replace") for text in _strings(label)] for label in _strings(series))
+    labels = dict(series)
     return labels.pop("__name__", "") + "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
 
 
 def write_request(samples: Iterable[Sample]) -> bytes:
     """Return a request before its compression; the samples of a series have to be in the order of their times."""
     around: dict[int, tuple[bytes, bytes]] = {}
-    by_series: dict[bytes, list[bytes]] = {}
+    """What stands before and after the value in a sample of this time, once for all of them."""
+    by_series: dict[Series, list[bytes]] = {}
     for series, unix_ms, value in samples:
         if unix_ms not in around:
             tail = bytes((_INTEGER,)) + varint(unix_ms & 0xFFFFFFFFFFFFFFFF)
             around[unix_ms] = bytes((_SECOND, 9 + len(tail), _DOUBLE)), tail
         head, tail = around[unix_ms]
-        by_series.setdefault(series, [series]).extend((head, value, tail))
-    request = bytearray()
-    for parts in by_series.values():
-        timeseries = b"".join(parts)
-        request.append(_FIRST)
-        request += varint(len(timeseries))
-        request += timeseries
-    return bytes(request)
+        by_series.setdefault(series, [_encoded_labels(series)]).extend((head, value, tail))
+    return b"".join(_field(_FIRST, b"".join(parts)) for parts in by_series.values())
+
+
+@lru_cache(_SERIES_REMEMBERED)
+def _encoded_labels(series: Series) -> bytes:
+    texts = [(name.encode("utf-8", "replace"), value.encode("utf-8", "replace")) for name, value in series]
+    return b"".join(_field(_FIRST, _field(_FIRST, name) + _field(_SECOND, value)) for name, value in texts)
+
+
+def _field(tag: int, content: bytes) -> bytes:
+    """Return a field that is a string or a message."""
+    return bytes((tag,)) + varint(len(content)) + content
 
 
 def varint(number: int) -> bytes:
@@ -106,23 +95,3 @@ def varint(number: int) -> bytes:
         number >>= 7
     digits.append(number)
     return bytes(digits)
-
-
-def _text(tag: int, text: str) -> bytes:
-    encoded = text.encode("utf-8", "replace")
-    return bytes((tag,)) + varint(len(encoded)) + encoded
-
-
-def _strings(message: bytes) -> Iterator[bytes]:
-    """Yield the fields of a message that has nothing but strings and messages."""
-    at = 0
-    while at < len(message):
-        length = shift = 0
-        digit = 0x80
-        while digit & 0x80:
-            at += 1
-            digit = message[at]
-            length |= (digit & 0x7F) << shift
-            shift += 7
-        at += 1 + length
-        yield message[at - length : at]
