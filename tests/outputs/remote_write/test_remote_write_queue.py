@@ -627,3 +627,48 @@ def test_a_batch_is_bounded_whatever_waits(queue: Queue) -> None:
         queue.advance(batch[0])
         batches += 1
     assert batches > 8
+
+
+def test_files_of_the_release_before_are_named_once_and_kept(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory.mkdir()
+    earlier = directory / "000000000001.spool"
+    earlier.write_bytes(b"SNSPOOL\0")
+
+    queue = opened(directory)
+    queue.append([frame(0)])
+
+    assert earlier.read_bytes() == b"SNSPOOL\0"
+    assert caplog.text.count("1 files (*.spool) of an earlier release stay") == 1
+
+
+def test_a_kill_while_a_file_is_closed_brings_nothing_twice(directory: Path, tmp_path: Path) -> None:
+    live = tmp_path / "live"
+    queue = opened(directory, live=live)
+    queue.append([frame(number) for number in range(3)])
+    (left,) = live.glob("*.gz")
+    content = left.read_bytes()
+    queue.close()
+    # Killed between the last two steps: the copy in memory is still there.
+    left.write_bytes(content)
+
+    again = opened(directory, live=live)
+    again.note_offset(OFFSET_MS)
+
+    assert drained(again) == [frame(number) for number in range(3)]
+    assert list(live.glob("*.gz")) == []
+
+
+def test_lines_of_another_release_end_what_can_be_read(directory: Path) -> None:
+    queue = opened(directory)
+    queue.append([frame(0)])
+    queue.close()
+    (file,) = directory.glob("*.gz")
+    lines = gzip.decompress(file.read_bytes())
+    line = b'{"another": "form"}'
+    check = crc32(line, crc32(lines.splitlines()[0][9:]))
+    file.write_bytes(gzip.compress(lines + b"%08x %s\n" % (check, line)))
+
+    again = opened(directory)
+    again.note_offset(OFFSET_MS)
+
+    assert drained(again) == [frame(0)]

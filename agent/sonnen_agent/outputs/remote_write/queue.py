@@ -204,13 +204,17 @@ class Queue:
         for path in self._live_directory.glob("*.gz") if self._live_directory else ():
             on_card = self.directory / path.name
             try:
-                if not on_card.exists() or on_card.stat().st_size < path.stat().st_size:
+                closed = any(self.directory.glob(f"{path.name[:13]}[1-9]*.gz"))
+                if not closed and (not on_card.exists() or on_card.stat().st_size < path.stat().st_size):
                     on_card.write_bytes(path.read_bytes())
                 path.unlink()
             except OSError as error:
                 self._tell_failure(error)
 
     def _adopt_all(self) -> None:
+        if earlier := len(list(self.directory.glob("*.spool"))):
+            message = "%s: %d files (*.spool) of an earlier release stay; that one sends them, or remove them"
+            _log.warning(message, self.directory, earlier)
         for path in sorted(self.directory.iterdir()):
             try:
                 file = QueueFile.adopt(path)

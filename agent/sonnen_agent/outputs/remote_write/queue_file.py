@@ -98,10 +98,12 @@ class QueueFile:
             check = zlib.crc32(line[9:], check)
             if line[:9] != b"%08x " % check:
                 break
-            number, new, monotonic_ms, offset_ms, values = json.loads(line[9:])
-            if new is not None:
-                lists.append(tuple(tuple((name, value) for name, value in series) for series in new))
-            frames.append(Frame(monotonic_ms=monotonic_ms, series=lists[number], values=bytes.fromhex(values)))
+            try:
+                number, new, monotonic_ms, offset_ms, values = json.loads(line[9:])
+                lists += [tuple(tuple((name, value) for name, value in series) for series in new)] if new else []
+                frames.append(Frame(monotonic_ms=monotonic_ms, series=lists[number], values=bytes.fromhex(values)))
+            except (ValueError, TypeError, LookupError):  # of another release
+                break
         self.offset_ms = offset_ms
         return frames
 
