@@ -99,8 +99,8 @@ def build_wheel(folder: Path, *, version: str, crash: str = "") -> Path:
     for name in listed.stdout.decode().rstrip("\0").split("\0"):
         (sources / name).parent.mkdir(parents=True, exist_ok=True)
         (sources / name).write_bytes((REPOSITORY / name).read_bytes())
-    setup = sources / "setup.cfg"
-    setup.write_text(re.sub(r"(?m)^version = .*$", f"version = {version}", setup.read_text()))
+    package = sources / "agent/sonnen_agent/__init__.py"
+    package.write_text(re.sub(r"(?m)^__version__ = .*$", f'__version__ = "{version}"', package.read_text()))
     if crash:
         run = sources / "agent/sonnen_agent/commands/run.py"
         run.write_text(f"{run.read_text()}\n\ndef run(*_: object) -> int:\n    raise RuntimeError({crash!r})\n")

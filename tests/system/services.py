@@ -1,6 +1,7 @@
 """The agent as a service, installed as systemd/README.md says, on a machine that boots Debian."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -101,6 +102,8 @@ pushgateway:
     def wait_for_push(self) -> None:
         """Return when the gateway has values that were read after this was called."""
         before = self.gateway.value("sonnen_observed_seconds_total")
+        # A unit is ready before its first push has arrived.
+        before = -1 if math.isnan(before) else before
         wait_until(lambda: self.gateway.value("sonnen_observed_seconds_total") > before + 1, "a push")
 
     def check_counters_go_on(self, before: dict[str, float]) -> None:
