@@ -1,0 +1,70 @@
+"""The real playbook on a Pi that has an earlier version: upgrades, those that fail, and the way back.
+
+The tests of this file are one story, told in order: each begins where the one before it ended.
+"""
+
+from pathlib import Path
+
+import pytest
+from playbooks import build_wheel
+from programs import wait_until
+from sites import OLD_VERSION, Site
+
+pytestmark = pytest.mark.system
+
+_BROKEN_VERSION = "99.0"
+_CRASH = "this version is broken"
+
+
+def test_an_earlier_version_is_there(site: Site) -> None:
+    site.controller.play_well(site.inventory())
+
+    assert site.version() == OLD_VERSION
+
+
+def test_an_upgrade_keeps_state_and_config(site: Site) -> None:
+    observed = site.wait_for_value("sonnen_observed_seconds_total")
+    config = site.pi.run("cat /etc/sonnen-agent/config.yml").stdout
+
+    # Built by the role, of this repository.
+    site.change_pi(sonnen_agent_wheel="")
+
+    assert site.version() not in {OLD_VERSION, _BROKEN_VERSION}
+    assert site.pi.run("cat /etc/sonnen-agent/config.yml").stdout == config
+    wait_until(lambda: site.query("sonnen_observed_seconds_total") > [observed], "the counters to go on")
+    assert site.query("resets(sonnen_observed_seconds_total[5m])") == [0]
+    assert site.pi.run("ls /opt/sonnen-agent-releases | wc -l").stdout == "2\n"
+
+
+def test_a_broken_upgrade_goes_back_by_itself(site: Site, tmp_path: Path) -> None:
+    version, config = site.version(), site.pi.run("cat /etc/sonnen-agent/config.yml").stdout
+    without_token = [{"name": "home", "url": site.to_battery.url, "labels": {"floor": "0"}}]
+
+    broken = build_wheel(tmp_path, version=_BROKEN_VERSION, crash=_CRASH)
+    played = site.play_pi(sonnen_agent_wheel=str(broken), sonnen_agent_batteries=without_token)
+
+    assert played.exit_code != 0
+    assert f"sonnen-agent {_BROKEN_VERSION} did not get ready." in played.words
+    assert f"Version {version} runs again" in played.words
+    assert _CRASH in played.words
+    assert site.version() == version
+    assert site.show("ActiveState") == "active"
+    assert site.pi.run("cat /etc/sonnen-agent/config.yml").stdout == config
+    assert site.pi.run("cat /run/credentials/sonnen-agent.service/secrets_token-home").stdout == site.battery.token
+    pushed_at = site.wait_for_value('push_time_seconds{job="sonnen"}')
+    wait_until(lambda: site.query('push_time_seconds{job="sonnen"}') > [pushed_at], "another push")
+
+
+def test_a_downgrade_says_so(site: Site, old_wheel: Path) -> None:
+    version, pid = site.version(), site.show("MainPID")
+
+    refused = site.play_pi(sonnen_agent_wheel=str(old_wheel))
+    assert refused.exit_code != 0
+    assert f"This would go back from sonnen-agent {version} to {OLD_VERSION}" in refused.words
+    assert "set sonnen_agent_allow_downgrade to true" in refused.words
+    assert refused.count("raspberry", "changed") == 0
+    assert site.show("MainPID") == pid
+
+    told = site.change_pi("--extra-vars=sonnen_agent_allow_downgrade=true", sonnen_agent_wheel=str(old_wheel))
+    assert f"Going back from sonnen-agent {version} to {OLD_VERSION}." in told.words
+    assert site.version() == OLD_VERSION
