@@ -1,8 +1,9 @@
 import gzip
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,14 @@ from sonnen_agent.agent import Agent
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.config.load import Config
 from sonnen_agent.destination import Destination, Secret
+from sonnen_agent.energy import Counters, EnergyCounters, EnergyMeter, MeterState
+from sonnen_agent.errors import StartError
+from sonnen_agent.group import GroupKey
+from sonnen_agent.outputs import Output, Surroundings
 from sonnen_agent.outputs.pushgateway import Options
 from sonnen_agent.relay import RelayOptions
-from sonnen_agent.state.store import peek
+from sonnen_agent.shared_meter import SharedMeter
+from sonnen_agent.state.store import StateStore, peek
 
 _HOME = "/metrics/job/sonnen/instance/home"
 _BARN = "/metrics/job/sonnen/instance/barn"
@@ -148,3 +154,32 @@ def test_a_successor_that_pushes_elsewhere_goes_on_with_nothing_here(config: Con
 def own_path(gateway: FakeGateway, job: str) -> str:
     """Return the path of a group of this host."""
     return gateway.of_agents()[0].replace("sonnen_agent", job)
+
+
+class SeenMeters:
+    """Options of an output that only looks at the meters."""
+
+    summary = "looking"
+    meters: Mapping[GroupKey, SharedMeter]
+
+    def open(self, surroundings: Surroundings) -> Output:
+        self.meters = surroundings.meters
+        raise StartError("nothing more is needed")
+
+
+def test_a_state_directory_that_cannot_be_written_is_read_all_the_same(tmp_path: Path) -> None:
+    battery = BatteryOptions(name="home", destination=Destination(url="http://127.0.0.1:1"))
+    counted = Counters(energies=EnergyCounters(observed_seconds=3600.0))
+    with closing(StateStore(tmp_path)) as store:
+        meter = SharedMeter(EnergyMeter(zone=UTC, state=MeterState(tally=counted)), lambda: None, settled=True)
+        store.keep({"home": meter}, None)
+    # Not even a lock can be had there.
+    (tmp_path / "lock").unlink()
+    (tmp_path / "lock").mkdir()
+    seen = SeenMeters()
+
+    with pytest.raises(StartError, match="nothing more is needed"):
+        Agent(Config(batteries=(battery,), state_directory=tmp_path, outputs={"seen": seen}))
+
+    ((_, home),) = seen.meters.items()
+    assert home.state().tally == counted

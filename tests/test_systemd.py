@@ -25,7 +25,7 @@ def test_the_manager_hears_each_message_as_one_datagram(systemd: socket.socket) 
     notifier.stopping()
 
     assert [systemd.recv(4096).decode() for _ in range(4)] == [
-        "READY=1\nSTATUS=home: 1 W solar",
+        "READY=1\nWATCHDOG=1\nSTATUS=home: 1 W solar",
         "WATCHDOG=1\nSTATUS=home: 2 W solar",
         "STATUS=Hangs: home",
         "STOPPING=1\nWATCHDOG=1\nSTATUS=Saving the counters",

@@ -204,8 +204,13 @@ def test_a_reset_counts_as_closed() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [b"\x80\x81\x82 this is not HTTP\r\n\r\n", b"HTTP/1.1 abc OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + 70000 * b"x"],
-    ids=["rubbish", "no-status", "endless-header"],
+    [
+        b"\x80\x81\x82 this is not HTTP\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + 70000 * b"x",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-ffffffffffffffffffffff\r\nx",
+    ],
+    ids=["rubbish", "no-status", "endless-header", "impossible-chunk"],
 )
 def test_what_is_not_http_is_invalid(answer: bytes) -> None:
     with talking(say(answer)) as server:

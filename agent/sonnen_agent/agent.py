@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from sonnen_agent.poller import Poller
 from sonnen_agent.relay import Relay
 from sonnen_agent.scheduler import ProgressWatch, Threads, Ticker
 from sonnen_agent.state.runtime_checkpoint import RuntimeCheckpoint
-from sonnen_agent.state.store import SAVE_SECONDS, StateStore
+from sonnen_agent.state.store import SAVE_SECONDS, StateStore, peek
 from sonnen_agent.systemd import reading_words, status_line
 
 _log = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ class Agent:
         self._config = config
         self._components = components = Components(config)
         self._store = _store(config)
-        stored = self._store.load() if self._store is not None else None
+        # A card that is dying is often read-only: what it has can be read all the same.
+        stored = self._store.load() if self._store is not None else peek(config.state_directory)
         self._runtime = RuntimeCheckpoint(runtime_directory) if runtime_directory is not None else None
         images = self._runtime.load(components.names) if self._runtime is not None else {}
         # After a kill the gateway has seen more than the disk; without a gateway, the disk has to do.
@@ -127,9 +129,7 @@ class Agent:
         if saved and not self.crashed and self._runtime is not None:
             self._runtime.remove(self._components.names)
         for name, output in self._outputs.items():
-            same = successor is not None and _summary(successor, name) == _summary(self._config, name)
-            groups = successor.keys(self._components.host) if successor is not None and same else frozenset()
-            output.stop(Retain(groups=groups, counters=not saved))
+            output.stop(replace(_retain(self._config, successor, self._components.host, name), counters=not saved))
         self._senders.join(_STOP_SECONDS)
         for poller in self._pollers:
             poller.close()
@@ -174,9 +174,16 @@ class Agent:
             output.put(group)
 
 
-def _summary(config: Config, name: str) -> str | None:
-    options = config.outputs.get(name)
-    return options.summary if options is not None else None
+def _retain(config: Config, successor: Config | None, host: str, name: str) -> Retain:
+    """Return what the output of that name leaves alone for a process with the successor's config."""
+    options = config.outputs[name]
+    if successor is None or name not in successor.outputs or successor.outputs[name].summary != options.summary:
+        return Retain()
+    groups = successor.keys(host)
+    if (successor.outputs[name], successor.tariffs, successor.job) != (options, config.tariffs, config.job):
+        return Retain(groups=groups)
+    same = {config.battery_key(battery.name) for battery in config.batteries if battery in successor.batteries}
+    return Retain(groups=groups, unchanged=groups & {*same, config.agent_key(host)})
 
 
 def _store(config: Config) -> StateStore | None:

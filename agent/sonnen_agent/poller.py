@@ -57,7 +57,7 @@ class Poller:
             ),
             counters=counters,
             certain_counters=certain_counters,
-            taken_monotonic_seconds=time.monotonic(),
+            taken_monotonic_seconds=time.monotonic() if self.reading is None else self.reading.monotonic_seconds,
             shown_seconds=self._shown_seconds,
         )
 

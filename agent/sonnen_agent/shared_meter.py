@@ -85,3 +85,9 @@ class SharedMeter:
         """Return the days that ended since the last call."""
         with self._lock:
             return self._meter.take_finished_days()
+
+    def put_back(self, finished: tuple[FinishedDay, ...]) -> None:
+        """Keep days that could not be written down; the next call returns them again."""
+        if finished:
+            with self._lock:
+                self._meter.put_back(finished)

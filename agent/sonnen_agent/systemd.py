@@ -23,11 +23,15 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """Say that the agent does its work, after a start or a reload."""
-        self._send("READY=1", _status(status))
+        self._send("READY=1", "WATCHDOG=1", _status(status))
 
     def alive(self, status: str) -> None:
         """Feed the watchdog, and show a line in `systemctl status`."""
         self._send("WATCHDOG=1", _status(status))
+
+    def starting(self) -> None:
+        """Feed the watchdog, and say nothing: after a reload it is wound up before the new program is ready."""
+        self._send("WATCHDOG=1")
 
     def status(self, status: str) -> None:
         """Show a line in `systemctl status`, and nothing else: the watchdog is not fed."""
@@ -35,7 +39,12 @@ class Notifier:
 
     def reloading(self) -> None:
         """Say that another config is being taken over; `ready` ends it."""
-        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "STATUS=Taking over the config")
+        self._send(
+            "RELOADING=1",
+            "WATCHDOG=1",
+            f"MONOTONIC_USEC={time.monotonic_ns() // 1000}",
+            "STATUS=Taking over the config",
+        )
 
     def stopping(self) -> None:
         """Say that the agent ends by its own will."""

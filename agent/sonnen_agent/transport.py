@@ -100,7 +100,7 @@ class Connection:
                 content = _read_bounded(response, body_limit)
             answer = Answer(status=response.status, headers=response.headers, body=content)  # type: ignore[arg-type]
             whole = not response.will_close
-        except (OSError, ValueError, HTTPException) as error:
+        except (OSError, ValueError, ArithmeticError, HTTPException) as error:
             raise _translated(error) from error
         finally:
             if not whole:
@@ -161,7 +161,12 @@ def _connect(host: str, port: int, under_way: _UnderWay) -> socket.socket:
         raise ExchangeError("refused", f"cannot connect: {host}: {reason}") from error
     problem = OSError("the name has no address")
     for family, kind, protocol, _, address in addresses:
-        sock = socket.socket(family, kind, protocol)
+        try:
+            # A machine may lack a family of addresses that a name has.
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:
+            problem = error
+            continue
         try:
             under_way.arm(sock)
             sock.connect(address)
@@ -205,6 +210,8 @@ def _translated(error: Exception) -> ExchangeError:
             return ExchangeError("refused", f"TLS failed: {error}")
         case OSError():
             return ExchangeError("refused", f"the connection broke: {error.strerror or error}")
+        case UnicodeError():
+            return ExchangeError("invalid", "a header cannot be sent: it has characters that HTTP does not know")
         case _:
             return ExchangeError("invalid", f"not an HTTP answer: {error!r}"[:_ERROR_EXCERPT_CHARACTERS])
 

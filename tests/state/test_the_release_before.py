@@ -149,15 +149,11 @@ def test_its_counters_go_on(tmp_path: Path, name: str) -> None:
 
 
 def test_its_newest_counters_stand_in_for_a_first_file_of_ours_that_is_torn(tmp_path: Path) -> None:
-    (tmp_path / "counters.json").write_text(COUNTERS)
     ours = tmp_path / "counters.previous.json"
-    ours.write_text(OLDER)
+    ours.write_text(COUNTERS)
     with closing(StateStore(tmp_path)) as store:
         store.keep({}, store.load())
-    assert (tmp_path / "counters.json").read_text() == COUNTERS
-    stored = peek(tmp_path)
-    assert stored is not None
-    assert not stored.clean
+    (tmp_path / "counters.json").write_text(COUNTERS)
     ours.write_bytes(ours.read_bytes()[:-100])
 
     with closing(StateStore(tmp_path)) as store:

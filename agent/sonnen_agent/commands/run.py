@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sonnen_agent.agent import Agent
 from sonnen_agent.config.load import Config
-from sonnen_agent.errors import ConfigError
+from sonnen_agent.errors import ConfigError, StartError
 from sonnen_agent.systemd import Notifier
 
 _log = logging.getLogger(__name__)
@@ -23,6 +23,8 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SIGNALS = (*_STOP_SIGNALS, signal.SIGHUP)
 _START_SECONDS = 0.05
 """Between two looks whether every battery has been asked, so that READY comes at once."""
+_RELOADED = "SONNEN_AGENT_RELOADED"
+"""Set in the environment of a program that goes on after a reload."""
 _TELL_SECONDS = 5
 """Between two looks at the threads; a twelfth of the unit's WatchdogSec."""
 
@@ -32,20 +34,29 @@ def run(load: Callable[[], Config], notifier: Notifier, runtime_directory: Path 
 
     `load` returns the config as it is on disk now, or raises ConfigError. Raises StartError, as when a port is in use.
     """
-    config = load()
-    # A watchdog ends us by SIGABRT: then the journal shows where every thread was.
-    faulthandler.enable()
     # Blocked before any thread exists, so that only the main thread ever sees them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    # A watchdog ends us by SIGABRT: then the journal shows where every thread was.
+    faulthandler.enable()
+    reloaded = os.environ.pop(_RELOADED, None) is not None
+    try:
+        config = load()
+    except ConfigError as error:
+        if not reloaded:
+            raise
+        # It was good when it was checked, and somebody may be writing it: the service manager tries again.
+        raise StartError(str(error)) from error
     daemon = _Daemon(Agent(config, runtime_directory), load, notifier)
     successor = daemon.run()
     if successor is None:
         # From here on a second Ctrl-C ends the process at once, also when a script has started it in the background.
+        # Other signals come twice without anybody's impatience, as when a window is closed.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     daemon.stop(successor)
     if successor is not None:
         # A new program with the same process id, credentials and log. A signal that came meanwhile waits for it.
+        os.environ[_RELOADED] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
     return 1 if daemon.crashed else 0
 
@@ -59,6 +70,8 @@ class _Daemon:
         self._notifier = notifier
         self._announced = False
         self._hung: tuple[str, ...] = ()
+        # Asked now: of a window that was closed nobody can tell any more that it was one.
+        self._in_a_terminal = _in_a_terminal()
 
     @property
     def crashed(self) -> bool:
@@ -70,7 +83,7 @@ class _Daemon:
         while not self._agent.crashed:
             received = signal.sigtimedwait(_SIGNALS, _TELL_SECONDS if self._announced else _START_SECONDS)
             if received is not None:
-                if received.si_signo != signal.SIGHUP or _in_a_terminal():
+                if received.si_signo != signal.SIGHUP or self._in_a_terminal:
                     return None
                 if (successor := self._checked()) is not None:
                     return successor
@@ -108,10 +121,12 @@ class _Daemon:
             if self._agent.has_read:
                 self._notifier.ready(self._agent.status())
                 self._announced = True
+            else:
+                self._notifier.starting()
         else:
             self._notifier.alive(self._agent.status())
 
 
 def _in_a_terminal() -> bool:
-    """Whether SIGHUP means that somebody closed the window we were started in."""
+    """Return whether SIGHUP will mean that somebody has closed the window we were started in."""
     return sys.stdin is not None and not sys.stdin.closed and os.isatty(sys.stdin.fileno())

@@ -111,6 +111,10 @@ class EnergyMeter:
         self._days = replace(self._days, unflushed=())
         return finished
 
+    def put_back(self, finished: tuple[FinishedDay, ...]) -> None:
+        """Keep days that could not be written down; the next call returns them again."""
+        self._days = replace(self._days, unflushed=(*finished, *self._days.unflushed))
+
     def merge_recovered(self, recovered: RecoveredCounters) -> None:
         """Raise the counters to those of a copy of what an earlier run counted; what this run counted is on top.
 

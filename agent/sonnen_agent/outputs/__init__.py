@@ -33,6 +33,8 @@ class Retain:
 
     groups: frozenset[GroupKey] = frozenset()
     """Another process goes on with these: they stay as they are."""
+    unchanged: frozenset[GroupKey] = frozenset()
+    """Of these, even the labels of the series will be the same."""
     counters: bool = False
     """The counters could not be saved on this machine: the receiver has the only copy."""
 

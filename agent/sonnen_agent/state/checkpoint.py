@@ -9,6 +9,7 @@ and hardly more: 7 KiB, where writing beside and renaming cost 18 (docs/facts.md
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,6 +31,10 @@ class CheckpointError(AgentError):
     """A checkpoint file cannot be used; its text says why."""
 
 
+class TornError(CheckpointError):
+    """It was written by us and not to its end, as a power cut leaves it."""
+
+
 def encode(document: Mapping[str, object], *, block_bytes: int = 1) -> bytes:
     """Return the file for a document, filled up with blanks to whole blocks."""
     body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -42,13 +47,13 @@ def decode(content: bytes) -> dict[str, object]:
     first, _, body = content.partition(b"\n")
     words = first.decode("utf-8", "replace").split(" ")
     if not content.strip(b"\0\n "):
-        raise CheckpointError("it is empty or zero-filled, as after a power cut")
+        raise TornError("it is empty or zero-filled, as after a power cut")
     if words[0] != _MAGIC or len(words) != 3:
         raise CheckpointError("it was not written by sonnen-agent")
     if words[1] != _VERSION:
         raise CheckpointError(f"it has format {words[1]!r} of another release, this one reads format {_VERSION}")
     if _head(body) != first + b"\n":
-        raise CheckpointError("its checksum is wrong: it is torn or was edited")
+        raise TornError("its checksum is wrong: it is torn or was edited")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -60,7 +65,7 @@ def decode(content: bytes) -> dict[str, object]:
 
 def read(file: Path) -> dict[str, object]:
     """Return a file's document; raise OSError, or CheckpointError where it is not usable."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as stream:
         return decode(stream.read(_LARGEST_BYTES))
 
@@ -72,11 +77,14 @@ class Checkpoint:
         self._files = [folder / f"{name}.json", folder / f"{name}.previous.json"]
         """The newest first."""
         self._serial = 0
+        self._has_unnumbered = False
+        """Whether one of them is of an earlier release: it has to go, since it counts as the newest."""
 
     def load(self, parse: Callable[[Mapping[str, object]], _State], *, set_aside: bool = True) -> _State | None:
         """Return what `parse` makes of the newest good document; None when there is none.
 
-        What cannot be used is set aside with one line in the log, or else left where it is, without a word.
+        What cannot be used is set aside with one line in the log, or else left where it is, without a word. One of two
+        that is torn is what a power cut during a save leaves: it is written over by the next.
         """
         for file in self._by_age(set_aside=set_aside):
             try:
@@ -99,22 +107,35 @@ class Checkpoint:
         newest, older = self._files
         _overwrite(older, encode({**document, "serial": self._serial}, block_bytes=_BLOCK_BYTES))
         self._files = [older, newest]
-        if last and older.name.endswith(".previous.json"):
+        if self._has_unnumbered or (last and older.name.endswith(".previous.json")):
+            self._has_unnumbered = False
             self.save(document)
 
     def _by_age(self, *, set_aside: bool) -> list[Path]:
         """Return the files that can be read, the newest first; an earlier release wrote no serial numbers."""
-        serials: dict[Path, int] = {}
-        for age, file in enumerate(self._files):
+        serials: dict[Path, float] = {}
+        broken: dict[Path, Exception] = {}
+        newest, _ = self._files
+        for file in self._files:
             try:
                 serial = read(file).get("serial")
             except FileNotFoundError:
                 continue
             except (OSError, AgentError) as error:
-                self._refuse(file, error, set_aside=set_aside)
+                broken[file] = error
             else:
-                serials[file] = serial if isinstance(serial, int) else -age
-        self._serial = max(serials.values(), default=0)
+                if isinstance(serial, int):
+                    serials[file] = serial
+                    self._serial = max(self._serial, serial)
+                else:
+                    # An earlier release, which wrote no numbers, always wrote the first of the two last.
+                    serials[file] = math.inf if file is newest else -1
+                    self._has_unnumbered = True
+        for file, problem in broken.items():
+            if serials and isinstance(problem, TornError):
+                _log.warning("%s: %s; the other one counts", file, problem)
+            else:
+                self._refuse(file, problem, set_aside=set_aside)
         return sorted(serials, key=lambda file: -serials[file])
 
     def _refuse(self, file: Path, error: Exception, *, set_aside: bool) -> None:

@@ -42,7 +42,7 @@ class Ledger:
         for number, line in enumerate(self._lines(), start=1):
             try:
                 day = _day(json.loads(line))
-            except (ValueError, StateError) as error:
+            except (ValueError, RecursionError, StateError) as error:
                 _log.warning("%s, line %d is damaged and left out: %s", self._file, number, error)
                 continue
             found.setdefault((day.battery, day.finished.day.isoformat()), day)

@@ -51,7 +51,6 @@ class StateStore:
         self._ledger = Ledger(folder)
         self._meters: Mapping[str, SharedMeter] = {}
         self._others: Mapping[str, MeterState] = {}
-        self._waiting: tuple[LedgerDay, ...] = ()
         self._changes = ChangeLog(_log)
 
     def load(self) -> StoredState | None:
@@ -67,21 +66,26 @@ class StateStore:
 
     def save(self, *, clean: bool = False) -> bool:
         """Write ledger and checkpoint, and return whether they are on disk."""
-        finished = tuple(
-            LedgerDay(battery=name, finished=day)
-            for name, meter in self._meters.items()
-            for day in meter.take_finished_days()
-        )
-        self._waiting += finished
+        trouble: OSError | None = None
+        for name, meter in self._meters.items():
+            finished = meter.take_finished_days()
+            try:
+                self._ledger.append(tuple(LedgerDay(battery=name, finished=day) for day in finished))
+            except OSError as error:
+                # The meter keeps them, and so does the checkpoint, which needs no more room than it has.
+                meter.put_back(finished)
+                trouble = error
         try:
-            self._ledger.append(self._waiting)
-            self._waiting = ()
             self._checkpoint.save(self._document(clean=clean), last=clean)
         except OSError as error:
             words = "the counters cannot be saved: %s; trying again every minute"
-            self._changes.trouble("disk", "unwritable", words, error, level=logging.ERROR)
+            self._changes.trouble("disk", "counters", words, error, level=logging.ERROR)
             return False
-        self._changes.over("disk", "the counters are saved again")
+        if trouble is not None:
+            words = "the ledger cannot be written: %s; its days wait in the checkpoint"
+            self._changes.trouble("disk", "ledger", words, trouble, level=logging.ERROR)
+        else:
+            self._changes.over("disk", "the counters are saved again")
         return True
 
     def close(self) -> None:

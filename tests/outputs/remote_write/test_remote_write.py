@@ -595,12 +595,20 @@ def test_the_page_of_another_exporter_is_not_carried(fake: FakeReceiver, site: S
 
 def test_a_reload_leaves_the_series_of_its_groups(fake: FakeReceiver, site: Site) -> None:
     site.beats(2)
-    site.output.stop(Retain(groups=frozenset({GroupKey(job="sonnen", instance="home")})))
+    home = frozenset({GroupKey(job="sonnen", instance="home")})
+    site.output.stop(Retain(groups=home, unchanged=home))
     site.output.run(ProgressWatch())
     assert stale(fake, "sonnen_online") == 0
     site.start()
     site.beats(1)
     assert watts(fake) == [1, 2, 3]
+
+
+def test_a_reload_ends_series_whose_labels_will_be_others(fake: FakeReceiver, site: Site) -> None:
+    site.beats(2)
+    site.output.stop(Retain(groups=frozenset({GroupKey(job="sonnen", instance="home")})))
+    site.output.run(ProgressWatch())
+    assert stale(fake, "sonnen_online") == 1
 
 
 def test_the_thread_sends_what_is_put_and_ends_when_closed(fake: FakeReceiver, tmp_path: Path) -> None:

@@ -86,3 +86,9 @@ def test_reading_the_options_loads_nothing_that_only_the_output_needs() -> None:
     program = f"import sys; import {name}; print([module for module in sys.modules if '{name}' in module])"
     printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     assert printed == f"['{name}']\n"
+
+
+def test_a_header_that_http_cannot_send_is_a_problem_that_does_not_show_it(tmp_path: Path) -> None:
+    _, problems = read(tmp_path, url=URL, headers={"X-Api-Key": "geheim€12"})
+
+    assert problems == ["remote_write.headers.X-Api-Key: should have ASCII characters only"]

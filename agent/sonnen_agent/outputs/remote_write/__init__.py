@@ -44,11 +44,13 @@ class Options:
             fix = "run: apt install python3-snappy, or with pip: pip install 'sonnen-agent[remote-write]'"
             section.problems.append(f"{section.path}: needs python-snappy; {fix}")
         headers = section.texts("headers")
-        for name in headers:
+        for name, value in headers.items():
             if not _HEADER_NAME.fullmatch(name):
                 section.problem(f"headers.{name}", "is no header name; use letters, digits and dashes")
             elif name.lower() in _OUR_HEADERS or name.lower().startswith("x-prometheus-remote-write-"):
                 section.problem(f"headers.{name}", "is a header that the agent sets itself; leave it out")
+            elif not value.isascii():
+                section.problem(f"headers.{name}", "should have ASCII characters only")
         return cls(
             destination=secrets.destination(section, "https://prometheus.example/api/v1/write", "remote-write"),
             headers=headers,

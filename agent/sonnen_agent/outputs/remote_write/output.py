@@ -87,7 +87,7 @@ class RemoteWriteOutput:
             pause = self._sender.pause_seconds()
             self.turn(self._interval_seconds if pause is None else min(pause, self._interval_seconds))
         frames = self._take(0)
-        self._sender.finish([*frames, *self._tracker.end_all(self._monotonic(), self._retain.groups)])
+        self._sender.finish([*frames, *self._tracker.end_all(self._monotonic(), self._retain.unchanged)])
         self._publish()
 
     def turn(self, wait_seconds: float) -> None:
