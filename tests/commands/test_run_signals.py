@@ -31,7 +31,7 @@ def started(config: Path, log: Path, stdin: int = subprocess.DEVNULL, before: Ca
     """Start an agent in a session of its own, and return its process id once it works."""
     command = [sys.executable, "-m", "sonnen_agent", "run", "--config", str(config)]
     with log.open("w") as stderr:
-        process = subprocess.Popen(command, stdin=stdin, stderr=stderr, start_new_session=True, preexec_fn=before)  # noqa: PLW1509
+        process = subprocess.Popen(command, stdin=stdin, stderr=stderr, start_new_session=True, preexec_fn=before)  # noqa: PLW1509 - one thread
     wait_until(lambda: "not readable" in log.read_text(), "a first beat")
     # Else its end would be told as that of a forgotten child.
     process.returncode = 0
