@@ -491,7 +491,8 @@ def test_a_disk_that_fills_up_costs_no_counter(
 
     # The two files of the checkpoint are written in place.
     assert "cannot be saved" not in agent.log
-    assert saved_production(small_disk / "state") >= before["sonnen_production_watt_hours_total",]
+    # What is shown is rounded to four decimals, what is saved is not.
+    assert saved_production(small_disk / "state") >= before["sonnen_production_watt_hours_total",] - 0.0001
     assert counters(pushgateway) == {}
     agent.start()
     wait_until(lambda: bool(counters(pushgateway)), "the counters to go on")
@@ -520,7 +521,7 @@ def test_a_state_directory_that_is_gone_at_the_stop_is_told_once_and_costs_no_co
     wait_until(lambda: counters(pushgateway) != before, "the counters to go on")
     assert_nothing_is_lower(counters(pushgateway), before)
     assert agent.stop() == 0
-    assert saved_production(tmp_path / "state") >= before["sonnen_production_watt_hours_total",]
+    assert saved_production(tmp_path / "state") >= before["sonnen_production_watt_hours_total",] - 0.0001
 
 
 def saved_production(state: Path) -> float:
@@ -625,7 +626,7 @@ def test_when_the_newest_state_is_torn_the_one_before_it_counts(
 
     wait_until(lambda: produced(pushgateway) > 3_999.5, "the counters to go on")
     assert produced(pushgateway) < 4_100
-    assert agent.log.count("cannot be used") == 1
+    assert agent.log.count("the other one counts") == 1
 
 
 def test_a_state_that_cannot_be_read_is_as_good_as_a_damaged_one(
