@@ -7,6 +7,7 @@ import threading
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 _IP_FREEBIND = 15
 """Of Linux's <linux/in.h>; the socket module does not name it."""
@@ -22,6 +23,7 @@ class PortForward:
         self._to = to
         self._closing = asyncio.Event()
         self._listening = threading.Event()
+        self._open = WeakSet[asyncio.WriteTransport]()
 
     def __enter__(self) -> Self:
         listener = socket.socket()
@@ -52,15 +54,27 @@ class PortForward:
             self._thread.join()
 
     def _run(self, listener: socket.socket) -> None:
-        # Leaving the runner ends the connections that are left.
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._listen(listener))
 
     async def _listen(self, listener: socket.socket) -> None:
-        server = await asyncio.start_server(self._pass, sock=listener)
+        passing = set[asyncio.Task[None]]()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._open.add(writer.transport)
+            task = self._loop.create_task(self._pass(reader, writer))
+            passing.add(task)
+            task.add_done_callback(passing.discard)
+
+        server = await asyncio.start_server(accept, sock=listener)
         self._listening.set()
         await self._closing.wait()
         server.close()
+        # What has just come in is not passed on before the loop has gone round a few times.
+        await asyncio.sleep(0.05)
+        # Leaving the runner ends the tasks, but neither what has not begun to pass nor what is still to be written.
+        for transport in self._open:
+            transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -72,7 +86,32 @@ class PortForward:
             writer.close()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _join(reader, writer, *self._to)
+        await self._join(reader, writer, *self._to)
+
+    async def _join(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        host: str,
+        port: int,
+        *,
+        request: bytes = b"",
+        answer: bytes = b"",
+    ) -> None:
+        """Pass bytes both ways until both have said all, the request first that way and the answer this way."""
+        far_reader, far_writer = await asyncio.open_connection(host, port)
+        self._open.add(far_writer.transport)
+        try:
+            far_writer.write(request)
+            writer.write(answer)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_pump(reader, far_writer))
+                both.create_task(_pump(far_reader, writer))
+        except* OSError:
+            # One side has gone in the midst of it; that ends it for the other.
+            pass
+        finally:
+            far_writer.close()
 
 
 class WebProxy(PortForward):
@@ -87,43 +126,19 @@ class WebProxy(PortForward):
         method, address, _ = request.split(" ")
         if method == "CONNECT":
             host, port = address.rsplit(":", 1)
-            await _join(reader, writer, host, int(port), answer=b"HTTP/1.1 200 Connected\r\n\r\n")
+            await self._join(reader, writer, host, int(port), answer=b"HTTP/1.1 200 Connected\r\n\r\n")
             return
         url = urlsplit(address)
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         # One request per connection: the next may be for another host.
         fields = "Connection: close\r\n" + re.sub(r"(?im)^(proxy-)?connection:.*\r\n", "", fields)
-        await _join(
+        await self._join(
             reader,
             writer,
             url.hostname or "",
             url.port or 80,
             request=f"{method} {path} HTTP/1.1\r\n{fields}".encode("latin-1"),
         )
-
-
-async def _join(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    host: str,
-    port: int,
-    *,
-    request: bytes = b"",
-    answer: bytes = b"",
-) -> None:
-    """Pass bytes both ways until both have said all, beginning with the request that way and the answer this way."""
-    far_reader, far_writer = await asyncio.open_connection(host, port)
-    try:
-        far_writer.write(request)
-        writer.write(answer)
-        async with asyncio.TaskGroup() as both:
-            both.create_task(_pump(reader, far_writer))
-            both.create_task(_pump(far_reader, writer))
-    except* OSError:
-        # One side has gone in the midst of it; that ends it for the other.
-        pass
-    finally:
-        far_writer.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

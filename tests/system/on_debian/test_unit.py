@@ -30,6 +30,7 @@ def test_it_is_ready_and_says_how_it_is(service: Service, unit: Unit) -> None:
 
 
 def test_its_values_arrive_at_the_gateway(service: Service, unit: Unit) -> None:
+    service.wait_for_push()
     assert service.gateway.value("sonnen_online") == 1
     assert service.gateway.value("sonnen_production_watts") > 0
     assert unit.restarts == 0
