@@ -1,12 +1,9 @@
 import gc
-import json
-import re
-import threading
 from collections.abc import Iterator, Mapping
 
 import pytest
+from box import HANG, Box, said
 from pytest_httpserver import HTTPServer
-from werkzeug import Request, Response
 
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.client import Client
@@ -23,36 +20,9 @@ EVERY_VARIANT = [V2, V1, ECO6]
 STATUS = {"Production_W": 800, "Consumption_W": 500, "GridFeedIn_W": 300, "Pac_total_W": 0, "Uac": 230}
 UNIT = {"M03": 800, "M04": 500, "M34": 0, "M35": 0, "M38": 300, "M39": 0}
 EVERY_CODE = [f"{ECO6}/{code}" for code in ECO6_CODES]
-HANG = -1
-"""As an answer: none, until the test is over."""
 
 
-class Box:
-    """A battery that answers what a test has put down for a path, else 404: a status code, a text, or JSON."""
-
-    def __init__(self, server: HTTPServer) -> None:
-        self.port = server.port
-        self.answers: dict[str, object] = {}
-        self.over = threading.Event()
-        self.tokens: list[str | None] = []
-        self._asked: list[str] = []
-        server.expect_request(re.compile("")).respond_with_handler(self._answer)
-
-    def asked(self) -> list[str]:
-        """Return the paths asked for since the last time."""
-        asked, self._asked = self._asked, []
-        return asked
-
-    def _answer(self, request: Request) -> Response:
-        self._asked.append(request.path)
-        self.tokens.append(request.headers.get("Auth-Token"))
-        answer = self.answers.get(request.path, 404)
-        if answer == HANG:
-            self.over.wait(20)
-            return Response()
-        if isinstance(answer, int):
-            return Response(status=answer)
-        return Response(answer if isinstance(answer, str) else json.dumps(answer))
+Records = list[tuple[Endpoint, Outcome]]
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +34,8 @@ def server() -> Iterator[HTTPServer]:
 
 @pytest.fixture
 def box(server: HTTPServer) -> Iterator[Box]:
-    box = Box(server)
-    yield box
-    box.over.set()
-    server.clear()
-
-
-def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Return what the agent logged; the server logs, too."""
-    return [(record.levelname, record.getMessage()) for record in caplog.records if "sonnen_agent" in record.name]
-
-
-Records = list[tuple[Endpoint, Outcome]]
+    with Box(server) as box:
+        yield box
 
 
 @pytest.fixture
@@ -173,8 +133,9 @@ def test_a_variant_that_was_found_is_the_only_one_asked_from_then_on(box: Box, p
 def test_the_token_is_never_sent_for_a_status(box: Box, probe: Probe) -> None:
     failure(probe)
 
-    assert set(EVERY_VARIANT) <= set(box.asked())
-    assert set(box.tokens) == {None}
+    asked = box.asked_with_tokens()
+    assert set(EVERY_VARIANT) <= {path for path, _ in asked}
+    assert {token for _, token in asked} == {None}
 
 
 def test_two_failures_do_not_make_a_variant_doubtful(box: Box, probe: Probe) -> None:

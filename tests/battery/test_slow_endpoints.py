@@ -1,11 +1,8 @@
-import json
-import re
-import threading
 from collections.abc import Iterator
 
 import pytest
+from box import HANG, Box, said
 from pytest_httpserver import HTTPServer
-from werkzeug import Request, Response
 
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.client import Client
@@ -25,36 +22,8 @@ V2: dict[str, object] = {
     "/api/v2/inverter": {"fac": 50, "tmax": 31.5},
     "/api/v2/configurations": {"DE_Software": "1.14.5"},
 }
-HANG = -1
-"""As an answer: none, until the test is over."""
 
 Records = list[tuple[Endpoint, Outcome]]
-
-
-class Box:
-    """A battery that answers what a test has put down for a path, else 404: a status code, a text, or JSON."""
-
-    def __init__(self, server: HTTPServer) -> None:
-        self.port = server.port
-        self.answers: dict[str, object] = {}
-        self.over = threading.Event()
-        self._asked: list[tuple[str, str | None]] = []
-        server.expect_request(re.compile("")).respond_with_handler(self._answer)
-
-    def asked(self) -> list[tuple[str, str | None]]:
-        """Return the paths asked for since the last time, with the token that came along."""
-        asked, self._asked = self._asked, []
-        return asked
-
-    def _answer(self, request: Request) -> Response:
-        self._asked.append((request.path, request.headers.get("Auth-Token")))
-        answer = self.answers.get(request.path, 404)
-        if answer == HANG:
-            self.over.wait(20)
-            return Response()
-        if isinstance(answer, int):
-            return Response(status=answer)
-        return Response(answer if isinstance(answer, str) else json.dumps(answer))
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +35,8 @@ def server() -> Iterator[HTTPServer]:
 
 @pytest.fixture
 def box(server: HTTPServer) -> Iterator[Box]:
-    box = Box(server)
-    yield box
-    box.over.set()
-    server.clear()
-
-
-def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Return what the agent logged; the server logs, too."""
-    return [(record.levelname, record.getMessage()) for record in caplog.records if "sonnen_agent" in record.name]
+    with Box(server) as box:
+        yield box
 
 
 @pytest.fixture
@@ -109,7 +71,7 @@ def test_with_a_token_every_endpoint_is_asked_with_it(box: Box, slow: SlowEndpoi
 
     read(slow, box)
 
-    assert box.asked() == [(path, TOKEN) for path in V2]
+    assert box.asked_with_tokens() == [(path, TOKEN) for path in V2]
     assert records == [(endpoint, "ok") for endpoint in SLOW_ENDPOINTS]
     assert slow.up() == dict.fromkeys(SLOW_ENDPOINTS, True)
     assert slow.fresh() == {
@@ -124,12 +86,12 @@ def test_with_a_token_every_endpoint_is_asked_with_it(box: Box, slow: SlowEndpoi
 def test_nothing_is_asked_again_at_the_next_beat(box: Box, slow: SlowEndpoints) -> None:
     box.answers |= {**V2, "/api/v2/battery": 500, "/api/v2/configurations": 401}
     read(slow, box)
-    box.asked()
+    box.asked_with_tokens()
     before = slow.fresh()
 
     read(slow, box)
 
-    assert box.asked() == []
+    assert box.asked_with_tokens() == []
     assert slow.fresh() == before
 
 
@@ -146,7 +108,7 @@ def test_what_v2_lacks_or_refuses_is_asked_of_the_legacy_api_without_the_token(
 
     read(slow, box)
 
-    assert box.asked()[:2] == [("/api/v2/powermeter", TOKEN), ("/api/powermeter", None)]
+    assert box.asked_with_tokens()[:2] == [("/api/v2/powermeter", TOKEN), ("/api/powermeter", None)]
     assert records[:2] == [("powermeter", "not_found" if answer == 404 else "unauthorized"), ("powermeter", "ok")]
     assert slow.up()["powermeter"]
     assert len(slow.fresh()) == 5
@@ -158,7 +120,7 @@ def test_what_v2_fails_to_answer_is_not_asked_elsewhere(box: Box, slow: SlowEndp
 
     read(slow, box)
 
-    assert "/api/inverter" not in dict(box.asked())
+    assert "/api/inverter" not in dict(box.asked_with_tokens())
     assert not slow.up()["inverter"]
 
 
@@ -195,14 +157,14 @@ def test_without_a_token_only_the_legacy_api_is_asked(
 
     read(slow_without_token, box, generation)
 
-    assert box.asked() == [("/api/powermeter", None), ("/api/inverter", None)]
+    assert box.asked_with_tokens() == [("/api/powermeter", None), ("/api/inverter", None)]
     assert slow_without_token.up() == {"powermeter": True, "inverter": True}
 
 
 def test_an_eco6_has_no_slow_endpoints(box: Box, slow: SlowEndpoints) -> None:
     read(slow, box, "eco6")
 
-    assert box.asked() == []
+    assert box.asked_with_tokens() == []
     assert slow.up() == {}
 
 
@@ -292,23 +254,23 @@ def test_a_value_outlives_a_failure(box: Box, slow: SlowEndpoints) -> None:
 def test_an_endpoint_expected_to_change_is_asked_at_the_next_beat(box: Box, slow: SlowEndpoints) -> None:
     box.answers |= V2
     read(slow, box)
-    box.asked()
+    box.asked_with_tokens()
 
     slow.expect_change("latestdata")
     read(slow, box)
     read(slow, box)
 
-    assert box.asked() == [("/api/v2/latestdata", TOKEN)]
+    assert box.asked_with_tokens() == [("/api/v2/latestdata", TOKEN)]
 
 
 def test_another_variant_is_another_battery(box: Box, slow: SlowEndpoints) -> None:
     box.answers |= {**V2, "/api/powermeter": {"4_1": METERS[0]}}
     read(slow, box)
-    box.asked()
+    box.asked_with_tokens()
 
     read(slow, box, "v1")
 
-    assert box.asked() == [("/api/powermeter", None), ("/api/inverter", None)]
+    assert box.asked_with_tokens() == [("/api/powermeter", None), ("/api/inverter", None)]
     assert slow.up() == {"powermeter": True, "inverter": False}
     assert len(slow.fresh()) == 1
 
@@ -331,11 +293,11 @@ def test_without_time_left_nothing_is_asked(box: Box, slow: SlowEndpoints) -> No
     box.answers |= V2
 
     read(slow, box, seconds=0.1)
-    assert box.asked() == []
+    assert box.asked_with_tokens() == []
     assert slow.up() == {}
 
     read(slow, box)
-    assert len(box.asked()) == 5
+    assert len(box.asked_with_tokens()) == 5
 
 
 def test_an_endpoint_that_hangs_takes_its_beat_and_no_more(box: Box, slow: SlowEndpoints, records: Records) -> None:
