@@ -3,7 +3,8 @@
 import pytest
 from sites import Site, left_of_ours
 
-pytestmark = pytest.mark.system
+# What it is about is decided on the controller: one Debian is as good as two.
+pytestmark = [pytest.mark.system, pytest.mark.parametrize("release", ["bookworm"], indirect=True, scope="module")]
 
 _APT_BROKEN = "/etc/apt/apt.conf.d/99broken"
 

@@ -10,7 +10,8 @@ from playbooks import build_wheel
 from programs import wait_until
 from sites import OLD_VERSION, Site
 
-pytestmark = pytest.mark.system
+# The way there and back is the same on both Debians: test_playbook.py installs on each.
+pytestmark = [pytest.mark.system, pytest.mark.parametrize("release", ["trixie"], indirect=True, scope="module")]
 
 _BROKEN_VERSION = "99.0"
 _CRASH = "this version is broken"
