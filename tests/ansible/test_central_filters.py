@@ -116,6 +116,22 @@ def test_flags_of_ours_are_set_and_all_others_stay(
     assert filters.arguments(expected, flags, "/etc/default/x") == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "flags", "expected"),
+    [
+        ("", {}, 'ARGS="--keep=10y"\n'),
+        ('ARGS="--keep=5y --mine"\n', {}, 'ARGS="--keep=5y --mine"\n'),
+        ('ARGS="--keep 5y"\n', {}, 'ARGS="--keep 5y"\n'),
+        ('ARGS="--keep=5y"\n', {"keep": "1y"}, 'ARGS="--keep=1y"\n'),
+    ],
+)
+def test_a_flag_that_is_missing_is_added_and_one_that_is_there_stays(
+    filters: ModuleType, text: str, flags: dict[str, str | bool], expected: str
+) -> None:
+    assert filters.arguments(text, flags, "/etc/default/x", {"keep": "10y"}) == expected
+    assert filters.arguments(expected, flags, "/etc/default/x", {"keep": "10y"}) == expected
+
+
 @pytest.mark.parametrize("text", ['ARGS="--mine\n', 'ARGS="--mine=\'My home"\n', 'ARGS="--mine" "--yours"\n'])
 def test_flags_that_cannot_be_read_are_told_with_the_fix(filters: ModuleType, text: str) -> None:
     message = "^ARGS in /etc/default/x cannot be read: write all flags on one line, such as ARGS="

@@ -52,6 +52,7 @@ def test_rules_and_dashboards_of_this_repository_are_in_place(site: Site) -> Non
     ):
         files = [file for file in (REPOSITORY / here).glob("*.*") if file.suffix in {".yml", ".json"}]
         assert site.central.run(f"ls {there}").stdout.split() == sorted(file.name for file in files)
+    assert site.prometheus("/api/v1/status/flags")["storage.tsdb.retention.time"] == "10y"
     groups = site.prometheus("/api/v1/rules")["groups"]
     assert {Path(group["file"]).name for group in groups} == {
         file.name for file in (REPOSITORY / "prometheus/rules").glob("*.yml")
@@ -176,9 +177,9 @@ def test_prometheus_takes_remote_write_from_the_pi_and_what_is_the_users_in_it_s
     own = "  # mine\n  - job_name: mine\n    static_configs: [{targets: ['127.0.0.1:1']}]\n"
     config = site.central.run("cat /etc/prometheus/prometheus.yml").stdout
     site.central.write("/etc/prometheus/prometheus.yml", config + own)
-    own_flags = "--storage.tsdb.retention.time=5y --web.page-title='My home'"
-    add_flags = f's/^ARGS="/&{own_flags} /'
-    site.central.run(f"sed -i {shlex.quote(add_flags)} /etc/default/prometheus")
+    own_flags = "--web.page-title='My home' --storage.tsdb.retention.time=5y"
+    change_flags = f"s/--storage.tsdb.retention.time=10y/{own_flags}/"
+    site.central.run(f"sed -i {shlex.quote(change_flags)} /etc/default/prometheus")
     inventory = site.inventory()
     inventory["central"]["vars"].update(
         sonnen_central_remote_write=True, sonnen_central_prometheus_listen="0.0.0.0:9090"

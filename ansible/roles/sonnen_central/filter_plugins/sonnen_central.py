@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -51,10 +52,13 @@ def prometheus_config(
     return text
 
 
-def arguments(text: str, flags: Mapping[str, str | bool], file: str) -> str:
+def arguments(
+    text: str, flags: Mapping[str, str | bool], file: str, missing: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Return the text of a /etc/default file with these flags in ARGS, and all others as they were.
 
-    A flag that is True or False takes no value. One that is False or empty is taken out.
+    A flag that is True or False takes no value. One that is False or empty is taken out. Of `missing`, those are added
+    that are not there.
     """
     text = str(text)
     if text and not text.endswith("\n"):
@@ -66,6 +70,8 @@ def arguments(text: str, flags: Mapping[str, str | bool], file: str) -> str:
             f'ARGS in {file} cannot be read: write all flags on one line, such as ARGS="--flag=value --other=value"'
         )
     words = _without(_WORD.findall(value), flags)
+    there = {_split(word)[0] for word in words}
+    words += [f"--{name}={flag}" for name, flag in missing.items() if name not in there | set(flags)]
     words += [f"--{name}" if flag is True else f"--{name}={flag}" for name, flag in flags.items() if flag]
     quoted = re.sub(r'([\\"$`])', r"\\\1", " ".join(words))
     start, end = found[-1].span() if found else (len(text), len(text))
@@ -86,7 +92,7 @@ def _without(words: Sequence[str], flags: Mapping[str, str | bool]) -> list[str]
     kept = []
     value_follows = False
     for word in words:
-        name, has_value, _ = word.strip("\"'").lstrip("-").partition("=")
+        name, has_value = _split(word)
         if value_follows:
             value_follows = False
         elif name in flags:
@@ -94,6 +100,12 @@ def _without(words: Sequence[str], flags: Mapping[str, str | bool]) -> list[str]
         else:
             kept.append(word)
     return kept
+
+
+def _split(word: str) -> tuple[str, str]:
+    """Return the name of a flag, and "=" where its value follows in the same word."""
+    name, has_value, _ = word.strip("\"'").lstrip("-").partition("=")
+    return name, has_value
 
 
 def _with_items(text: str, key: str, items: Sequence[object]) -> str:
