@@ -12,6 +12,8 @@ from programs import MissingProgramError, ServerError, find_program
 
 RELEASES = ("bookworm", "trixie")
 """Debian 12 and 13, which Raspberry Pi OS is made of."""
+SLOW = "SONNEN_SLOW_TESTS"
+"""Set in the environment by scripts/test --slow: what is usually tried on one of the releases is tried on each."""
 
 _PACKAGES = (
     "systemd",
@@ -36,6 +38,14 @@ rm -rf /var/lib/apt/lists/* /var/lib/dbus/machine-id /etc/resolv.conf /root/.bas
 : > /etc/machine-id
 """
 _CACHE = Path(__file__).parents[2] / ".cache/machines"
+
+
+def tried_on(release: str) -> tuple[str, ...]:
+    """Return the releases of the Pi with which a story of the roles is told: one for each change, before a release all.
+
+    The central host has the other release. Together the stories set each role up on each of them all the same.
+    """
+    return RELEASES if SLOW in os.environ else (release,)
 
 
 def unpack(release: str, folder: Path) -> None:

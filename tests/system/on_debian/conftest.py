@@ -14,7 +14,7 @@ from units import Unit
 
 @pytest.fixture(scope="module", params=images.RELEASES)
 def release(request: pytest.FixtureRequest) -> str:
-    """Return the Debian release that the machines run."""
+    """Return the Debian release that the Pi runs."""
     name: str = request.param
     return name
 
@@ -33,8 +33,9 @@ def pi(release: str, machine_folder: Path) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def central(release: str, machine_folder: Path) -> Iterator[Machine]:
-    """Return the machine that gathers the numbers; from its network, no way leads to the Pi."""
-    with Machine(release, "central", machine_folder) as machine:
+    """Return the machine that gathers the numbers, of the other release; from its network, no way leads to the Pi."""
+    (other,) = set(images.RELEASES) - {release}
+    with Machine(other, "central", machine_folder) as machine:
         yield machine
 
 

@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+import images
 import pytest
 import yaml
 from machines import Machine
@@ -14,7 +15,10 @@ from playbooks import REPOSITORY
 from programs import ServerError, wait_until
 from sites import NEW_PASSWORD, OLD_VERSION, PASSWORD, Site, left_of_ours
 
-pytestmark = pytest.mark.system
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.parametrize("release", images.tried_on("bookworm"), indirect=True, scope="module"),
+]
 
 _GRAFANA = "/etc/grafana"
 _DROP_IN = "/run/systemd/system/sonnen-agent.service.d/test.conf"

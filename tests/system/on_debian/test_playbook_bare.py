@@ -1,10 +1,13 @@
 """The playbook against bare machines: what stops it, and what it only looks at, leaves them bare."""
 
+import images
 import pytest
 from sites import Site, left_of_ours
 
-# What it is about is decided on the controller: one Debian is as good as two.
-pytestmark = [pytest.mark.system, pytest.mark.parametrize("release", ["bookworm"], indirect=True, scope="module")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.parametrize("release", images.tried_on("bookworm"), indirect=True, scope="module"),
+]
 
 _APT_BROKEN = "/etc/apt/apt.conf.d/99broken"
 

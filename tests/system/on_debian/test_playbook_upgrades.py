@@ -5,13 +5,16 @@ The tests of this file are one story, told in order: each begins where the one b
 
 from pathlib import Path
 
+import images
 import pytest
 from playbooks import build_wheel
 from programs import wait_until
 from sites import OLD_VERSION, Site
 
-# The way there and back is the same on both Debians: test_playbook.py installs on each.
-pytestmark = [pytest.mark.system, pytest.mark.parametrize("release", ["trixie"], indirect=True, scope="module")]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.parametrize("release", images.tried_on("trixie"), indirect=True, scope="module"),
+]
 
 _BROKEN_VERSION = "99.0"
 _CRASH = "this version is broken"
