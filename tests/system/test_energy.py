@@ -34,8 +34,8 @@ _SAVE_SECONDS = 60
 _SLACK_WATT_HOURS = 0.005
 """What the few milliseconds between an answer and its time make of a power that jumps at this speed."""
 
-_SLACK_RATIO = 0.003
-"""What they make, on a busy machine, of the ends of a day's eight pieces; a lost beat is four times that."""
+_SLACK_RATIO = 0.006
+"""What they make, on a busy machine, of the ends of a day's eight pieces; a lost beat is twice that."""
 
 _ROUNDING = 0.5e-4
 """What four decimals leave out, of each counter that is shown; and again at each recovery of what was shown."""
