@@ -2,7 +2,9 @@
 
 import os
 import pty
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,12 +29,19 @@ state_directory: state
     return file
 
 
-def started(config: Path, log: Path, stdin: int = subprocess.DEVNULL, before: Callable[[], None] | None = None) -> int:
-    """Start an agent in a session of its own, and return its process id once it works."""
+def started(
+    config: Path,
+    log: Path,
+    *,
+    stdin: int = subprocess.DEVNULL,
+    before: Callable[[], None] | None = None,
+    said: str = "not readable",
+) -> int:
+    """Start an agent in a session of its own, and return its process id once it has said that."""
     command = [sys.executable, "-m", "sonnen_agent", "run", "--config", str(config)]
     with log.open("w") as stderr:
         process = subprocess.Popen(command, stdin=stdin, stderr=stderr, start_new_session=True, preexec_fn=before)  # noqa: PLW1509 - one thread
-    wait_until(lambda: "not readable" in log.read_text(), "a first beat")
+    wait_until(lambda: said in log.read_text(), "a first beat")
     # Else its end would be told as that of a forgotten child.
     process.returncode = 0
     return process.pid
@@ -91,3 +100,22 @@ def test_a_config_that_turns_bad_during_a_reload_is_tried_again_by_the_service_m
     # Exit code 78 would end the restarts.
     assert exit_code(pid) == 1
     assert "unknown: unknown key" in (tmp_path / "log").read_text()
+
+
+def test_a_process_that_stood_still_goes_on(config: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        # As long as no battery has answered or failed, it looks for signals every twentieth of a second.
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        config.write_text(re.sub("http:[^\"]*", url, config.read_text()) + "interval_seconds: 60\n")
+        pid = started(config, tmp_path / "log", said="every 60 s from home")
+        for _ in range(20):
+            os.kill(pid, signal.SIGSTOP)
+            _, status = os.waitpid(pid, os.WUNTRACED)
+            assert os.WIFSTOPPED(status)
+            time.sleep(0.06)
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.02)
+
+        assert "stopping" not in (tmp_path / "log").read_text()
+        os.kill(pid, signal.SIGTERM)
+        assert exit_code(pid) == 0

@@ -20,7 +20,7 @@ from sonnen_agent.systemd import Notifier
 _log = logging.getLogger(__name__)
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_SIGNALS = (*_STOP_SIGNALS, signal.SIGHUP)
+_SIGNALS = (*_STOP_SIGNALS, signal.SIGHUP, signal.SIGALRM)
 _START_SECONDS = 0.05
 """Between two looks whether every battery has been asked, so that READY comes at once."""
 _RELOADED = "SONNEN_AGENT_RELOADED"
@@ -81,12 +81,13 @@ class _Daemon:
         """Work until told to stop, or until a thread crashes; return the config to begin anew with after a SIGHUP."""
         self._agent.start()
         while not self._agent.crashed:
-            received = signal.sigtimedwait(_SIGNALS, _TELL_SECONDS if self._announced else _START_SECONDS)
-            if received is not None:
-                if received.si_signo != signal.SIGHUP or self._in_a_terminal:
-                    return None
-                if (successor := self._checked()) is not None:
-                    return successor
+            # The time-out is a signal, too: sigtimedwait may return one that nobody sent (docs/facts.md 9).
+            signal.setitimer(signal.ITIMER_REAL, _TELL_SECONDS if self._announced else _START_SECONDS)
+            received = signal.sigwait(_SIGNALS)
+            if received in _STOP_SIGNALS or (received == signal.SIGHUP and self._in_a_terminal):
+                return None
+            if received == signal.SIGHUP and (successor := self._checked()) is not None:
+                return successor
             self._tell()
         return None
 
