@@ -10,6 +10,7 @@ from programs import MissingProgramError
 from xdist.scheduler import LoadFileScheduling
 
 from golden import Golden, GoldenPrometheus, golden
+from sonnen_agent.battery import probe, slow_endpoints
 
 _MACHINES = "tests/system/on_debian/"
 _SERVERS = "tests/system/"
@@ -61,6 +62,13 @@ def state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "state"
     monkeypatch.setenv("STATE_DIRECTORY", str(folder))
     return folder
+
+
+@pytest.fixture
+def unhurried_battery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the deadline of a test alone decide how long a battery may take, however busy the machine."""
+    monkeypatch.setattr(probe, "_TRY_SECONDS", 60)
+    monkeypatch.setattr(slow_endpoints, "_LONGEST_SECONDS", 60)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from faulty_simulator import FaultySimulator
+from programs import free_port
 from prometheus_client.core import Metric
 from sample_groups import HOME, shared_meter
 
@@ -224,6 +225,25 @@ def test_a_battery_that_is_gone_from_the_start_is_one_warning(
     states = "bms not ready, core config, inverter not ready"
     reason = f"the battery is starting ({states}): its values are not measured yet"
     assert said(caplog) == [("WARNING", f"home: not readable (not_ready): {reason}")]
+
+
+def test_a_battery_that_is_away_at_the_start_is_back_within_three_beats_once_it_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    destination = Destination(url=f"http://127.0.0.1:{free_port()}")
+    battery = Battery(BatteryOptions(name="home", destination=destination), interval_seconds=5, record=ignore)
+    with closing(Poller(battery, shared_meter(), HOME, interval_seconds=5)) as poller:
+        for _ in range(5):
+            poll(poller)
+            assert poller.reading is None
+        with FaultySimulator(port=destination.port):
+            online = [poller.reading is not None for _ in range(3) if poll(poller)]
+
+    assert online[-1]
+    (level, message), back = said(caplog)
+    assert level == "WARNING"
+    assert message.startswith("home: not readable (refused): ")
+    assert back == ("INFO", "home: readable again")
 
 
 def test_a_second_going_is_told_like_the_first(

@@ -48,10 +48,10 @@ def client(httpserver: HTTPServer, records: Records) -> Iterator[Client]:
 
 
 def ask(client: Client, port: int, path: str = PATH, *, with_token: bool = False) -> object:
-    return client.get("battery", Location(port=port, path=path, with_token=with_token), as_is, Deadline(5))
+    return client.get("battery", Location(port=port, path=path, with_token=with_token), as_is, Deadline(60))
 
 
-def failure(client: Client, port: int, *, timeout_seconds: float = 5) -> BatteryError:
+def failure(client: Client, port: int, *, timeout_seconds: float = 60) -> BatteryError:
     with pytest.raises(BatteryError) as caught:
         client.get("battery", Location(port=port, path=PATH, with_token=True), as_is, Deadline(timeout_seconds))
     return caught.value
@@ -214,7 +214,7 @@ def test_a_parsers_complaint_says_where(httpserver: HTTPServer, client: Client, 
     httpserver.expect_request("/api/v1/status").respond_with_json({"ReturnCode": 13})
 
     with pytest.raises(BatteryError) as caught:
-        client.get("status", Location(port=httpserver.port, path="/api/v1/status"), parse_status, Deadline(5))
+        client.get("status", Location(port=httpserver.port, path="/api/v1/status"), parse_status, Deadline(60))
 
     assert str(caught.value) == (
         f"http://localhost:{httpserver.port}/api/v1/status: answered ReturnCode 13 instead of a status"
@@ -228,8 +228,8 @@ def test_a_starting_battery_is_answered_and_counted_as_not_ready(
     httpserver.expect_request("/status").respond_with_json({"Uac": 0, "Ubat": 0, "Fac": 0})
     httpserver.expect_request("/latestdata").respond_with_json({"ic_status": {"statebms": "not ready"}})
 
-    status = client.get("status", Location(port=httpserver.port, path="/status"), parse_status, Deadline(5))
-    system = client.get("latestdata", Location(port=httpserver.port, path="/latestdata"), parse_system, Deadline(5))
+    status = client.get("status", Location(port=httpserver.port, path="/status"), parse_status, Deadline(60))
+    system = client.get("latestdata", Location(port=httpserver.port, path="/latestdata"), parse_system, Deadline(60))
 
     assert status.booting
     assert system.booting

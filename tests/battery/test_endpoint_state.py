@@ -45,18 +45,31 @@ def test_a_failure_that_may_pass_is_tried_again_after_a_period(state: EndpointSt
     assert state.due(1060)
 
 
-def test_a_refused_token_is_tried_again_after_five_minutes(state: EndpointState) -> None:
-    state.failed("unauthorized", 1000)
+def pauses(state: EndpointState, *outcomes: Outcome) -> list[float]:
+    """Return in how many seconds it is due after each of these failures."""
+    found = []
+    now = 1000.0
+    for outcome in outcomes:
+        state.failed(outcome, now)
+        due = next(second for second in range(1, 10_000) if state.due(now + second))
+        found.append(due)
+        now += due
+    return found
 
-    assert not state.due(1299)
-    assert state.due(1300)
+
+def test_a_refused_token_is_tried_once_more_and_then_more_and_more_rarely(state: EndpointState) -> None:
+    assert pauses(state, *["unauthorized"] * 7) == [60, 60, 120, 240, 300, 300, 300]
 
 
-def test_a_missing_endpoint_is_looked_for_again_after_an_hour(state: EndpointState) -> None:
-    state.failed("not_found", 1000)
+def test_a_missing_endpoint_is_looked_for_more_and_more_rarely(state: EndpointState) -> None:
+    assert pauses(state, *["not_found"] * 9) == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
 
-    assert not state.due(1000 + 3599)
-    assert state.due(1000 + 3600)
+
+def test_another_answer_in_between_ends_the_growing_of_the_pauses(state: EndpointState) -> None:
+    pauses(state, "unauthorized", "unauthorized", "unauthorized")
+    state.answered(FIRST, PACK, 5000)
+
+    assert pauses(state, "unauthorized", "unauthorized", "timeout", "unauthorized") == [60, 60, 60, 60]
 
 
 @pytest.mark.parametrize("outcome", ["timeout", "unauthorized", "not_found"])

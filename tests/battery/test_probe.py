@@ -15,6 +15,8 @@ from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.reading import Endpoint
 
+pytestmark = pytest.mark.usefixtures("unhurried_battery")
+
 V2, V1, ECO6 = "/api/v2/status", "/api/v1/status", "/rest/devices/battery"
 EVERY_VARIANT = [V2, V1, ECO6]
 STATUS = {"Production_W": 800, "Consumption_W": 500, "GridFeedIn_W": 300, "Pac_total_W": 0, "Uac": 230}
@@ -77,13 +79,13 @@ def probe(box: Box, records: Records) -> Iterator[Probe]:
     client.close()
 
 
-def failure(probe: Probe, timeout_seconds: float = 5) -> BatteryError:
+def failure(probe: Probe, timeout_seconds: float = 60) -> BatteryError:
     with pytest.raises(BatteryError) as caught:
         probe.read_status(Deadline(timeout_seconds))
     return caught.value
 
 
-def found(probe: Probe, timeout_seconds: float = 5) -> ApiVariant:
+def found(probe: Probe, timeout_seconds: float = 60) -> ApiVariant:
     variant, status = probe.read_status(Deadline(timeout_seconds))
     assert status.production_watts == 800
     return variant
@@ -195,13 +197,14 @@ def test_a_variant_that_hangs_leaves_time_to_try_the_others(box: Box, probe: Pro
     for _ in range(2):
         assert failure(probe, 0.4).outcome == "timeout"
 
-    assert found(probe, 0.4).generation == "v1"
+    # Half of this is for the one that hangs.
+    assert found(probe, 4).generation == "v1"
 
 
 def test_variants_that_a_beat_had_no_time_for_are_tried_in_the_next(box: Box, probe: Probe) -> None:
     box.answers |= {V2: HANG, V1: STATUS}
 
-    assert failure(probe, 0.2).outcome == "timeout"
+    assert failure(probe, 1).outcome == "timeout"
     assert box.asked() == [V2]
     assert found(probe).generation == "v1"
     assert box.asked() == [V1]
@@ -250,45 +253,54 @@ def test_a_failure_leaves_no_exception_behind(box: Box, probe: Probe) -> None:
     assert alive() == before
 
 
-def test_after_a_round_without_success_there_is_a_pause(box: Box, probe: Probe) -> None:
-    first = failure(probe)
+def test_a_battery_that_was_never_found_is_looked_for_in_every_beat_and_its_codes_now_and_then(
+    box: Box, timed_probe: Probe, clock: Clock
+) -> None:
+    failure(timed_probe)
     assert box.asked() == EVERY_VARIANT + EVERY_CODE
-    second = failure(probe)
 
-    assert (second.outcome, str(second)) == (first.outcome, str(first))
-    assert box.asked() == []
+    clock.now += 29.9
+    failure(timed_probe)
+    failure(timed_probe)
+    assert box.asked() == EVERY_VARIANT * 2
+
+    clock.now += 0.1
+    failure(timed_probe)
+    assert box.asked() == EVERY_VARIANT + EVERY_CODE
+    box.answers[V1] = STATUS
+    assert found(timed_probe).generation == "v1"
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_battery_that_refuses_is_left_alone(box: Box, probe: Probe, status: int) -> None:
+def test_a_battery_that_refuses_twice_is_left_alone(box: Box, probe: Probe, status: int) -> None:
     box.answers |= dict.fromkeys(EVERY_VARIANT, status)
-    first = failure(probe)
-    assert box.asked() == EVERY_VARIANT
+    first, second = failure(probe), failure(probe)
+    assert box.asked() == EVERY_VARIANT * 2
     box.answers |= {V2: STATUS}
-    second = failure(probe)
+    third = failure(probe)
 
     assert box.asked() == []
-    assert first.outcome == second.outcome == "unauthorized"
-    assert str(second) == str(first)
+    assert first.outcome == third.outcome == "unauthorized"
+    assert str(first) == str(second) == str(third)
     assert f"/api/v2/status: answered {status}: the API token is wrong" in str(first)
 
 
-def test_a_variant_that_refuses_suddenly_is_not_asked_three_times(box: Box, probe: Probe) -> None:
-    box.answers[V2] = STATUS
-    found(probe)
-    box.answers |= dict.fromkeys(EVERY_VARIANT, 401)
-    box.asked()
+def test_a_variant_that_refuses_once_is_asked_again_at_the_next_beat(box: Box, probe: Probe) -> None:
+    box.answers |= {V2: STATUS, V1: STATUS}
+    for _ in range(3):
+        box.answers[V2] = STATUS
+        assert found(probe).generation == "v2"
+        box.answers[V2] = 401
+        assert failure(probe).outcome == "unauthorized"
 
-    assert failure(probe).outcome == "unauthorized"
-    assert box.asked() == EVERY_VARIANT
-    assert failure(probe).outcome == "unauthorized"
-    assert box.asked() == []
+    assert set(box.asked()) == {V2}
 
 
-def test_a_variant_that_refuses_suddenly_is_replaced_by_one_that_does_not(box: Box, probe: Probe) -> None:
+def test_a_variant_that_refuses_twice_is_replaced_by_one_that_does_not(box: Box, probe: Probe) -> None:
     box.answers |= {V2: STATUS, V1: STATUS}
     found(probe)
     box.answers[V2] = 401
+    failure(probe)
 
     assert found(probe).generation == "v1"
 
@@ -322,7 +334,7 @@ def test_one_power_is_enough(box: Box, probe: Probe) -> None:
 def test_the_status_of_a_starting_battery_is_handed_on(box: Box, probe: Probe, records: Records) -> None:
     box.answers[V2] = dict.fromkeys((*STATUS, "Ubat", "Fac"), 0)
 
-    _, status = probe.read_status(Deadline(5))
+    _, status = probe.read_status(Deadline(60))
 
     assert status.booting
     assert records == [("status", "not_ready")]
@@ -369,10 +381,10 @@ def test_an_eco6_is_then_asked_only_the_codes_it_knows(box: Box, probe: Probe) -
 def test_a_code_that_was_garbled_once_is_asked_again(box: Box, probe: Probe) -> None:
     box.answers |= {f"{ECO6}/{code}": f"{value}\n" for code, value in UNIT.items()}
     box.answers[f"{ECO6}/M34"] = "nan\n"
-    assert probe.read_status(Deadline(5))[1].discharge_watts is None
+    assert probe.read_status(Deadline(60))[1].discharge_watts is None
     box.answers[f"{ECO6}/M34"] = "150\n"
 
-    assert probe.read_status(Deadline(5))[1].discharge_watts == 150
+    assert probe.read_status(Deadline(60))[1].discharge_watts == 150
 
 
 @pytest.mark.parametrize(("answer", "outcome"), [(500, "http_error"), (401, "unauthorized")])
@@ -391,46 +403,60 @@ def test_a_unit_without_any_code_is_none(box: Box, probe: Probe) -> None:
     assert box.asked() == EVERY_VARIANT + EVERY_CODE
 
 
-def test_a_round_without_success_is_repeated_after_30_seconds(box: Box, timed_probe: Probe, clock: Clock) -> None:
-    failure(timed_probe)
+def test_while_a_known_variant_fails_the_others_are_tried_every_30_seconds(
+    box: Box, timed_probe: Probe, clock: Clock
+) -> None:
+    box.answers[V2] = STATUS
+    found(timed_probe)
+    box.answers[V2] = 500
+    for _ in range(3):
+        failure(timed_probe)
     box.answers[V1] = STATUS
     box.asked()
 
     clock.now += 29.9
-    assert failure(timed_probe).outcome == "not_found"
-    assert box.asked() == []
+    assert failure(timed_probe).outcome == "http_error"
+    assert box.asked() == [V2]
     clock.now += 0.1
     assert found(timed_probe).generation == "v1"
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_refusal_is_respected_for_five_minutes(box: Box, timed_probe: Probe, clock: Clock, known: bool) -> None:
+def test_repeated_refusals_are_asked_less_and_less_often(
+    box: Box, timed_probe: Probe, clock: Clock, known: bool
+) -> None:
     if known:
         box.answers[V2] = STATUS
         found(timed_probe)
     box.answers |= dict.fromkeys(EVERY_VARIANT, 401)
-    failure(timed_probe)
-    box.answers[V2] = STATUS
     box.asked()
 
-    for _ in range(10):
+    asked_at = []
+    begin = clock.now
+    while clock.now < begin + 1500:
         assert failure(timed_probe).outcome == "unauthorized"
-        clock.now += 29.9
-    assert box.asked() == []
-    clock.now += 1
+        if V2 in box.asked():
+            asked_at.append(clock.now - begin)
+        clock.now += 5
+    assert asked_at == [0, 5, 65, 185, 425, 725, 1025, 1325]
+
+    box.answers[V2] = STATUS
+    clock.now += 300
+    assert found(timed_probe).generation == "v2"
+    box.answers[V2] = 401
+    failure(timed_probe)
+    box.answers[V2] = STATUS
     assert found(timed_probe).generation == "v2"
 
 
-def test_a_variant_that_refused_does_not_keep_the_others_from_being_tried(
-    box: Box, timed_probe: Probe, clock: Clock
-) -> None:
+def test_a_variant_that_refuses_does_not_keep_the_others_from_being_tried(box: Box, probe: Probe) -> None:
     box.answers[V2] = 401
-    failure(timed_probe)
+    failure(probe)
+    failure(probe)
     box.answers[V1] = STATUS
     box.asked()
 
-    clock.now += 30
-    assert found(timed_probe).generation == "v1"
+    assert found(probe).generation == "v1"
     assert box.asked() == [V1]
 
 
@@ -462,23 +488,45 @@ def test_a_battery_without_a_clock_may_say_the_same_all_night(
         clock.now += 3600
 
 
-def test_a_newer_variant_is_looked_for_once_an_hour(box: Box, timed_probe: Probe, clock: Clock) -> None:
+def looks(box: Box, probe: Probe, clock: Clock, seconds: float) -> list[float]:
+    """Let beats go by, and return after how many seconds v2 was asked while v1 is in use."""
+    begin, found_at = clock.now, []
+    while clock.now < begin + seconds:
+        clock.now += 5
+        assert found(probe).generation == "v1"
+        if V2 in box.asked():
+            found_at.append(clock.now - begin)
+    return found_at
+
+
+def test_a_newer_variant_is_looked_for_soon_and_then_every_five_minutes(
+    box: Box, timed_probe: Probe, clock: Clock
+) -> None:
     box.answers[V1] = STATUS
     found(timed_probe)
     box.asked()
 
-    clock.now += 3599
-    found(timed_probe)
-    assert box.asked() == [V1]
-    clock.now += 1
-    found(timed_probe)
-    found(timed_probe)
-    assert box.asked() == [V2, V1, V1]
-    clock.now += 3600
+    assert looks(box, timed_probe, clock, 300) == [30, 60, 90, 120, 150, 190, 240, 300]
+    later = looks(box, timed_probe, clock, 7200)
+    assert later[-1] - later[-2] == 300
+
     box.answers[V2] = STATUS
+    clock.now += 300
     assert found(timed_probe).generation == "v2"
-    assert found(timed_probe).generation == "v2"
-    assert box.asked() == [V2, V2]
+    box.asked()
     clock.now += 3600
     found(timed_probe)
     assert box.asked() == [V2]
+
+
+def test_after_an_outage_a_newer_variant_is_looked_for_soon_again(box: Box, timed_probe: Probe, clock: Clock) -> None:
+    box.answers[V1] = STATUS
+    found(timed_probe)
+    looks(box, timed_probe, clock, 7200)
+    box.answers[V1] = 503
+    failure(timed_probe)
+    box.answers[V1] = STATUS
+    assert found(timed_probe).generation == "v1"
+    box.asked()
+
+    assert looks(box, timed_probe, clock, 60) == [30, 60]

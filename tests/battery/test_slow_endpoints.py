@@ -13,6 +13,8 @@ from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import Outcome
 from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, System
 
+pytestmark = pytest.mark.usefixtures("unhurried_battery")
+
 TOKEN = "the-token"
 METERS = [{"deviceid": 4, "channel": 1, "direction": "production", "error": 0, "w_total": 800}]
 V2: dict[str, object] = {
@@ -62,7 +64,7 @@ def slow_without_token(box: Box, records: Records) -> Iterator[SlowEndpoints]:
     yield from open_slow(box, records, None)
 
 
-def read(slow: SlowEndpoints, box: Box, generation: Generation = "v2", *, seconds: float = 10) -> None:
+def read(slow: SlowEndpoints, box: Box, generation: Generation = "v2", *, seconds: float = 60) -> None:
     slow.read_due(ApiVariant(generation=generation, port=box.port), Deadline(seconds))
 
 
@@ -303,7 +305,7 @@ def test_without_time_left_nothing_is_asked(box: Box, slow: SlowEndpoints) -> No
 def test_an_endpoint_that_hangs_takes_its_beat_and_no_more(box: Box, slow: SlowEndpoints, records: Records) -> None:
     box.answers |= {**V2, "/api/v2/powermeter": HANG}
 
-    read(slow, box, seconds=0.4)
+    read(slow, box, seconds=1)
     assert records == [("powermeter", "timeout")]
     assert slow.up() == {"powermeter": False}
 

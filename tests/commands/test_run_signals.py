@@ -106,7 +106,7 @@ def test_a_process_that_stood_still_goes_on(config: Path, tmp_path: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as silent:
         # As long as no battery has answered or failed, it looks for signals every twentieth of a second.
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        config.write_text(re.sub("http:[^\"]*", url, config.read_text()) + "interval_seconds: 60\n")
+        config.write_text(re.sub('http:[^"]*', url, config.read_text()) + "interval_seconds: 60\n")
         pid = started(config, tmp_path / "log", said="every 60 s from home")
         for _ in range(20):
             os.kill(pid, signal.SIGSTOP)

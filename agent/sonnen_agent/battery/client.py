@@ -15,8 +15,7 @@ from sonnen_agent.transport import Connection
 
 BODY_LIMIT_BYTES = 256 * 1024
 """The largest real answer is 4 KB."""
-UNAUTHORIZED_PAUSE_SECONDS = 300
-"""A refused token does not get better by itself, and some firmware locks out who insists (docs/battery-api.md 2.2)."""
+_LONGEST_REFUSAL_PAUSE_SECONDS = 300
 
 _HINT_IF_REFUSED = (
     "the API token is wrong or its read access is switched off; "
@@ -92,6 +91,14 @@ class Client:
         host = destination.parts.hostname or ""
         host = f"[{host}]" if ":" in host else host
         return f"{destination.parts.scheme}://{host}:{location.port}{destination.path}{location.path}"
+
+
+def refusal_pause_seconds(refusals: int) -> float:
+    """Return how long to leave alone who has refused us so many times in a row; the first may have been a mistake.
+
+    A refused token does not get better by itself, and some firmware locks out who insists (docs/battery-api.md 2.2).
+    """
+    return 0 if refusals < 2 else min(15 * 2 ** min(refusals, 9), _LONGEST_REFUSAL_PAUSE_SECONDS)
 
 
 def parse_json(body: bytes) -> object:

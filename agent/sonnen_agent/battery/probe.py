@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import takewhile
 
-from sonnen_agent.battery.client import UNAUTHORIZED_PAUSE_SECONDS, Client
+from sonnen_agent.battery.client import Client, refusal_pause_seconds
 from sonnen_agent.battery.parsers import ECO6_CODES, parse_eco6_status, parse_status
 from sonnen_agent.battery.variants import ApiVariant, variants
 from sonnen_agent.clock import Deadline
@@ -23,10 +23,10 @@ _FROZEN_SECONDS = 30
 _TRY_SECONDS = 2
 """What a variant gets to answer while it is only tried (docs/battery-api.md 1)."""
 _PAUSE_SECONDS = 30
-"""Between two rounds of trying: a small box that is starting has other things to do."""
+"""Between two rounds of trying the others while a known variant fails, and between two of asking code by code."""
 _FAILURES_TO_DOUBT = 3
-_NEWER_SECONDS = 3600
-"""Between two looks at the variants newer than the one in use: they may only have been late at a start."""
+_NEWER_SECONDS = 30, 300
+"""Between two looks at the variants newer than the one in use, at first and for good: they may be late at a start."""
 _TELLING: tuple[Outcome, ...] = ("unauthorized", "http_error", "invalid", "timeout", "refused", "not_found")
 """Of several failures, the one that says most about what to do comes first."""
 
@@ -39,6 +39,7 @@ class StatusReader:
         self._clock = clock
         self._codes: tuple[str, ...] | None = None
         """The codes of an eco 6 that answers only code by code."""
+        self._look_for_codes_at = float("-inf")
         self._last_status: Status | None = None
         self._last_change_at = 0.0
 
@@ -50,8 +51,10 @@ class StatusReader:
             try:
                 return self._client.get("status", variant.status, lambda value: self._checked(parse(value)), deadline)
             except BatteryError as error:
-                if not by_code or error.outcome not in ("not_found", "invalid", "http_error"):
+                in_vain = error.outcome not in ("not_found", "invalid", "http_error")
+                if not by_code or in_vain or self._clock() < self._look_for_codes_at:
                     raise
+            self._look_for_codes_at = self._clock() + _PAUSE_SECONDS
         return self._by_code(variant, deadline)
 
     def _by_code(self, variant: ApiVariant, deadline: Deadline) -> Status:
@@ -89,7 +92,8 @@ class Probe:
     """Reads the status wherever it is.
 
     A variant that worked is asked every beat. Without one, or after it failed three times, all the
-    others are tried too: as many as a beat has time for, the rest in the next beat, then a pause.
+    others are tried too: as many as a beat has time for, and the rest in the next. A battery that
+    was never found is looked for in every beat, one that is known has a pause between two rounds.
     """
 
     def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
@@ -107,13 +111,16 @@ class Probe:
         """When another may begin."""
         self._blocked_until: dict[ApiVariant, float] = {}
         """When a variant that refused us may be asked again."""
-        self._look_for_newer_at = float("inf")
+        self._refusals: dict[ApiVariant, int] = {}
+        """How often each has refused us in a row."""
+        self._well_since = self._look_for_newer_at = float("inf")
 
     def read_status(self, deadline: Deadline) -> tuple[ApiVariant, Status]:
         """Return a variant and its status, or raise the BatteryError that tells most."""
         now = self._clock()
         if now >= self._look_for_newer_at and self._failures == 0:
-            self._look_for_newer_at = now + _NEWER_SECONDS
+            soonest, latest = _NEWER_SECONDS
+            self._look_for_newer_at = now + min(max(soonest, (now - self._well_since) / 4), latest)
             newer = list(takewhile(lambda variant: variant != self._variant, self._variants()))
             if (found := self._try(newer, deadline.share(0.5))) is not None:
                 return found
@@ -123,9 +130,9 @@ class Probe:
             in_doubt = searching and self._failures + 1 >= _FAILURES_TO_DOUBT
             try:
                 return self._variant, self._ask(self._variant, deadline.share(0.5) if in_doubt else deadline)
-            except BatteryError as error:
+            except BatteryError:
                 self._failures += 1
-                if self._failures < _FAILURES_TO_DOUBT and error.outcome != "unauthorized":
+                if self._failures < _FAILURES_TO_DOUBT and not self._is_blocked(self._variant):
                     raise
         return self._search(deadline)
 
@@ -134,7 +141,7 @@ class Probe:
 
     def _search(self, deadline: Deadline) -> tuple[ApiVariant, Status]:
         """Go on with the round under way, or begin one when the pause after the one before is over."""
-        if not self._untried and self._clock() >= self._next_round_at:
+        if not self._untried and (self._variant is None or self._clock() >= self._next_round_at):
             self._untried = [variant for variant in self._variants() if variant != self._variant]
         if self._untried:
             if (found := self._try(self._untried, deadline)) is not None:
@@ -159,7 +166,6 @@ class Probe:
             name, location = self._client.options.name, variant.status
             _log.info("%s: the battery answers %s on port %d", name, location.path, location.port)
             self._variant, self._last_errors, self._untried, self._next_round_at = variant, {}, [], float("-inf")
-            self._look_for_newer_at = self._clock() + _NEWER_SECONDS
             return variant, status
         return None
 
@@ -172,7 +178,12 @@ class Probe:
         except BatteryError as error:
             self._last_errors[variant] = error.outcome, str(error)
             if error.outcome == "unauthorized":
-                self._blocked_until[variant] = self._clock() + UNAUTHORIZED_PAUSE_SECONDS
+                self._refusals[variant] = self._refusals.get(variant, 0) + 1
+                self._blocked_until[variant] = self._clock() + refusal_pause_seconds(self._refusals[variant])
             raise
+        if self._failures or variant != self._variant:
+            self._well_since = self._clock()
+            self._look_for_newer_at = self._well_since + _NEWER_SECONDS[0]
         self._failures = 0
+        self._refusals.pop(variant, None)
         return status

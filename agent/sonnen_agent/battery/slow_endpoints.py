@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sonnen_agent.battery.client import UNAUTHORIZED_PAUSE_SECONDS, Client
+from sonnen_agent.battery.client import Client, refusal_pause_seconds
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS, ApiVariant, Detail, Location, locations
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import Deadline
@@ -22,7 +22,7 @@ _SHORTEST_SECONDS = 0.2
 _EARLY_SECONDS = 0.5
 """A beat comes a few milliseconds early or late; do not wait a whole one for them."""
 _MISSING_SECONDS = 3600
-"""A firmware update may bring the endpoint."""
+"""The longest pause of an endpoint that is not there: a start may bring it in minutes, a firmware update some day."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +42,8 @@ class EndpointState:
     _detail: Detail | None = field(default=None, init=False)
     _detail_at: float = field(default=0, init=False)
     _due_at: float = field(default=float("-inf"), init=False)
+    _denials: int = field(default=0, init=False)
+    """How often in a row it was refused, or was not there."""
 
     def due(self, now: float) -> bool:
         """Return whether to ask now."""
@@ -55,12 +57,16 @@ class EndpointState:
         """Keep what was said, and where."""
         self.up, self.skipped = True, self.locations.index(location)
         self._detail, self._detail_at = detail, now
-        self._due_at = now + self.period_seconds - _EARLY_SECONDS
+        self._due_at, self._denials = now + self.period_seconds - _EARLY_SECONDS, 0
 
     def failed(self, outcome: Outcome, now: float) -> None:
         """Keep showing what was said last while it is young enough, and wait as long as the failure suggests."""
         self.up, self.skipped = False, 0
-        pauses = {"unauthorized": UNAUTHORIZED_PAUSE_SECONDS, "not_found": _MISSING_SECONDS}
+        self._denials = self._denials + 1 if outcome in ("unauthorized", "not_found") else 0
+        pauses = {
+            "unauthorized": refusal_pause_seconds(self._denials),
+            "not_found": min(self.period_seconds * 2 ** min(self._denials - 1, 9), _MISSING_SECONDS),
+        }
         self._due_at = now + max(pauses.get(outcome, 0), self.period_seconds) - _EARLY_SECONDS
 
     def detail(self, now: float) -> Detail | None:
