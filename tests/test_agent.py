@@ -1,5 +1,7 @@
 import gzip
 import re
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -14,6 +16,8 @@ from werkzeug import Request, Response
 
 from sonnen_agent.agent import Agent
 from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.battery.battery import Battery
+from sonnen_agent.clock import Deadline
 from sonnen_agent.config.load import Config
 from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.energy import Counters, EnergyCounters, EnergyMeter, MeterState
@@ -21,6 +25,7 @@ from sonnen_agent.errors import StartError
 from sonnen_agent.group import GroupKey
 from sonnen_agent.outputs import Output, Surroundings
 from sonnen_agent.outputs.pushgateway import Options
+from sonnen_agent.reading import Reading
 from sonnen_agent.relay import RelayOptions
 from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.state.store import StateStore, peek
@@ -183,3 +188,27 @@ def test_a_state_directory_that_cannot_be_written_is_read_all_the_same(tmp_path:
 
     ((_, home),) = seen.meters.items()
     assert home.state().tally == counted
+
+
+def test_what_was_read_before_a_battery_was_taken_for_offline_comes_too_late(
+    config: Config, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where the status is read, and then the request for a detail hangs.
+    read, goes_on = Battery.read, threading.Event()
+
+    def reading_that_takes_long(battery: Battery, deadline: Deadline) -> Reading:
+        reading = read(battery, deadline)
+        if battery.options.name == "home" and gateway.pages(_HOME):
+            goes_on.wait(60)
+        return reading
+
+    monkeypatch.setattr(Battery, "read", reading_that_takes_long)
+    with running(config):
+        wait_until(lambda: "\nsonnen_online 0.0\n" in "".join(gateway.pages(_HOME)), "an offline battery")
+        seen, goes_on_at = len(gateway.pages(_HOME)), time.time()
+        goes_on.set()
+        wait_until(lambda: "\nsonnen_online 1.0\n" in "".join(gateway.pages(_HOME)[seen:]), "a battery that is back")
+
+    back = next(page for page in gateway.pages(_HOME)[seen:] if "\nsonnen_online 1.0\n" in page)
+    [read_at] = re.findall(r"^sonnen_last_reading_timestamp_seconds (.*)$", back, re.MULTILINE)
+    assert float(read_at) > goes_on_at

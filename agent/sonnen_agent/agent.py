@@ -2,6 +2,7 @@
 
 a thread per battery: beat ─▶ Poller (Battery, SharedMeter) ─▶ RuntimeCheckpoint ─▶ Group ─┐
 a thread per relay: its own beat ─▶ Relay ─▶ Group ────────────────────────────────────────┤
+a thread for all batteries: two beats without a Group ─▶ Group of one that is offline ─────┤
 a thread for the agent: every 15 s ─▶ report ─▶ Group ─────────────────────────────────────┴─▶ outputs ─▶ own threads
 a thread for the state: every minute SharedMeters ─▶ StateStore ─▶ disk
 """
@@ -18,7 +19,7 @@ from sonnen_agent import __version__
 from sonnen_agent.clock import LONGEST_BEAT_SECONDS, Deadline
 from sonnen_agent.components import Components
 from sonnen_agent.config.load import Config
-from sonnen_agent.group import Group
+from sonnen_agent.group import LATE_BEATS, Group, GroupKey
 from sonnen_agent.outputs import Output, Retain, Surroundings
 from sonnen_agent.poller import Poller
 from sonnen_agent.relay import Relay
@@ -69,6 +70,9 @@ class Agent:
             self._release()
             raise
         self._pollers = components.pollers(self._meters)
+        self._taken: dict[GroupKey, float] = {}
+        """When what was handed out last of each group was taken."""
+        self._handing_out = threading.RLock()
         self._stop = threading.Event()
         self._readers, self._senders = Threads(), Threads()
 
@@ -108,6 +112,8 @@ class Agent:
         for output in self._outputs.values():
             output.start(self._senders)
         ticker = self._ticker(config.interval_seconds)
+        self._taken = {poller.key: ticker.start for poller in self._pollers}
+        self._readers.start("late batteries", self._replace_late)
         for poller in self._pollers:
             missed = partial(components.telemetry.record_missed_beats, poller.name)
             self._run(poller.name, ticker, partial(self._poll, poller), missed)
@@ -162,6 +168,20 @@ class Agent:
             self._runtime.save(poller.name, meter.state())
         self._hand_out(group)
 
+    def _replace_late(self, watch: ProgressWatch) -> None:
+        """Hand out an offline battery for each that nothing was heard of, until the stop: its watts are not true."""
+        late_seconds = LATE_BEATS * self._config.interval_seconds
+        while True:
+            due = min(self._taken[poller.key] for poller in self._pollers) + late_seconds
+            with watch.rest():
+                if self._stop.wait(max(due - time.monotonic(), 0)):
+                    return
+            for poller in self._pollers:
+                with self._handing_out:
+                    silent_seconds = time.monotonic() - self._taken[poller.key]
+                    if silent_seconds >= late_seconds:
+                        self._hand_out(poller.late(silent_seconds))
+
     def _relay(self, relay: Relay) -> None:
         self._hand_out(relay.read())
 
@@ -170,8 +190,12 @@ class Agent:
         self._hand_out(self._components.report(waiting))
 
     def _hand_out(self, group: Group) -> None:
-        for output in self._outputs.values():
-            output.put(group)
+        with self._handing_out:
+            # What was read before a battery was taken for offline has come too late.
+            if group.taken_monotonic_seconds >= self._taken.get(group.key, 0):
+                self._taken[group.key] = group.taken_monotonic_seconds
+                for output in self._outputs.values():
+                    output.put(group)
 
 
 def _retain(config: Config, successor: Config | None, host: str, name: str) -> Retain:

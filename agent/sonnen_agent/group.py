@@ -7,6 +7,9 @@ from prometheus_client.core import Metric
 SHOWN_BEATS = 3
 """A value is shown as the present for so many beats; a series without news for longer has ended."""
 
+LATE_BEATS = 2
+"""A battery of which nothing was heard for so many beats is offline, whoever hangs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupKey:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 
 from prometheus_client.core import Metric
 
@@ -11,14 +12,14 @@ from sonnen_agent.clock import Deadline
 from sonnen_agent.errors import BatteryError
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 from sonnen_agent.metrics.battery import Known, battery_families, energy_families
-from sonnen_agent.reading import Reading
+from sonnen_agent.reading import Endpoint, Reading, System
 from sonnen_agent.shared_meter import SharedMeter
 
 _log = logging.getLogger(__name__)
 
 
 class Poller:
-    """Reads a battery at each beat and counts its energy. Not for use by two threads at once."""
+    """Reads a battery at each beat and counts its energy. Not for use by two threads at once, but for `late`."""
 
     def __init__(self, battery: Battery, meter: SharedMeter, key: GroupKey, *, interval_seconds: float) -> None:
         self.key = key
@@ -44,26 +45,36 @@ class Poller:
         self.reading = self._read(deadline)
         self.asked = True
         self._meter.count(self.reading, time.monotonic())
+        return self._group(self.reading, self._battery.states, self._battery.endpoints())
+
+    def late(self, seconds: float) -> Group:
+        """Return the group of an offline battery while `poll` hangs, for so long; for use by another thread."""
+        self.reading, self.asked = None, True
+        words = ("%s: not readable (timeout): nothing came of the last request for %.0f s", self.name, seconds)
+        self._changes.trouble(self.name, "not readable", *words, known=self._changes.kind(self.name) is not None)
+        return self._group(None, None, {"status": False})
+
+    def close(self) -> None:
+        """Close the connections to the battery."""
+        self._battery.close()
+
+    def _group(self, reading: Reading | None, states: System | None, endpoints: Mapping[Endpoint, bool]) -> Group:
         counters, certain_counters = self._counters()
         return Group(
             key=self.key,
             families=battery_families(
-                reading=self.reading,
-                states=self._battery.states,
-                endpoints=self._battery.endpoints(),
+                reading=reading,
+                states=states,
+                endpoints=endpoints,
                 last_reading_unix_seconds=self._last_reading_unix_seconds,
                 labels=self._battery.options.labels,
                 known=self._known,
             ),
             counters=counters,
             certain_counters=certain_counters,
-            taken_monotonic_seconds=time.monotonic() if self.reading is None else self.reading.monotonic_seconds,
+            taken_monotonic_seconds=time.monotonic() if reading is None else reading.monotonic_seconds,
             shown_seconds=self._shown_seconds,
         )
-
-    def close(self) -> None:
-        """Close the connections to the battery."""
-        self._battery.close()
 
     def _counters(self) -> tuple[tuple[Metric, ...] | None, tuple[Metric, ...]]:
         """Return the energy to show, and what of it to receivers that cannot be asked what they have seen."""

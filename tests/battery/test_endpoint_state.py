@@ -9,6 +9,8 @@ FIRST = Location(port=80, path="/api/v2/powermeter", with_token=True)
 SECOND = Location(port=80, path="/api/powermeter", with_token=False)
 THIRD = Location(port=8080, path="/api/powermeter", with_token=False)
 PACK = Pack(cycles=260)
+REFUSED: Outcome = "unauthorized"
+MISSING: Outcome = "not_found"
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def test_a_failure_that_may_pass_is_tried_again_after_a_period(state: EndpointSt
 
 def pauses(state: EndpointState, *outcomes: Outcome) -> list[float]:
     """Return in how many seconds it is due after each of these failures."""
-    found = []
+    found: list[float] = []
     now = 1000.0
     for outcome in outcomes:
         state.failed(outcome, now)
@@ -58,11 +60,11 @@ def pauses(state: EndpointState, *outcomes: Outcome) -> list[float]:
 
 
 def test_a_refused_token_is_tried_once_more_and_then_more_and_more_rarely(state: EndpointState) -> None:
-    assert pauses(state, *["unauthorized"] * 7) == [60, 60, 120, 240, 300, 300, 300]
+    assert pauses(state, *[REFUSED] * 7) == [60, 60, 120, 240, 300, 300, 300]
 
 
 def test_a_missing_endpoint_is_looked_for_more_and_more_rarely(state: EndpointState) -> None:
-    assert pauses(state, *["not_found"] * 9) == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    assert pauses(state, *[MISSING] * 9) == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
 
 
 def test_another_answer_in_between_ends_the_growing_of_the_pauses(state: EndpointState) -> None:

@@ -383,6 +383,68 @@ def test_a_reload_while_the_name_service_hangs_goes_on_without_what_hangs(
     assert "in use by another" not in agent.log
 
 
+_WHOSE_BATTERY_HANGS = f"""\
+#!{sys.executable}
+import os, sys, time
+from sonnen_agent import cli
+from sonnen_agent.battery.battery import Battery
+
+def hanging(battery, deadline):
+    while os.path.exists(os.environ["HANGS"]):
+        time.sleep(0.05)
+    return reading(battery, deadline)
+
+reading, Battery.read = Battery.read, hanging
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize("read_before", [True, False])
+def test_a_battery_is_offline_on_the_gateway_while_its_reader_hangs(
+    unit: Unit,
+    manager: Manager,
+    simulator: Simulator,
+    pushgateway: Pushgateway,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    read_before: bool,
+) -> None:
+    program, hangs = tmp_path / "agent", tmp_path / "hangs"
+    program.write_text(_WHOSE_BATTERY_HANGS)
+    program.chmod(0o755)
+    monkeypatch.setenv("HANGS", str(hangs))
+    text = config(simulator, f"pushgateway: {{url: {pushgateway.url}}}")
+    if read_before:
+        agent = unit.start(text, program=program)
+        wait_until(lambda: observed(pushgateway).get("home", 0) > 0, "counters")
+        hangs.touch()
+    else:
+        hangs.touch()
+        agent = unit.start(text, program=program)
+    # Again and again: nobody must take it for an agent that died.
+    for _ in range(2):
+        wait_until(lambda: samples(pushgateway).get("sonnen_online") == 0, "an offline battery")
+        pushed = samples(pushgateway)["push_time_seconds"]
+        wait_until(lambda before=pushed: samples(pushgateway)["push_time_seconds"] > before, "another push")  # type: ignore[misc]
+
+    manager.hear("READY=1")
+    shown = samples(pushgateway)
+    assert [name for name in shown if name.endswith(("_watts", "_percent"))] == []
+    assert ("sonnen_observed_seconds_total" in shown) is read_before
+    hangs.unlink()
+    wait_until(lambda: samples(pushgateway).get("sonnen_online") == 1, "a battery that is back")
+    assert agent.log.count("home: not readable (timeout): nothing came of the last request for ") == 1
+    assert agent.log.count("home: readable again") == 1
+    assert agent.stop() == 0
+
+
+def samples(gateway: Pushgateway) -> dict[str, float]:
+    """Return the last value of each metric of the battery."""
+    battery = {"job": "sonnen", "instance": "home"}
+    groups = [group.samples for group in gateway.groups() if group.labels == battery]
+    return {name: found[-1].value for group in groups for name, found in group.items()}
+
+
 class Page(Server):
     """The pull page of an agent."""
 
