@@ -1,6 +1,6 @@
 """Every error of ours, split by who acts on it: the operator, the next beat, or nobody."""
 
-from typing import Literal
+from typing import Final, Literal
 
 Outcome = Literal[
     "ok",
@@ -16,6 +16,15 @@ Outcome = Literal[
 ]
 """How an exchange over the network ended; the values of the `outcome` label (docs/metrics.md)."""
 
+LINE_CHARACTERS: Final = 1000
+_MOST_PROBLEMS = 50
+
+
+def one_line(text: str) -> str:
+    """Return a text of whatever origin as a line for a person: printable, and of at most 1,000 characters."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: LINE_CHARACTERS + 1])
+    return line if len(line) <= LINE_CHARACTERS else line[: LINE_CHARACTERS - 1] + "…"
+
 
 class AgentError(Exception):
     """The base of all our errors; its text says what, where, and the fix."""
@@ -25,7 +34,10 @@ class ConfigError(AgentError):
     """The operator has to change the config; holds every problem found, not only the first."""
 
     def __init__(self, source: str, problems: tuple[str, ...]) -> None:
-        super().__init__("\n".join(f"{source}: {problem}" for problem in problems))
+        lines = [one_line(f"{source}: {problem}") for problem in problems[:_MOST_PROBLEMS]]
+        if len(problems) > len(lines):
+            lines.append(f"{source}: {len(problems) - len(lines)} more problems; mend these first")
+        super().__init__("\n".join(lines))
         self.problems = problems
         """Each problem as one line: path, value, fix."""
 

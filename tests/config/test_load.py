@@ -269,7 +269,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_config(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory; name the config with --config FILE"):
+    with pytest.raises(ConfigError, match="cannot be read: it is no regular file; name the config with --config FILE"):
         load_config(tmp_path, None)
 
 
@@ -431,7 +431,7 @@ def test_a_config_without_a_sink_is_refused(problems: Problems) -> None:
             "bearer_token_file: and username exclude each other; keep one way to log in",
         ),
         ("ca_file: none.pem", "ca_file: cannot use '{folder}/none.pem': No such file or directory"),
-        ("ca_file: .", "ca_file: cannot use '{folder}': Is a directory"),
+        ("ca_file: .", "ca_file: cannot use '{folder}': it is no regular file"),
         ("ca_file: good", "ca_file: cannot use '{folder}/good': it holds no certificate in PEM form"),
     ],
 )

@@ -18,6 +18,7 @@ from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section, did_you_mean, redacted
 from sonnen_agent.energy import TariffPeriod, Tariffs
 from sonnen_agent.errors import ConfigError
+from sonnen_agent.files import read_bounded
 from sonnen_agent.group import GroupKey
 from sonnen_agent.metrics.battery import BATTERY_LABELS
 from sonnen_agent.outputs import OUTPUTS, OutputOptions, read_options
@@ -27,6 +28,11 @@ from sonnen_agent.relay import RelayOptions
 DEFAULT_INTERVAL_SECONDS = 5.0
 DEFAULT_STATE_DIRECTORY = Path("/var/lib/sonnen-agent")
 _SMALLEST = "batteries: [{name: home, url: http://192.168.1.20}] and pushgateway: {url: http://gateway.example:9091}"
+_LARGEST_BYTES = 1 << 20
+_MOST_VALUES = 20_000
+"""In the whole file, keys included; a battery has some twenty."""
+_LONGEST_VALUE = 1000
+"""In characters: a number of more digits is none to Python, either."""
 _SYSTEM_ZONE = Path("/etc/localtime")
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]|24(?=:00))[:]([0-5][0-9])")
 _NAMES_THE_VALUE = re.compile("found undefined|found duplicate anchor|could not determine a constructor")
@@ -101,7 +107,7 @@ def load_config(file: Path, credentials: Path | None, state_directory: Path | No
 def _keys(file: Path) -> Mapping[object, object]:
     """Return the keys of a YAML file, or raise ConfigError."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_bounded(file, _LARGEST_BYTES, pipe=True).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
         raise ConfigError(str(file), (f"cannot be read: {reason}; name the config with --config FILE",)) from error
@@ -206,20 +212,43 @@ def _time(section: Section, key: str) -> time | None:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without objects, where a key that stands twice is an error instead of the last one winning."""
+    """YAML without objects, bounded, where a key that stands twice is an error instead of the last one winning."""
+
+    _values_left = _MOST_VALUES
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        node = super().compose_node(parent, index)
+        self._count(node, 1)
+        if isinstance(node, yaml.ScalarNode) and len(node.value) > _LONGEST_VALUE:
+            raise _error(f"this value is longer than {_LONGEST_VALUE} characters; is it the config?", node)
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        # Each mapping that is merged into others (`<<`) is copied into each of them.
+        self._count(node, len(node.value))
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
         try:
             return super().construct_object(node, deep)
-        except (ValueError, KeyError, AttributeError) as error:  # 2023-02-30, !!bool maybe, !!timestamp soon
-            problem = "this value is none to YAML; put it into quotes"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+        except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
+            # 2023-02-30, !!bool maybe, !!timestamp soon, !!int ''
+            raise _error("this value is none to YAML; put it into quotes", node) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                problem = f"the key {key.value!r} stands twice; keep one of the two"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(str(key.value))
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _error(f"the key {key.value!r} stands twice; keep one of the two", key)
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def _count(self, node: yaml.Node | None, values: int) -> None:
+        self._values_left -= values
+        if self._values_left < 0:
+            raise _error(f"there are more than {_MOST_VALUES} values up to here; is it the config?", node)
+
+
+def _error(problem: str, node: yaml.Node | None) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, None if node is None else node.start_mark)

@@ -9,8 +9,12 @@ from pathlib import Path
 
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination, Secret
+from sonnen_agent.files import read_bounded
 
 _COULD_BE_A_SECRET = re.compile(r"[^/]{20,}")
+_LARGEST_SECRET_BYTES = 16 * 1024
+_LARGEST_CA_BYTES = 1 << 20
+"""All that Debian trusts takes a quarter of it."""
 _FOLDER_CREDENTIAL = "secrets"
 """The unit loads a whole folder under this name; systemd then calls each of its files `secrets_<file>`."""
 
@@ -89,6 +93,7 @@ class Secrets:
             return None
         path = self.folder / name
         try:
+            read_bounded(path, _LARGEST_CA_BYTES)
             ssl.create_default_context(cafile=str(path))
         except (OSError, ssl.SSLError) as error:
             reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
@@ -105,7 +110,7 @@ def _is_file(path: Path) -> bool:
 
 def _read(section: Section, key: str, path: Path) -> Secret | None:
     try:
-        secret = path.read_text(encoding="utf-8").strip()
+        secret = read_bounded(path, _LARGEST_SECRET_BYTES).decode().strip()
     except UnicodeDecodeError:
         section.problem(key, f"{str(path)!r} is not a text file; it should hold the secret and nothing else")
         return None

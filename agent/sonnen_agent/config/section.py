@@ -14,6 +14,7 @@ _Choice = TypeVar("_Choice", bound=str)
 _Item = TypeVar("_Item")
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_MOST_UNKNOWN = 20
 _SECRET_KEYS = {"token", "auth_token", "api_token", "password", "bearer_token", "secret"}
 
 
@@ -171,10 +172,9 @@ class Section:
         return item
 
     def close(self) -> None:
-        """Note every key that nobody asked for."""
-        for key in self.values:
-            if key in self._known:
-                continue
+        """Note the keys that nobody asked for; of many, how many more there are."""
+        unknown = [key for key in self.values if key not in self._known]
+        for key in unknown[:_MOST_UNKNOWN]:
             if key in _SECRET_KEYS and f"{key}_file" in self._known:
                 self.problem(
                     str(key),
@@ -184,6 +184,9 @@ class Section:
                 continue
             guess = did_you_mean(str(key), self._known)
             self.problem(str(key), f"unknown key; {guess}known here are {', '.join(self._known)}")
+        if len(unknown) > _MOST_UNKNOWN:
+            place = f"{self.path}: " if self.path else ""
+            self.problems.append(f"{place}{len(unknown) - _MOST_UNKNOWN} more unknown keys")
 
     def value(self, key: str) -> object:
         """Return whatever stands under a key, and take note that it is known; None where it is absent."""
@@ -210,4 +213,4 @@ def redacted(value: object) -> str:
         return "a mapping"
     if isinstance(value, str) and "@" in value:
         return "a text with an @ (not shown here)"
-    return "a list" if isinstance(value, list) else repr(value)
+    return "a list" if isinstance(value, list | set | tuple) else repr(value)
