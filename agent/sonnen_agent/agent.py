@@ -218,7 +218,7 @@ def _store(config: Config) -> StateStore | None:
         _log.warning(
             "the counters will not survive a restart by themselves: %s: %s; "
             "make that directory writable for this user, or set state_directory to another",
-            config.state_directory,
+            error.filename or config.state_directory,
             error.strerror,
         )
         return None

@@ -222,7 +222,7 @@ def test_a_damaged_line_is_left_out_and_told(
         file.write('{"day": "2026-06-02", "battery": "ho\n')
 
     assert [row["period"] for row in rows(run("--format", "csv"))] == ["2026-06-01"]
-    assert "ledger.jsonl, line 2 is damaged and left out: " in caplog.text
+    assert "ledger.jsonl: 1 damaged lines are left out, the first of them line 2: " in caplog.text
 
 
 def test_a_ledger_that_cannot_be_read_is_an_error_with_its_place_and_no_traceback(
@@ -235,7 +235,7 @@ def test_a_ledger_that_cannot_be_read_is_an_error_with_its_place_and_no_tracebac
     out, err = capfdbinary.readouterr()
     assert out == b""
     assert err.startswith(b"sonnen-agent: ")
-    assert f"{state_directory}/ledger.jsonl: Is a directory".encode() in err
+    assert f"{state_directory}/ledger.jsonl: it is no regular file".encode() in err
 
 
 @pytest.mark.parametrize(("by", "moments"), [("month", [1_782_856_800, 1_783_029_600]), ("year", [1_783_029_600])])

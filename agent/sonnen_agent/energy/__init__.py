@@ -29,6 +29,7 @@ from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Counters, EnergyCoun
 from sonnen_agent.energy.days import Calendar, FinishedDay
 from sonnen_agent.energy.meter import DEFAULT_MAX_GAP_SECONDS, EnergyMeter
 from sonnen_agent.energy.state import (
+    GREATEST,
     MeterState,
     StateError,
     finished_day_from_json,
@@ -42,6 +43,7 @@ from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, without_
 __all__ = [
     "DEFAULT_MAX_GAP_SECONDS",
     "FLOWS",
+    "GREATEST",
     "QUANTITIES",
     "Calendar",
     "Counters",

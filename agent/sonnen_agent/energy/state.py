@@ -14,7 +14,10 @@ from sonnen_agent.errors import AgentError
 
 FORMAT: Final = 1
 """Raised when a document can no longer be read by the release before."""
-_GREATEST = 1e300
+GREATEST: Final = 1e12
+"""Of all that is counted, as it is read here or taken from another copy: a house takes 100,000 years for it."""
+_YEARS = range(1900, 9000)
+"""Behind and before these, a calendar comes to its end."""
 
 _Part = TypeVar("_Part")
 
@@ -85,7 +88,7 @@ class JsonReader:
 
     def part(self, kind: type[_Part]) -> _Part:
         """Return a dataclass of the state."""
-        least = -_GREATEST if kind in _SIGNED else 0.0
+        least = -GREATEST if kind in _SIGNED else 0.0
         values: dict[str, Any] = {}
         for one, key in _keys(kind):
             values[one.name] = (self[key] if key else self).read(one.type, least)
@@ -113,7 +116,7 @@ class JsonReader:
     def number(self, least: float = 0.0) -> float:
         """Return a finite number that is not below the least."""
         number = self.value
-        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= _GREATEST:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= GREATEST:
             raise self.error("should be a number")
         if number < least:
             raise self.error("should be 0 or more")
@@ -121,14 +124,19 @@ class JsonReader:
 
     def _day(self) -> date:
         try:
-            return date.fromisoformat(self.value if isinstance(self.value, str) else "")
+            day = date.fromisoformat(self.value if isinstance(self.value, str) else "")
         except ValueError as error:
             raise self.error("should be a day such as 2024-12-31") from error
+        if day.year not in _YEARS:
+            raise self.error("should be a day that a clock may show")
+        return day
 
     def _amounts(self, keys: Mapping[str, object] | None) -> dict[object, float]:
         for key in self._object():
-            if keys is not None and key not in keys:
-                raise JsonReader(key, self.path).error(f"should have no other keys than {', '.join(keys)}")
+            if key not in keys if keys is not None else not key.isprintable():
+                raise JsonReader(key, self.path).error(
+                    f"should have no other keys than {', '.join(keys or ('words',))}"
+                )
         return {keys[key] if keys else key: self[key].number() for key in self._object()}
 
     def _object(self) -> dict[str, object]:

@@ -8,6 +8,7 @@ from typing import get_args
 from prometheus_client.core import Metric
 
 from sonnen_agent.energy import (
+    GREATEST,
     QUANTITIES,
     Counters,
     EnergyCounters,
@@ -35,7 +36,7 @@ class HeldSample:
 
 def recovered_counters(samples: Iterable[HeldSample], pushed_unix_seconds: float | None) -> RecoveredCounters | None:
     """Return the counters in a copy of a battery's group, or None when it holds none of ours."""
-    samples = tuple(sample for sample in samples if sample.value >= 0)
+    samples = tuple(sample for sample in samples if 0 <= sample.value <= GREATEST)
     totals = {_QUANTITIES[sample.name]: sample.value for sample in samples if sample.name in _QUANTITIES}
     flows = _flows(samples, "flows_watt_hours")
     observed = _NAMES["observed_seconds"]
@@ -72,7 +73,8 @@ def _place(text: str) -> Place:
 
 def _named(samples: Iterable[HeldSample], field: str, label: str) -> dict[str, float]:
     name = _NAMES[field]
-    return {sample.labels[label]: sample.value for sample in samples if sample.name == name and label in sample.labels}
+    found = {sample.labels.get(label, ""): sample.value for sample in samples if sample.name == name}
+    return {word: value for word, value in found.items() if word and word.isprintable()}
 
 
 def cumulative_families(

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from sonnen_agent.errors import AgentError
+from sonnen_agent.files import open_regular, read_rest
 
 _log = logging.getLogger(__name__)
 
 _MAGIC = "sonnen-agent-state"
 _VERSION = "1"
-_LARGEST_BYTES = 16 * 1024 * 1024
+_LARGEST_BYTES = 4 << 20
+"""Some 7 KiB are usual for a battery."""
+_GREATEST_SERIAL = 1 << 53
 _BLOCK_BYTES = 4096
 
 _State = TypeVar("_State")
@@ -65,9 +68,7 @@ def decode(content: bytes) -> dict[str, object]:
 
 def read(file: Path) -> dict[str, object]:
     """Return a file's document; raise OSError, or CheckpointError where it is not usable."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as stream:
-        return decode(stream.read(_LARGEST_BYTES))
+    return decode(read_rest(file, open_regular(file, os.O_RDONLY), _LARGEST_BYTES))
 
 
 class Checkpoint:
@@ -105,7 +106,7 @@ class Checkpoint:
         """
         self._serial += 1
         newest, older = self._files
-        _overwrite(older, encode({**document, "serial": self._serial}, block_bytes=_BLOCK_BYTES))
+        overwrite(older, encode({**document, "serial": self._serial}, block_bytes=_BLOCK_BYTES))
         self._files = [older, newest]
         if self._has_unnumbered or (last and older.name.endswith(".previous.json")):
             self._has_unnumbered = False
@@ -124,7 +125,7 @@ class Checkpoint:
             except (OSError, AgentError) as error:
                 broken[file] = error
             else:
-                if isinstance(serial, int):
+                if isinstance(serial, int) and 0 <= serial < _GREATEST_SERIAL:
                     serials[file] = serial
                     self._serial = max(self._serial, serial)
                 else:
@@ -149,9 +150,9 @@ def _head(body: bytes) -> bytes:
     return f"{_MAGIC} {_VERSION} {hashlib.sha256(body).hexdigest()}\n".encode()
 
 
-def _overwrite(file: Path, content: bytes) -> None:
-    """Replace a file's content in place, and let it survive a power cut."""
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+def overwrite(file: Path, content: bytes, *, sync: bool = True) -> None:
+    """Replace a file's content in place, and let it survive a power cut if asked for; or raise OSError."""
+    descriptor = open_regular(file, os.O_WRONLY | os.O_CREAT)
     try:
         created = os.fstat(descriptor).st_size == 0
         rest = memoryview(content)
@@ -159,10 +160,11 @@ def _overwrite(file: Path, content: bytes) -> None:
             rest = rest[os.write(descriptor, rest) :]
         if os.fstat(descriptor).st_size != len(content):
             os.ftruncate(descriptor, len(content))
-        os.fdatasync(descriptor)
+        if sync:
+            os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
-    if created:
+    if created and sync:
         folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)

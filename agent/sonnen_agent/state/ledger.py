@@ -12,8 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sonnen_agent.energy import FinishedDay, StateError, finished_day_from_json, finished_day_to_json
+from sonnen_agent.files import open_regular
 
 _log = logging.getLogger(__name__)
+
+_MOST_BYTES = 32 << 20
+"""Of the end of the file: some ninety years of one battery."""
+_KNOWN_BYTES = 1 << 20
+"""Of these a day may be met again."""
+_LONGEST_LINE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,38 +43,51 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "ledger.jsonl"
 
-    def days(self) -> tuple[LedgerDay, ...]:
-        """Return the days in the order of the file; a damaged line is left out, and told."""
+    def days(self, most_bytes: int = _MOST_BYTES) -> tuple[LedgerDay, ...]:
+        """Return the days in the order of the file, of one that is larger those at its end; or raise OSError.
+
+        Damaged lines are left out, and told together.
+        """
         found: dict[tuple[str, str], LedgerDay] = {}
-        for number, line in enumerate(self._lines(), start=1):
+        damaged: list[tuple[int, Exception]] = []
+        for number, line in enumerate(self._lines(most_bytes), start=1):
             try:
                 day = _day(json.loads(line))
             except (ValueError, RecursionError, StateError) as error:
-                _log.warning("%s, line %d is damaged and left out: %s", self._file, number, error)
+                damaged.append((number, error.with_traceback(None)))
                 continue
             found.setdefault((day.battery, day.finished.day.isoformat()), day)
+        if damaged:
+            words = "%s: %d damaged lines are left out, the first of them line %d: %s"
+            _log.warning(words, self._file, len(damaged), *damaged[0])
         return tuple(found.values())
 
     def append(self, days: tuple[LedgerDay, ...]) -> None:
         """Add the days that are not there yet, or raise OSError; a day's line is never changed."""
-        known = {(day.battery, day.finished.day) for day in self.days()} if days else set()
+        known = {(day.battery, day.finished.day) for day in self.days(_KNOWN_BYTES)} if days else set()
         fresh = [day for day in days if (day.battery, day.finished.day) not in known]
         if not fresh:
             return
         text = "".join(f"{_line(day)}\n" for day in fresh)
-        with self._file.open("a+b") as file:
+        with os.fdopen(open_regular(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b") as file:
             if file.tell() and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n":
                 text = f"\n{text}"  # a power cut tore the last line
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
 
-    def _lines(self) -> Iterator[str]:
+    def _lines(self, most_bytes: int) -> Iterator[bytes]:
         try:
-            with self._file.open(encoding="utf-8", errors="replace") as file:
-                yield from (line for line in file if line.strip("\0\n "))
+            descriptor = open_regular(self._file, os.O_RDONLY)
         except FileNotFoundError:
             return
+        with os.fdopen(descriptor, "rb") as file:
+            start = max(os.fstat(descriptor).st_size - most_bytes, 0)
+            file.seek(start)
+            while line := file.readline(_LONGEST_LINE):
+                if start == 0 and line.strip(b"\0\n "):
+                    yield line
+                start = 0  # what is left of the line in which it began is none
 
 
 def _line(day: LedgerDay) -> str:
@@ -77,6 +97,7 @@ def _line(day: LedgerDay) -> str:
 
 
 def _day(document: object) -> LedgerDay:
-    if not isinstance(document, dict) or not isinstance(document.get("battery"), str):
+    battery = document.get("battery") if isinstance(document, dict) else None
+    if not isinstance(battery, str) or not battery.isprintable():
         raise StateError("it is no object with a battery")
-    return LedgerDay(battery=document["battery"], finished=finished_day_from_json(document))
+    return LedgerDay(battery=battery, finished=finished_day_from_json(document))

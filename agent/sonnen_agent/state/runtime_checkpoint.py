@@ -15,7 +15,7 @@ from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import boot_id
 from sonnen_agent.energy import MeterState, StateError, state_from_json, state_to_json
 from sonnen_agent.errors import AgentError
-from sonnen_agent.state.checkpoint import encode, read
+from sonnen_agent.state.checkpoint import encode, overwrite, read
 
 _log = logging.getLogger(__name__)
 
@@ -31,13 +31,16 @@ class RuntimeCheckpoint:
     def load(self, batteries: Iterable[str]) -> Mapping[str, MeterState]:
         """Return the counters that a crash has left; nothing of a battery without any that are usable."""
         found: dict[str, MeterState] = {}
+        problems: list[str] = []
         for battery in batteries:
             try:
                 found[battery] = self._state(battery, read(self._file(battery)))
             except FileNotFoundError:
                 continue
             except (OSError, AgentError) as error:
-                _log.warning("%s cannot be used: %s", self._file(battery), error)
+                problems.append(f"{self._file(battery)} cannot be used: {error}")
+        if problems:
+            _log.warning("%s%s", problems[0], f" (and {len(problems) - 1} more)" * (len(problems) > 1))
         return found
 
     def save(self, battery: str, state: MeterState) -> None:
@@ -46,7 +49,7 @@ class RuntimeCheckpoint:
         file = self._file(battery)
         writing = file.with_suffix(".writing")
         try:
-            writing.write_bytes(encode(document))
+            overwrite(writing, encode(document), sync=False)
             writing.replace(file)
         except OSError as error:
             words = "%s cannot be written: %s; after a crash the gateway is asked"

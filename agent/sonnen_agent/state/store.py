@@ -17,6 +17,7 @@ from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import boot_id
 from sonnen_agent.energy import MeterState, StateError, state_from_json, state_to_json
 from sonnen_agent.errors import StartError
+from sonnen_agent.files import open_regular
 from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.state.checkpoint import Checkpoint
 from sonnen_agent.state.ledger import Ledger, LedgerDay
@@ -110,10 +111,10 @@ def peek(folder: Path) -> StoredState | None:
 
 def _stored(document: Mapping[str, object]) -> StoredState:
     meters = document.get("meters")
-    if not isinstance(meters, dict):
+    if not isinstance(meters, dict) or not "".join(meters).isprintable():
         raise StateError("it holds no meters")
     return StoredState(
-        meters={str(name): state_from_json(meter) for name, meter in meters.items()},
+        meters={name: state_from_json(meter) for name, meter in meters.items()},
         clean=document.get("clean") is True,
         same_boot=document.get("boot_id") == boot_id() is not None,
     )
@@ -125,7 +126,7 @@ class LockFile:
     def __init__(self, folder: Path) -> None:
         """Take the lock, or raise StartError when another process has it; OSError when the folder is not writable."""
         file = folder / "lock"
-        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = open_regular(file, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
