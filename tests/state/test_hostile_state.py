@@ -94,7 +94,8 @@ def test_a_checkpoint_with_a_right_sum_and_anything_in_it_costs_one_line_and_the
 
     assert set(stored.meters) == {"home"}
     # Without a serial number it counts as one of an earlier release, and as the older one.
-    assert len(lines(caplog)) == (b'"serial": 9999' not in body and b'"serial": NaN' not in body)
+    numbered = not (b'9999, "meters"' in body or b'"serial": NaN' in body)
+    assert len(lines(caplog)) == numbered
 
 
 @pytest.mark.parametrize("body", HOSTILE_BODIES.values(), ids=HOSTILE_BODIES)
