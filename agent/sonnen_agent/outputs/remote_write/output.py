@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import boot_id
 from sonnen_agent.group import Group
 from sonnen_agent.outputs import Retain, Surroundings
@@ -58,6 +59,8 @@ class RemoteWriteOutput:
         self._stopping = False
         self._putting = threading.Lock()
         self._lost = 0
+        """Samples that had to make room since the last look."""
+        self._changes = ChangeLog(_log)
         self._waiting = Waiting()
         self._publish()
 
@@ -104,8 +107,9 @@ class RemoteWriteOutput:
         with self._putting:
             if self._groups.full():
                 with contextlib.suppress(queue.Empty):
-                    self._groups.get_nowait()
-                    self._lost += 1
+                    oldest = self._groups.get_nowait()
+                    families = () if oldest is None else (*oldest.families, *oldest.certain_counters)
+                    self._lost += sum(len(family.samples) for family in families)
             self._groups.put_nowait(group)
 
     def _take(self, wait_seconds: float) -> Sequence[Frame]:
@@ -120,8 +124,11 @@ class RemoteWriteOutput:
         with self._putting:
             lost, self._lost = self._lost, 0
         if lost:
-            _log.warning("the card or the receiver was too slow: %d beats are lost", lost)
-            self._queue.dropped_samples += lost * max(map(len, frames), default=0)
+            words = "the card or the receiver was too slow: %d samples are lost"
+            self._changes.trouble("groups", "lost", words, lost)
+            self._queue.dropped_samples += lost
+        else:
+            self._changes.over("groups")
         return [*frames, *self._tracker.end_silent(self._monotonic())]
 
     def _publish(self) -> None:

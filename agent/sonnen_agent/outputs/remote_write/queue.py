@@ -13,13 +13,15 @@ written during an earlier boot. Without one it cannot be placed, and is dropped 
 import contextlib
 import errno
 import logging
+import os
 import uuid
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sonnen_agent.changes import ChangeLog
-from sonnen_agent.outputs.remote_write.queue_file import END_BYTES, QueueFile
+from sonnen_agent.files import open_regular, read_rest
+from sonnen_agent.outputs.remote_write.queue_file import END_BYTES, QueueFile, make, write
 from sonnen_agent.outputs.remote_write.wire import Frame
 
 _FEWEST_FILES = 8
@@ -58,7 +60,7 @@ class Queue:
         self._next_number = 1
         self._changes = ChangeLog(_log)
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make(directory)
             self._bring_back()
             self._adopt_all()
         except OSError as error:
@@ -67,8 +69,10 @@ class Queue:
     @property
     def oldest_unix_ms(self) -> int | None:
         """When the oldest frame was, if that is known yet."""
-        offset_ms = self._offsets.get(self._files[0].boot) if self._files else None
-        return None if offset_ms is None or not self._head() else self._head()[0].monotonic_ms + offset_ms
+        if not self._files or self._offsets.get(self._files[0].boot) is None or not self._head():
+            return None
+        offset_ms = self._offsets.get(self._files[0].boot)
+        return None if offset_ms is None else self._head()[0].monotonic_ms + offset_ms
 
     def append(self, frames: Iterable[Frame]) -> None:
         """Keep frames of this boot; the oldest make room for them."""
@@ -83,8 +87,7 @@ class Queue:
             self.samples += len(frame)
             if file is self._files[0] and self._ahead is not None:
                 self._ahead.append(frame)
-            while self.size > self._max_bytes:
-                self._drop_oldest("the spool is full")
+            self._make_room()
         if self._open is not None:
             self._save(self._open)
 
@@ -95,7 +98,9 @@ class Queue:
     def peek(self, most_samples: int, now_unix_ms: int) -> tuple[Sequence[Frame], int] | None:
         """Return the oldest frames that have a believable time, at least one, with their offset; None without any."""
         while self._files:
-            head, ahead = self._files[0], self._head()
+            ahead, head = self._head(), self._files[0] if self._files else None
+            if head is None:
+                break
             offset_ms = self._offsets.get(head.boot)
             if not ahead:
                 self._forget(head)
@@ -145,6 +150,8 @@ class Queue:
 
     def _save(self, file: QueueFile) -> None:
         """Write what is new; what cannot be written is tried again as long as the file is open."""
+        if not self.directory.is_dir():
+            self._forget_gone()
         try:
             file.save()
         except OSError as error:
@@ -156,7 +163,11 @@ class Queue:
             self._changes.over("disk", "%s can be written again", self.directory)
 
     def _head(self) -> deque[Frame]:
-        """Return what was not delivered yet of the oldest file; what cannot be read is lost."""
+        """Return what was not delivered yet of the oldest file, if there is one; what cannot be read is lost."""
+        if self._ahead is None and not self._files[0].path.exists():
+            self._forget_gone()
+        if self._ahead is None and not self._files:
+            return deque()
         if self._ahead is None:
             head = self._files[0]
             self._ahead = deque()
@@ -164,10 +175,26 @@ class Queue:
                 self._ahead.extend(head.read())
             lost = head.samples - sum(map(len, self._ahead))
             if lost:
-                _log.warning("%s cannot be read to its end: %d samples are lost", head.path, lost)
+                words = "%s cannot be read to its end: %d samples are lost"
+                self._changes.trouble("dropped", "torn", words, head.path, lost)
                 self.dropped_samples += lost
                 self._count(head, -lost)
         return self._ahead
+
+    def _forget_gone(self) -> None:
+        """Count what somebody has taken away with its files, and tell it once for all of them."""
+        gone = [file for file in self._files if file is not self._open and not file.path.exists()]
+        lost = sum(file.samples for file in gone)
+        if lost:
+            words = "%s: %d samples are lost: somebody has removed their files"
+            self._changes.trouble("dropped", "gone", words, self.directory, lost)
+        self.dropped_samples += lost
+        for file in gone:
+            self._forget(file)
+
+    def _make_room(self) -> None:
+        while self.size > self._max_bytes:
+            self._drop_oldest("the spool is full")
 
     def _drop_oldest(self, why: str) -> None:
         lost = self._files[0].samples
@@ -193,7 +220,7 @@ class Queue:
         try:
             file.remove()
         except OSError as error:
-            _log.warning("%s cannot be removed: %s", file.path, error.strerror)
+            self._changes.trouble("removal", "fails", "%s cannot be removed: %s", file.path, error.strerror)
 
     def _tell_failure(self, error: OSError) -> None:
         message = "%s cannot be written: %s; samples wait in memory for at most five minutes"
@@ -205,8 +232,8 @@ class Queue:
             on_card = self.directory / path.name
             try:
                 closed = any(self.directory.glob(f"{path.name[:13]}[1-9]*.gz"))
-                if not closed and (not on_card.exists() or on_card.stat().st_size < path.stat().st_size):
-                    on_card.write_bytes(path.read_bytes())
+                if not closed:
+                    write(on_card, read_rest(path, open_regular(path, os.O_RDONLY), self._max_bytes), sync=False)
                 path.unlink()
             except OSError as error:
                 self._tell_failure(error)
@@ -232,5 +259,6 @@ class Queue:
             self._offsets[file.boot] = file.offset_ms
         for file in [file for file in self._files if not file.samples]:
             self._forget(file)
+        self._make_room()
         if self.samples:
             _log.info("%s: %d samples wait from before", self.directory, self.samples)

@@ -10,17 +10,19 @@ in it (0 while it is open), and the boot within which its monotonic times can be
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
 import zlib
 from pathlib import Path
 
+from sonnen_agent.files import open_regular, read_rest
 from sonnen_agent.outputs.remote_write.wire import Frame, Series
 
 END_BYTES = 32
 """What closing a file adds at most."""
-_NAME = re.compile(r"(\d{12})-(\d+)-([0-9a-f]{32})\.gz")
+_NAME = re.compile(r"(\d{12})-(\d{1,9})-([0-9a-f]{32})\.gz")
 _GZIP = 16 + zlib.MAX_WBITS
 _FLUSHED = b"\0\0\xff\xff"
 """The end of what was flushed."""
@@ -29,6 +31,9 @@ _SYNC_MS = 60 * 1000
 _MOST_BYTES = 256 * 1024
 _MOST_LINES_BYTES = 4 * 1024 * 1024
 """A larger file is closed: the oldest one is held in memory."""
+_LARGEST_BYTES = 2 * _MOST_LINES_BYTES
+"""Of what is read, and of what it holds: no file of ours is as large."""
+_GREATEST_MS = 1 << 53
 
 
 class QueueFile:
@@ -53,7 +58,7 @@ class QueueFile:
     def adopt(cls, path: Path) -> "QueueFile | None":
         """Return a file of an earlier process, None where the name is not that of one; or raise OSError."""
         name = _NAME.fullmatch(path.name)
-        if name is None or not path.is_file():
+        if name is None or path.is_symlink() or not path.is_file():
             return None
         file = cls(path.parent, None, int(name[1]), name[3])
         file.path = path
@@ -85,45 +90,50 @@ class QueueFile:
 
     def read(self) -> list[Frame]:
         """Return its frames as far as they are as they were written, or raise OSError."""
-        content = self._content or self.path.read_bytes()
+        content = self._content or read_rest(self.path, open_regular(self.path, os.O_RDONLY), _LARGEST_BYTES)
         inflater = zlib.decompressobj(_GZIP)
         lines = bytearray()
         with contextlib.suppress(zlib.error):
             for piece in content.split(_FLUSHED):
-                lines += inflater.decompress(piece + _FLUSHED)
+                lines += inflater.decompress(piece + _FLUSHED, _LARGEST_BYTES)
+                if len(lines) > _LARGEST_BYTES:
+                    break
         lists: list[tuple[Series, ...]] = []
         frames = []
-        check, offset_ms = 0, None
+        check, self.offset_ms = 0, None
         for line in lines.split(b"\n")[:-1]:
             check = zlib.crc32(line[9:], check)
             if line[:9] != b"%08x " % check:
                 break
             try:
                 number, new, monotonic_ms, offset_ms, values = json.loads(line[9:])
-                lists += [tuple(tuple((name, value) for name, value in series) for series in new)] if new else []
-                frames.append(Frame(monotonic_ms=monotonic_ms, series=lists[number], values=bytes.fromhex(values)))
-            except (ValueError, TypeError, LookupError):  # of another release
+                lists += [tuple(tuple((str(name), str(value)) for name, value in one) for one in new)] if new else []
+                frame = Frame(monotonic_ms=monotonic_ms, series=lists[number], values=bytes.fromhex(values))
+            except (ValueError, TypeError, LookupError, RecursionError):  # of another release
                 break
-        self.offset_ms = offset_ms
+            if not (_is_time(monotonic_ms) and _is_time(offset_ms or 0) and len(frame.values) == 8 * len(frame)):
+                break
+            frames.append(frame)
+            self.offset_ms = offset_ms
         return frames
 
     def save(self) -> None:
         """Let what was added survive the end of this process, and once a minute a power cut; or raise OSError."""
         sync = self._now_ms >= self._sync_ms
         if self._live is not None:
-            _write(self._live, self._content, sync=False)
+            write(self._live, self._content, sync=False)
         if self._live is None or sync:
-            _write(self.path, self._content, sync=sync)
+            write(self.path, self._content, sync=sync)
         if sync:
             self._sync_ms = self._now_ms + _SYNC_MS
 
     def close(self) -> None:
         """Finish the file, and let all of it survive a power cut; or raise OSError."""
         self._content += self._deflater.flush()
-        _write(self.path, self._content, sync=False)
+        write(self.path, self._content, sync=False)
         # Before it is synced, so that the name goes to the card along with the content.
         self.path = self.path.rename(self.path.with_name(self.path.name.replace("-0-", f"-{self._added_samples}-")))
-        _write(self.path, self._content, sync=True)
+        write(self.path, self._content, sync=True)
         if self._live is not None:
             self._live.unlink(missing_ok=True)
         self.size = len(self._content)
@@ -142,10 +152,21 @@ class QueueFile:
                 path.unlink()
 
 
-def _write(path: Path, content: bytearray, *, sync: bool) -> None:
+def _is_time(value: object) -> bool:
+    return isinstance(value, int) and abs(value) < _GREATEST_MS
+
+
+def make(directory: Path) -> None:
+    """Make the directory of a queue if need be, or raise OSError; a link is not followed."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if directory.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(directory))
+
+
+def write(path: Path, content: bytes | bytearray, *, sync: bool) -> None:
     """Append what a file does not have yet of a content, or raise OSError; the next call goes on from there."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    make(path.parent)
+    fd = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         at = os.fstat(fd).st_size
         while at < len(content):
