@@ -1,15 +1,41 @@
-"""The log tells changes, not states: a trouble when it begins or becomes another one, and once that it is over."""
+"""The log tells changes, not states: a trouble when it begins or becomes another one, and once that it is over.
+
+What comes and goes is told at most four times within an hour, and from then on once an hour, with how many changes
+were not told meanwhile. The first end of a trouble is told at once; that a later one within the hour is over, after a
+minute in which all was well.
+"""
 
 import logging
-from collections.abc import Hashable
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+_WELL_SECONDS = 60
+_HOUR_SECONDS = 3600
+_MOST_LINES = 4
+
+
+@dataclass(slots=True)
+class _Subject:
+    kind: Hashable = None
+    """The trouble it is in, None while it is well."""
+    well_since: float = 0.0
+    told: set[Hashable] = field(default_factory=set)
+    """The troubles that the log knows of; none when it says that all is well."""
+    lines: int = 0
+    """Told since the last hour without a change."""
+    told_at: float = float("-inf")
+    untold: int = 0
+    """Changes since then."""
 
 
 class ChangeLog:
     """Remembers which trouble of which subject has been told. Each subject belongs to one thread."""
 
-    def __init__(self, log: logging.Logger) -> None:
+    def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
-        self._told: dict[Hashable, Hashable] = {}
+        self._clock = clock
+        self._subjects: dict[Hashable, _Subject] = {}
 
     def trouble(
         self,
@@ -18,29 +44,67 @@ class ChangeLog:
         message: str,
         *arguments: object,
         level: int = logging.WARNING,
-        known: bool | None = None,
+        known: bool = False,
     ) -> None:
-        """Log a trouble: at `level` when it is news, for debugging when the same kind was the last thing told.
+        """Log a trouble: at `level` when it is news, for debugging when this kind was told since all was well.
 
-        `known` overrides that judgement, for a trouble that was told of another subject already.
+        A `known` one was told of another subject already.
         """
-        if known is None:
-            known = self._told.get(subject) == kind
-        self._told[subject] = kind
-        self._log.log(logging.DEBUG if known else level, message, *arguments)
+        state = self._subjects.setdefault(subject, _Subject())
+        changed = kind != state.kind and not known
+        state.kind = kind
+        news = (kind not in state.told or self._is_due(state)) and not known
+        if news and self._tell(state, level, message, arguments):
+            state.told.add(kind)
+        else:
+            state.untold += changed
+            self._log.debug(message, *arguments)
 
     def over(self, subject: Hashable, message: str = "", *arguments: object) -> bool:
-        """Log that a subject is well again, if it was in trouble, and return whether it was."""
-        if self._told.pop(subject, None) is None:
+        """Take note that a subject is well, as often as it is; return whether this has logged that it is so again."""
+        state = self._subjects.get(subject)
+        if state is None:
             return False
-        if message:
-            self._log.info(message, *arguments)
-        return True
+        now = self._clock()
+        if state.kind is not None:
+            state.kind, state.well_since = None, now
+        if not message:
+            state.told.clear()
+            return False
+        # Its first end since an hour: there are no other lines than those of the trouble.
+        settled = state.lines == len(state.told) or now - state.well_since >= _WELL_SECONDS
+        told = (
+            settled and bool(state.told or self._is_due(state)) and self._tell(state, logging.INFO, message, arguments)
+        )
+        if told:
+            state.told.clear()
+        return told
 
     def kind(self, subject: Hashable) -> Hashable | None:
         """Return the trouble that a subject is in, None while it is well."""
-        return self._told.get(subject)
+        state = self._subjects.get(subject)
+        return None if state is None else state.kind
 
-    def kinds(self) -> frozenset[Hashable]:
-        """Return the troubles that any subject is in."""
-        return frozenset(self._told.values())
+    def kinds(self) -> list[Hashable]:
+        """Return the troubles that subjects are in."""
+        return [state.kind for state in self._subjects.values() if state.kind is not None]
+
+    def _is_due(self, state: _Subject) -> bool:
+        """Return whether it is time for a line about changes that were not told."""
+        return state.untold > 0 and self._clock() - state.told_at >= _HOUR_SECONDS
+
+    def _tell(self, state: _Subject, level: int, message: str, arguments: tuple[object, ...]) -> bool:
+        now = self._clock()
+        an_hour_ago = now - state.told_at >= _HOUR_SECONDS
+        if an_hour_ago and not state.untold:
+            state.lines = 0
+        if state.lines >= _MOST_LINES and not an_hour_ago:
+            return False
+        state.lines += 1
+        if state.untold:
+            message += f" ({state.untold} changes before this one were not told)"
+        if state.lines == _MOST_LINES:
+            message += "; as it comes and goes, it is told once an hour from now on"
+        state.told_at, state.untold = now, 0
+        self._log.log(level, message, *arguments)
+        return True

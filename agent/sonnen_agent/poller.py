@@ -32,7 +32,6 @@ class Poller:
         self._shown_seconds = SHOWN_BEATS * interval_seconds
         self._last_reading_unix_seconds: float | None = None
         self._changes = ChangeLog(_log)
-        self._refusal_told = False
         self._known: Known = {}
 
     @property
@@ -91,14 +90,11 @@ class Poller:
         try:
             reading = self._battery.read(deadline)
         except BatteryError as error:
-            refused = error.outcome == "unauthorized"
             # A refusal needs a person, whatever was wrong before; every other trouble is told once.
-            news = self._changes.kind(self.name) is None or (refused and not self._refusal_told)
-            self._refusal_told = self._refusal_told or refused
+            refused = error.outcome == "unauthorized" or self._changes.kind(self.name) == "refused"
             words = ("%s: not readable (%s): %s", self.name, error.outcome, error)
-            self._changes.trouble(self.name, "not readable", *words, known=not news)
+            self._changes.trouble(self.name, "refused" if refused else "not readable", *words)
             return None
         self._changes.over(self.name, "%s: readable again", self.name)
-        self._refusal_told = False
         self._last_reading_unix_seconds = round(reading.unix_seconds, 3)
         return reading

@@ -1,5 +1,6 @@
 import gzip
 import logging
+import re
 import socket
 import threading
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from werkzeug import Request, Response
 from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination, Secret
-from sonnen_agent.group import Group
+from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.pushgateway import ConflatingQueue, Options, PushgatewayOutput
 from sonnen_agent.reading import Status
@@ -239,18 +240,44 @@ def test_pushing_works_again_only_when_all_groups_are_taken(
     assert said(caplog)[1:] == ["pushing works again; 2 pushes were lost"]
 
 
-def test_each_outage_tells_of_its_own_losses(
+def test_a_link_that_flaps_is_no_more_than_five_lines(
     httpserver: HTTPServer, output: PushgatewayOutput, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for status in (503, 503, 200, 503, 200):
+    for number in range(60):
+        status = (503, 200, 500, 401, 200, 404)[number % 6]
         httpserver.expect_ordered_request(_PATH).respond_with_data(status=status)
 
-    deliver(output, [battery_group() for _ in range(5)])
+    deliver(output, [battery_group() for _ in range(60)])
 
-    assert [line for line in said(caplog) if "lost" in line] == [
-        "pushing works again; 2 pushes were lost",
-        "pushing works again; 1 pushes were lost",
-    ]
+    lines = said(caplog)
+    assert lines[0].startswith("push of sonnen/home failed: ")
+    assert lines[1] == "pushing works again; 1 pushes were lost"
+    assert len(lines) <= 5
+    assert sum("works again" in line for line in lines) == 1
+
+
+def test_a_refusal_is_no_success(
+    httpserver: HTTPServer, output: PushgatewayOutput, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(20):
+        httpserver.expect_ordered_request(_PATH).respond_with_data(status=(503, 400)[number % 2])
+
+    deliver(output, [battery_group() for _ in range(20)])
+
+    assert [line.partition(" failed: ")[0] for line in said(caplog)] == 2 * ["push of sonnen/home"]
+
+
+def test_a_gateway_that_rejects_every_group_is_told_of_some(
+    httpserver: HTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = [GroupKey(job="sonnen", instance=f"house{number}") for number in range(20)]
+    httpserver.expect_request(re.compile("/metrics/.*")).respond_with_data("no", status=400)
+    around = surroundings({key: shared_meter() for key in keys})
+    options = Options(destination=Destination(url=httpserver.url_for("")), on_stop="keep")
+
+    deliver(PushgatewayOutput(options, around), [battery_group(key) for key in 2 * keys])
+
+    assert len(said(caplog)) == 3
 
 
 def test_a_rejected_page_is_told_for_each_group(

@@ -145,6 +145,6 @@ class SlowEndpoints:
             *("%s: no %s: %s", name, endpoint, first),
             level=logging.WARNING if refused else logging.INFO,
             # A refused token is refused everywhere: say once what to do, not once per endpoint.
-            known=True if refused and "unauthorized" in self._changes.kinds() else None,
+            known=refused and "unauthorized" in self._changes.kinds(),
         )
         state.failed(first.outcome, time.monotonic())

@@ -157,8 +157,33 @@ def test_an_outage_leaves_no_gap(fake: FakeReceiver, site: Site, caplog: pytest.
     assert said(caplog) == [
         f"remote write fails, samples wait in {site.directory}: {fake.url}: answered 503",
         f"remote write works again; {waiting.samples} samples are sent late",
-        "nothing waits any more",
     ]
+
+
+def test_a_link_that_flaps_is_no_more_than_five_lines(
+    fake: FakeReceiver, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for number in range(60):
+        fake.reply = always(503) if number % 3 == 1 else lambda _: None
+        site.beat()
+    fake.reply = lambda _: None
+    site.beats(3)
+
+    assert watts(fake) == [float(number) for number in range(1, 64)]
+    assert 3 <= len(said(caplog)) <= 5
+    assert sum("works again" in line for line in said(caplog)) == 1
+
+
+def test_a_refusal_is_no_success(fake: FakeReceiver, site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    site.beats(2)
+    for number in range(20):
+        fake.reply = always(503) if number % 2 else always(400)
+        site.beat()
+
+    assert len(said(caplog)) <= 5
+    assert not [line for line in said(caplog) if "works again" in line]
 
 
 def test_a_short_outage_is_made_up_for_in_order(fake: FakeReceiver, site: Site) -> None:

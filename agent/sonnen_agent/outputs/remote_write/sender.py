@@ -157,9 +157,8 @@ class Sender:
             self._batch = None
             self._batch_samples = min(max(self._batch_samples, sum(map(len, self._frames))) * _GROWTH, _BATCH_SAMPLES)
             self._queue.advance(self._frames)
-            self._changes.over("backlog")
             if not self._queue.samples:
-                _log.info("nothing waits any more")
+                self._changes.over("backlog", "nothing waits any more")
         return True
 
     def _send_next(self, batch: Batch) -> WriteResult:
