@@ -172,6 +172,6 @@ def test_it_stops_with_the_fix_where_ansible_is_too_old(controller: Controller) 
 def test_all_places_agree_on_how_new_ansible_has_to_be() -> None:
     files = [*ANSIBLE.glob("roles/*/meta/main.yml"), ANSIBLE / "roles/sonnen_host/vars/main.yml"]
     texts = [file.read_text() for file in files]
-    assert {re.findall(r'(?:min|minimum)_ansible(?:_version)?: "(.*)"', text)[0] for text in texts} == {"2.18"}
-    assert "ansible-core 2.18 or" in (ANSIBLE / "README.md").read_text()
-    assert "ansible-core >= 2.18" in (REPOSITORY / "setup.cfg").read_text()
+    assert {re.findall(r'(?:min|minimum)_ansible(?:_version)?: "(.*)"', text)[0] for text in texts} == {"2.14"}
+    assert "ansible-core 2.14 or" in (ANSIBLE / "README.md").read_text()
+    assert "ansible-core >= 2.14" in (REPOSITORY / "setup.cfg").read_text()
