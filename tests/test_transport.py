@@ -1,8 +1,10 @@
+import gc
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -190,7 +192,8 @@ def test_a_second_close_without_an_answer_is_an_error() -> None:
         error = failure(server.port)
 
         assert (error.outcome, str(error)) == ("closed", "the connection was closed without an answer")
-        assert server.connections == 2
+        # The third one asks, once, whether it speaks TLS.
+        assert server.connections == 3
 
 
 def test_a_reset_counts_as_closed() -> None:
@@ -215,6 +218,110 @@ def test_a_reset_counts_as_closed() -> None:
 def test_what_is_not_http_is_invalid(answer: bytes) -> None:
     with talking(say(answer)) as server:
         assert failure(server.port).outcome == "invalid"
+
+
+_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+_FLOOD = [64 * (1022 * b"x" + b"\r\n")] * 1000
+"""64 MiB, in pieces."""
+
+
+def rush(begin: bytes, flood: Iterable[bytes]) -> Talk:
+    def talk(peer: socket.socket) -> None:
+        peer.recv(65536)
+        peer.sendall(begin)
+        for piece in flood:
+            peer.sendall(piece)
+
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("begin", "flood"),
+    [
+        *(
+            (_CHUNKED + size + b"\r\n", _FLOOD)
+            for size in (b"-1", b"-7fffffffffffffff", b"-0", b"+9999999", b"0x9999999")
+        ),
+        *((_CHUNKED + size + b"\r\n", _FLOOD) for size in (b"ffffffffffffffffffff", b"9_999_999", b"9999999 ;x=y")),
+        (_CHUNKED + b"-1\r\nx\r\n-1\r\n", _FLOOD),
+        (_CHUNKED, _FLOOD),
+        (_CHUNKED, [b"f" * 65536] * 1000),
+        (_CHUNKED, [b"1\r\nx\r\n" * 10000] * 1000),
+        (_CHUNKED + b"0\r\n", [b"X: y\r\n" * 10000] * 1000),
+        (_CHUNKED + b"0\r\nX: ", [b"x" * 65536] * 1000),
+        (b"HTTP/1.1 200 OK\r\n", [b"X: y\r\n" * 10000] * 1000),
+        (b"HTTP/1.1 200 OK\r\nX: ", [b"x" * 65536] * 1000),
+        (b"HTTP/1.1 200 ", [b"x" * 65536] * 1000),
+        (b"", [b"\r\n" * 30000] * 1000),
+        (b"", [b"\0" * 65536] * 1000),
+        (b"", [b"HTTP/1.1 100 Continue\r\n\r\n" * 1000] * 1000),
+        (b"", [b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n" * 1000] * 1000),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", _FLOOD),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n", _FLOOD),
+        (b"HTTP/1.0 200 OK\r\n\r\n", _FLOOD),
+    ],
+)
+def test_no_answer_takes_more_memory_than_it_may_have_bytes(begin: bytes, flood: Iterable[bytes]) -> None:
+    with talking(rush(begin, flood)) as server:
+        tracemalloc.start()
+        try:
+            error = failure(server.port)
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert error.outcome == "invalid"
+    assert len(str(error)) < 400
+    # Some 130 KiB are read; pieces of a byte take several each in memory.
+    assert peak_bytes < 2 << 20
+
+
+@pytest.mark.parametrize("status", [b"101 Switching Protocols", b"103 Early Hints", b"199 What"])
+def test_an_interim_answer_is_not_taken_for_the_one_to_the_next_request(status: bytes) -> None:
+    def answer_late(peer: socket.socket) -> None:
+        peer.recv(65536)
+        peer.sendall(b"HTTP/1.1 " + status + b"\r\n\r\n")
+        peer.recv(65536)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold")
+
+    with talking(answer_late, say(_FINE)) as server:
+        connection = Connection("http", "127.0.0.1", server.port)
+        answers = [
+            connection.request("GET", "/x", headers={}, deadline=Deadline(10), body_limit=1000) for _ in range(2)
+        ]
+        connection.close()
+
+        assert [(answer.status // 100, answer.body) for answer in answers] == [(1, b""), (2, b"ok")]
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + 5_000_000 * b"x", "too early"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + 9_000_000 * b"x", "larger than 8000000 bytes"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n" + 5_000_000 * b"x", "IncompleteRead"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n500000\r\n" + 5_000_000 * b"x", "IncompleteRead"),
+    ],
+    ids=["truncated", "too-large", "chunk-of-all", "truncated-chunk"],
+)
+def test_an_error_that_is_kept_keeps_nothing_of_the_body(answer: bytes, words: str) -> None:
+    with talking(say(answer)) as server:
+        connection = Connection("http", "127.0.0.1", server.port)
+        # Whatever only the collector of cycles would find stays, until it comes.
+        gc.disable()
+        tracemalloc.start()
+        try:
+            with pytest.raises(ExchangeError, match=words) as kept:
+                connection.request("GET", "/x", headers={}, deadline=Deadline(60), body_limit=8_000_000)
+            stays_bytes, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+        connection.close()
+
+    assert kept.value.outcome == "invalid"
+    assert stays_bytes < 200_000
 
 
 def test_a_truncated_body_is_invalid() -> None:
@@ -286,7 +393,7 @@ def test_a_name_without_an_address_is_refused() -> None:
 def test_an_excerpt_is_one_printable_line() -> None:
     answer = Answer(status=400, headers={}, body=b"text format parsing error\n\tin line 3:\x00 \xff" + 2000 * b"x")
 
-    assert answer.excerpt.startswith("text format parsing error in line 3: \N{REPLACEMENT CHARACTER}xxx")
+    assert answer.excerpt.startswith("text format parsing error in line 3:\\x00 \N{REPLACEMENT CHARACTER}xxx")
     assert len(answer.excerpt) == 300
 
 
@@ -350,3 +457,66 @@ def test_a_certificate_for_another_host_is_refused(authority: trustme.CA, tmp_pa
         with pytest.raises(ExchangeError, match="TLS failed"):
             connection.request("GET", "/x", headers={}, deadline=Deadline(10), body_limit=10)
         connection.close()
+
+
+def ask_in_plain_http(port: int, times: int) -> set[tuple[str, str]]:
+    """Return how requests that carry a page end, over connections of their own and over one."""
+    told: set[tuple[str, str]] = set()
+    shared = Connection("http", "127.0.0.1", port)
+    for number in range(times):
+        connection = shared if number % 2 else Connection("http", "127.0.0.1", port)
+        with pytest.raises(ExchangeError) as caught:
+            connection.request("PUT", "/", headers={}, deadline=Deadline(10), body_limit=1000, body=bytes(100_000))
+        connection.close()
+        told.add((caught.value.outcome, str(caught.value)))
+    return told
+
+
+_SPEAKS_TLS = {("refused", "the port speaks TLS: write https:// instead of http://")}
+
+
+def test_who_hangs_up_because_it_speaks_tls_is_told_as_that(server_context: ssl.SSLContext) -> None:
+    with talking(say(_FINE), context=server_context) as server:
+        assert ask_in_plain_http(server.port, 4) == _SPEAKS_TLS
+
+
+def test_who_says_so_in_tls_is_told_as_that() -> None:
+    with talking(say(b"\x15\x03\x03\x00\x02\x02\x0a")) as server:
+        assert ask_in_plain_http(server.port, 4) == _SPEAKS_TLS
+
+
+def test_who_demands_a_certificate_speaks_tls(server_context: ssl.SSLContext) -> None:
+    server_context.verify_mode = ssl.CERT_REQUIRED
+    with talking(say(_FINE), context=server_context) as server:
+        assert ask_in_plain_http(server.port, 2) == _SPEAKS_TLS
+
+
+def test_a_400_without_tls_is_an_answer_and_is_doubted_once() -> None:
+    def refuse(peer: socket.socket) -> None:
+        while peer.recv(65536).startswith(b"GET "):
+            peer.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    with talking(refuse) as server:
+        connection = Connection("http", "127.0.0.1", server.port)
+        for _ in range(3):
+            answer = connection.request("GET", "/x", headers={}, deadline=Deadline(10), body_limit=1000)
+            assert answer.status == 400
+        connection.close()
+
+        assert server.connections == 3
+
+
+def test_what_a_peer_says_before_it_hangs_up_is_heard() -> None:
+    # As who refuses a request for its head, and does not read the rest.
+    def refuse(peer: socket.socket) -> None:
+        peer.recv(100)
+        peer.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo large")
+
+    with talking(refuse) as server:
+        connection = Connection("http", "127.0.0.1", server.port)
+        answer = connection.request(
+            "PUT", "/x", headers={}, deadline=Deadline(10), body_limit=1000, body=bytes(20_000_000)
+        )
+        connection.close()
+
+    assert (answer.status, answer.body) == (413, b"too large")

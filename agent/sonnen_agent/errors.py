@@ -1,5 +1,7 @@
 """Every error of ours, split by who acts on it: the operator, the next beat, or nobody."""
 
+import re
+from collections.abc import Sequence
 from typing import Final, Literal
 
 Outcome = Literal[
@@ -18,12 +20,29 @@ Outcome = Literal[
 
 LINE_CHARACTERS: Final = 1000
 _MOST_PROBLEMS = 50
+_QUOTED_CHARACTERS = 300
 
 
 def one_line(text: str) -> str:
     """Return a text of whatever origin as a line for a person: printable, and of at most 1,000 characters."""
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: LINE_CHARACTERS + 1])
     return line if len(line) <= LINE_CHARACTERS else line[: LINE_CHARACTERS - 1] + "…"
+
+
+def quoted(said: str, secrets: Sequence[str] = ()) -> str:
+    """Return what a peer says as a message may have it: one printable line, short, and none of our secrets in it."""
+    if said and secrets:
+        said = re.sub("|".join(map(_spellings, secrets)), "***", said, flags=re.IGNORECASE)
+    return one_line(" ".join(said.split()))[:_QUOTED_CHARACTERS]
+
+
+def _spellings(secret: str) -> str:
+    """Return a pattern for a secret as it is, and as URLs, JSON and HTML write it."""
+    return "".join(
+        ("(?:" if c.isalnum() and c.isascii() else rf"(?:&#?\w{{1,8}};|\\(?:u[0-9a-f]{{4}}|{re.escape(c)})|\+|")
+        + rf"{re.escape(c)}|{''.join(f'%{byte:02x}' for byte in c.encode())})"
+        for c in secret
+    )
 
 
 class AgentError(Exception):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 _log = logging.getLogger(__name__)
 
 HUNG_SECONDS = 120.0
-"""No piece of work takes so long: its requests have deadlines, and only the name service (some 30 s) has none."""
+"""No piece of work takes so long: all its requests have deadlines."""
 
 
 def next_beat(start: float, interval: float, now: float) -> float:

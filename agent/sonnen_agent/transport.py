@@ -2,8 +2,8 @@
 
 Time-outs of sockets, and of the libraries above them, bound a single operation: a server that drips a byte now and
 then holds a request for ever (docs/facts.md 2.1). Here the socket's reader itself knows the deadline, and how many
-bytes an answer may take: connecting, the TLS handshake, sending, the head and the body share both. Only the resolver's
-own time-out is out of our hands.
+bytes an answer may take: connecting, the TLS handshake, sending, the head and the body share both. An error does not
+come from the one that it was, in whose frames the body would stay (docs/facts.md 9).
 
 It is http.client of the standard library that speaks HTTP. With urllib3 on top a request takes twice the processor
 time, and the process 2.7 MiB more memory (docs/facts.md 2.5).
@@ -13,19 +13,19 @@ import io
 import select
 import socket
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 
+from sonnen_agent.addresses import Addresses
 from sonnen_agent.clock import Deadline
-from sonnen_agent.errors import ExchangeError
+from sonnen_agent.errors import ExchangeError, Outcome, quoted
 
-_CHUNK_BYTES = 16 * 1024
 _HEAD_BYTES = 128 * 1024
-"""For status line, headers, the sizes of chunks and trailers together."""
-_ERROR_EXCERPT_CHARACTERS = 300
+"""For status line, headers, the sizes of chunks and trailers together; and of a body what is looked at for words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +35,28 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    secrets: Sequence[str] = field(default=(), repr=False)
+    """What the peer may repeat, but no message."""
 
     @property
     def excerpt(self) -> str:
         """The start of the body as one printable line, for a message to a person."""
-        text = " ".join(self.body[: 4 * _ERROR_EXCERPT_CHARACTERS].decode("utf-8", "replace").split())
-        return "".join(c for c in text if c.isprintable())[:_ERROR_EXCERPT_CHARACTERS]
+        return quoted(self.body[:_HEAD_BYTES].decode("utf-8", "replace"), self.secrets)
 
 
 class Connection:
     """One scheme, host and port; not for use by two threads at once."""
 
-    def __init__(self, scheme: str, host: str, port: int, *, ca_file: str | None = None) -> None:
-        """Connect lazily; `ca_file` replaces the system's certificate authorities."""
-        self._scheme, self._host, self._port, self._ca_file = scheme, host, port, ca_file
+    def __init__(
+        self, scheme: str, host: str, port: int, *, ca_file: str | None = None, secrets: Sequence[str] = ()
+    ) -> None:
+        """Connect lazily; `ca_file` replaces the system's certificate authorities; no message has the `secrets`."""
+        self._scheme, self._port, self._ca_file, self._secrets = scheme, port, ca_file, secrets
+        self._addresses = Addresses(host)
+        # The zone of an address is this machine's own affair.
+        self._host = host.partition("%")[0]
+        self._plain = scheme == "https"
+        """Whether it is out of the question that the port is one for TLS."""
         self._tls: ssl.SSLContext | None = None
         self._under_way = _UnderWay()
         self._http: HTTPConnection | None = None
@@ -71,12 +79,19 @@ class Connection:
         """
         self._under_way.deadline = deadline
         attempt = partial(self._exchange, method, path, headers, body, body_limit)
-        try:
-            return attempt()
-        except ExchangeError as error:
-            if error.outcome != "closed" or deadline.expired:
-                raise
-        return attempt()
+        answer = attempt()
+        if answer == _CLOSED and not deadline.expired:
+            answer = attempt()
+        if not self._plain:
+            # Who expects TLS hangs up on us or answers 400, now this, now that; asked in TLS it is sure.
+            doubtful = answer == _CLOSED or (isinstance(answer, Answer) and answer.status == 400)
+            if doubtful and self._speaks_tls():
+                answer = _TLS
+            self._plain = answer == _CLOSED or isinstance(answer, Answer)
+        if isinstance(answer, Answer):
+            return answer
+        self._addresses.doubt()
+        raise ExchangeError(*answer)
 
     def close(self) -> None:
         """Close the kept-alive connection, if there is one."""
@@ -86,55 +101,67 @@ class Connection:
 
     def _exchange(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, body_limit: int
-    ) -> Answer:
+    ) -> "Answer | _Failure":
         if self._http is not None and _has_something_to_say(self._http.sock):
             # The server has closed it, or says what belongs to no request of ours.
             self.close()
-        self._under_way.bytes_left = body_limit + _HEAD_BYTES
+        self._under_way.bytes_left = _HEAD_BYTES
         whole = False
+        answer: Answer | _Failure
         try:
-            http = self._http = self._http or self._connected()
-            self._send(http, method, path, headers, body)
+            http = self._http or self._connected()
+            self._under_way.arm(http.sock)
+            http.putrequest(method, path, skip_accept_encoding=True)
+            for name, value in headers.items():
+                http.putheader(name, value)
+            if body is not None:
+                http.putheader("Content-Length", str(len(body)))
+            # Who has heard enough to refuse the rest may have said why before hanging up.
+            with suppress(ConnectionError):
+                http.endheaders(body)
             # An answer without a length is not closed with its connection, and would keep the socket open.
             with http.getresponse() as response:
+                self._under_way.bytes_left += body_limit
                 content = _read_bounded(response, body_limit)
-            answer = Answer(status=response.status, headers=response.headers, body=content)  # type: ignore[arg-type]
-            whole = not response.will_close
+            answer = Answer(status=response.status, headers=response.headers, body=content, secrets=self._secrets)  # type: ignore[arg-type]
+            # Behind an interim answer the one that counts may still come.
+            whole = not response.will_close and response.status >= 200
+        except ExchangeError as error:
+            answer = error.outcome, str(error)
         except (OSError, ValueError, ArithmeticError, HTTPException) as error:
-            raise _translated(error) from error
-        finally:
-            if not whole:
-                # What is left of an answer must not be taken for the next one.
-                self.close()
+            answer = _failure(error, self._secrets)
+        if not whole:
+            # What is left of an answer must not be taken for the next one.
+            self.close()
         return answer
 
     def _connected(self) -> HTTPConnection:
-        http = HTTPConnection(self._host, self._port)
-        sock = _connect(self._host, self._port, self._under_way)
+        http = self._http = HTTPConnection(self._host, self._port)
+        http.sock = self._addresses.connect(self._port, self._under_way.deadline)
         if self._scheme == "https":
             http.default_port = 443
             if self._tls is None:
                 self._tls = ssl.create_default_context(cafile=self._ca_file)
-            try:
-                self._under_way.arm(sock)
-                sock = self._tls.wrap_socket(sock, server_hostname=self._host)
-            except BaseException:
-                sock.close()
-                raise
-        http.sock = sock
-        http.response_class = partial(_DeadlineResponse, under_way=self._under_way)  # type: ignore[assignment]
+            self._under_way.arm(http.sock)
+            http.sock = self._tls.wrap_socket(http.sock, server_hostname=self._host)
+        under_way = self._under_way
+        http.response_class = lambda sock, method: HTTPResponse(_DeadlineReader(sock, under_way), method=method)  # type: ignore[assignment, arg-type]
         return http
 
-    def _send(
-        self, http: HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: bytes | None
-    ) -> None:
-        self._under_way.arm(http.sock)
-        http.putrequest(method, path, skip_accept_encoding=True)
-        for name, value in headers.items():
-            http.putheader(name, value)
-        if body is not None:
-            http.putheader("Content-Length", str(len(body)))
-        http.endheaders(body)
+    def _speaks_tls(self) -> bool:
+        """Return whether somebody speaks TLS at the port, of whatever certificate."""
+        self.close()
+        other = Connection("https", self._host, self._port)
+        other._addresses, other._under_way.deadline = self._addresses, self._under_way.deadline.at_most(1)
+        told = other._exchange("GET", "/", {}, None, _HEAD_BYTES)
+        other.close()
+        return isinstance(told, Answer) or "CERTIFICATE" in told[1] or "ALERT" in told[1]
+
+
+_Failure = tuple[Outcome, str]
+"""How a request ended without an answer: the outcome, and the words for it."""
+_CLOSED: _Failure = ("closed", "the connection was closed without an answer")
+_TLS: _Failure = ("refused", "the port speaks TLS: write https:// instead of http://")
 
 
 class _UnderWay:
@@ -152,44 +179,13 @@ class _UnderWay:
         sock.settimeout(max(self.deadline.remaining, 0.001))
 
 
-def _connect(host: str, port: int, under_way: _UnderWay) -> socket.socket:
-    """Return a connected socket; the addresses of a name share the deadline instead of having one each."""
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no host has such a name"
-        raise ExchangeError("refused", f"cannot connect: {host}: {reason}") from error
-    problem = OSError("the name has no address")
-    for family, kind, protocol, _, address in addresses:
-        try:
-            # A machine may lack a family of addresses that a name has.
-            sock = socket.socket(family, kind, protocol)
-        except OSError as error:
-            problem = error
-            continue
-        try:
-            under_way.arm(sock)
-            sock.connect(address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            sock.close()
-            problem = error
-            continue
-        return sock
-    if isinstance(problem, TimeoutError):
-        raise problem
-    raise ExchangeError("refused", f"cannot connect: {problem.strerror or problem}") from problem
-
-
 def _read_bounded(response: HTTPResponse, body_limit: int) -> bytes:
-    content = bytearray()
-    while chunk := response.read(_CHUNK_BYTES):
-        content += chunk
-        if len(content) > body_limit:
-            raise ExchangeError("invalid", f"the answer is larger than {body_limit} bytes")
+    content = response.read(body_limit + 1)
+    if len(content) > body_limit:
+        raise ExchangeError("invalid", f"the answer is larger than {body_limit} bytes")
     if response.length:
         raise HTTPException(f"the answer ended {response.length} bytes too early")
-    return bytes(content)
+    return content
 
 
 def _has_something_to_say(sock: socket.socket) -> bool:
@@ -199,31 +195,35 @@ def _has_something_to_say(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _translated(error: Exception) -> ExchangeError:
-    """Return our error for one of the socket's, TLS's or HTTP's, by what it means for the operator."""
+def _failure(error: Exception, secrets: Sequence[str]) -> _Failure:
+    """Return our words for an error of the socket's, TLS's or HTTP's, by what it means for the operator."""
     match error:
         case TimeoutError():
-            return ExchangeError("timeout", "no answer in time")
+            return "timeout", "no answer in time"
         case ConnectionError() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            return ExchangeError("closed", "the connection was closed without an answer")
+            return _CLOSED
         case ssl.SSLError():
-            return ExchangeError("refused", f"TLS failed: {error}")
+            return "refused", f"TLS failed: {quoted(str(error), secrets)}"
         case OSError():
-            return ExchangeError("refused", f"the connection broke: {error.strerror or error}")
+            return "refused", f"the connection broke: {error.strerror or quoted(str(error), secrets)}"
         case UnicodeError():
-            return ExchangeError("invalid", "a header cannot be sent: it has characters that HTTP does not know")
+            return "invalid", "a header cannot be sent: it has characters that HTTP does not know"
         case _:
-            return ExchangeError("invalid", f"not an HTTP answer: {error!r}"[:_ERROR_EXCERPT_CHARACTERS])
+            alert = str(error).startswith("\x15\x03")  # of TLS, where a status line should be
+            return _TLS if alert else ("invalid", f"not an HTTP answer: {quoted(repr(error), secrets)}")
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket's file, each time waiting no longer, and taking no more, than the request has left."""
+    """Reads from a socket, each time waiting no longer, and taking no more, than the request has left."""
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, under_way: _UnderWay) -> None:
+    def __init__(self, sock: socket.socket, under_way: _UnderWay) -> None:
         super().__init__()
-        self._raw = raw
-        self._sock = sock
-        self._under_way = under_way
+        self._sock, self._under_way = sock, under_way
+        self._file = sock.makefile("rb", buffering=0)
+
+    def makefile(self, _: str) -> io.BufferedReader:
+        """Return what an HTTPResponse reads from, instead of the socket's own file."""
+        return io.BufferedReader(self)
 
     def readable(self) -> bool:
         return True
@@ -232,17 +232,10 @@ class _DeadlineReader(io.RawIOBase):
         self._under_way.arm(self._sock)
         if self._under_way.bytes_left <= 0:
             raise ExchangeError("invalid", "the answer is larger than any")
-        count = self._raw.readinto(buffer)
+        count = self._file.readinto(buffer)
         self._under_way.bytes_left -= count or 0
         return count
 
     def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
+        self._file.close()
         super().close()
-
-
-class _DeadlineResponse(HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, under_way: _UnderWay, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock, under_way))

@@ -104,7 +104,14 @@ def test_a_url_without_a_host_is_named_with_an_example(url: str) -> None:
     assert read.problems == [f"url: should be a URL with a host, such as {EXAMPLE}, got {url!r}"]
 
 
-@pytest.mark.parametrize("url", ["http://a:99999", "http://a:port", "http://[::1", "http://[home]", "http://a:-1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://a:99999", "http://a:port", "http://[::1", "http://[home]", "http://a:-1"),
+        # What no host can be called, and what no path can have as it is.
+        *("http://a..b", f"http://{'ü' * 64}.example", "http://a/zähler"),
+    ],
+)
 def test_a_url_that_cannot_be_taken_apart_is_named_with_an_example(url: str) -> None:
     read = section(url=url)
     assert not read.url("url", EXAMPLE)

@@ -215,7 +215,13 @@ def test_basic_authentication_over_tls_with_a_private_authority(
     stranger.wait_for_log("TLS failed: ")
 
     assert "failed" not in right.log
-    for agent in (wrong, right, stranger):
+    stranger.stop()
+    plain = run_agent(config(simulator, gateway.url.replace("https://", "http://")), name="plain")
+    before = requests(simulator)
+    wait_until(lambda: requests(simulator) >= before + 10, "ten beats")
+    [told] = [line for line in plain.log.splitlines() if "failed: " in line]
+    assert told.endswith("the port speaks TLS: write https:// instead of http://")
+    for agent in (wrong, right, stranger, plain):
         assert _PASSWORD not in agent.log
         assert "a-wrong-one" not in agent.log
 

@@ -97,6 +97,7 @@ class Section:
         try:
             parts = urlsplit(value)
             port = parts.port
+            (parts.hostname or "").encode("idna"), f"{parts.path}{parts.query}".encode("ascii")
         except ValueError as error:
             self.problem(key, f"is not a URL ({error}), got {redacted(value)}; write for example {example}")
             return ""
