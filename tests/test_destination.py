@@ -1,14 +1,18 @@
 import base64
+import socket
+import threading
 from collections.abc import Mapping
 from contextlib import closing
+from urllib.parse import quote, quote_plus
 
 import pytest
 from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 from sonnen_agent import __version__
 from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import Destination, Secret, outcome_of, problem_of
-from sonnen_agent.errors import Outcome
+from sonnen_agent.errors import ExchangeError, Outcome
 from sonnen_agent.transport import Answer
 
 HINTS: Mapping[Outcome, str] = {"unauthorized": "renew the token", "not_found": "mend the URL's path"}
@@ -83,6 +87,15 @@ def test_a_problem_says_what_came_and_what_to_do(given: Answer, sent: bool, mess
     assert (problem.outcome, problem.status) == (outcome_of(given.status, sent=sent), given.status)
 
 
+def test_a_problem_is_a_line_for_a_log_whatever_the_peer_says() -> None:
+    noise = "\x1b[31m\nWARNING \x00forged\u2028" * 10_000
+    problem = problem_of(answer(302, noise.encode(), noise), HINTS, sent=True)
+
+    assert problem is not None
+    assert str(problem).isprintable()
+    assert len(str(problem)) < 800
+
+
 @pytest.mark.parametrize(("status", "away"), [(500, False), (502, True), (503, True), (504, True), (401, False)])
 def test_a_proxy_that_speaks_for_its_peer_says_that_it_is_away(status: int, away: bool) -> None:
     problem = problem_of(answer(status), {})
@@ -111,6 +124,57 @@ def test_secrets_do_not_show_in_a_traceback() -> None:
     assert "hidden" not in shown
     assert "unseen" not in shown
     assert "hidden" not in str(Secret("hidden"))
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 500])
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        {"username": "pi", "password": Secret("correct horse/+ä")},
+        {"bearer_token": Secret("6c1f0a52.the/token+==")},
+    ],
+)
+def test_a_peer_that_repeats_what_it_was_sent_does_not_bring_a_secret_into_a_message(
+    httpserver: HTTPServer, credentials: dict[str, str | Secret], status: int
+) -> None:
+    def repeat(request: Request) -> Response:
+        header = request.headers["Authorization"]
+        _, _, sent = header.partition(" ")
+        plain = base64.b64decode(sent).decode().partition(":")[2] if header.startswith("Basic") else sent
+        body = f"{header} {sent} {quote(sent, safe='')} {plain} {quote(plain)} {quote_plus(plain)}"
+        location = f"http://{quote(plain, safe='')}/{sent}?{quote(sent, safe='')}"
+        return Response(body, status, headers={"Location": location})
+
+    httpserver.expect_request("/x").respond_with_handler(repeat)
+    destination = Destination(url=httpserver.url_for(""), **credentials)  # type: ignore[arg-type]
+    with closing(destination.connect()) as connection:
+        got = connection.request("PUT", "/x", headers=destination.headers(), deadline=Deadline(5), body_limit=1000)
+
+    problem = problem_of(got, {}, sent=True)
+    told = f"{got.excerpt} {problem}"
+    assert "***" in told
+    for secret in ("correct", "horse", "6c1f", "token", base64.b64encode(b"pi:cor").decode()):
+        assert secret not in told
+
+
+def test_a_status_line_that_repeats_a_secret_is_told_without() -> None:
+    def repeat(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer:
+            sent = peer.recv(65536)
+            peer.sendall(sent[sent.index(b"Bearer") :])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=repeat, args=(listener,))
+        thread.start()
+        destination = Destination(
+            url=f"http://127.0.0.1:{listener.getsockname()[1]}", bearer_token=Secret("6c1f0a52-the-token")
+        )
+        with closing(destination.connect()) as connection, pytest.raises(ExchangeError) as caught:
+            connection.request("GET", "/", headers=destination.headers(), deadline=Deadline(5), body_limit=1000)
+        thread.join()
+
+    assert "Bearer ***" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,15 @@
 """Where a peer is, how to be let in, and what the status of its answers means: the same for every peer."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from sonnen_agent import __version__
-from sonnen_agent.errors import ExchangeError, Outcome
+from sonnen_agent.errors import ExchangeError, Outcome, quoted
 from sonnen_agent.transport import Answer, Connection
 
-_LOCATION_CHARACTERS = 300
-"""Of where a redirect leads, in a message: a peer may send 64 KiB."""
 _REJECTIONS = (400, 409, 413, 422)
 """What was sent is at fault: 409 is Thanos's word for it, 413 and 422 are Mimir's and its kin's."""
 
@@ -53,13 +51,16 @@ class Destination:
         """The port of the URL, or the usual one of its scheme."""
         return self.parts.port or (443 if self.parts.scheme == "https" else 80)
 
-    def connect(self, port: int | None = None) -> Connection:
-        """Return a connection, opened with its first request; to another port of the same host if asked for."""
+    def connect(self, port: int | None = None, *, secrets: Iterable[str] = ()) -> Connection:
+        """Return a connection, opened with its first request; `secrets` are what requests carry besides its own."""
+        own = [secret.reveal() for secret in (self.password, self.bearer_token) if secret is not None]
         return Connection(
             self.parts.scheme,
-            self.parts.hostname or "",
+            # A zone may stand in a URL as its standard has it, or as people and systems write it.
+            (self.parts.hostname or "").replace("%25", "%"),
             port or self.port,
             ca_file=None if self.ca_file is None else str(self.ca_file),
+            secrets=(*own, *(value.partition(" ")[2].rstrip("=") for value in self.credentials().values()), *secrets),
         )
 
     def headers(self) -> dict[str, str]:
@@ -97,8 +98,8 @@ def problem_of(answer: Answer, hints: Mapping[Outcome, str], *, sent: bool = Fal
         return None
     hint = hints.get(outcome, "")
     if 300 <= answer.status < 400:
-        location = "".join(c for c in answer.headers.get("Location", "elsewhere") if c.isprintable())
-        hint = f"a redirect to {location[:_LOCATION_CHARACTERS]}, which is not followed; write the final URL"
+        location = quoted(answer.headers.get("Location", "elsewhere"), answer.secrets)
+        hint = f"a redirect to {location}, which is not followed; write the final URL"
     excerpt = answer.excerpt if sent or not hint else ""
     said = f"answered {answer.status}" + (f": {excerpt}" if excerpt else "")
     join = "; " if excerpt else ": "

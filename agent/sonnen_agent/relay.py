@@ -15,7 +15,7 @@ from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import Deadline
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination, problem_of
-from sonnen_agent.errors import ExchangeError, Outcome
+from sonnen_agent.errors import ExchangeError, Outcome, quoted
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,6 @@ _HINTS: Mapping[Outcome, str] = {
     "not_found": "no page there; mend the URL's path, which most often is /metrics",
 }
 
-_EXCERPT_BYTES = 80
 _OUR_PREFIX = b"sonnen_"
 """A gateway takes no two types of one name: a page that came first would lock the batteries out."""
 
@@ -144,15 +143,16 @@ def pushable(page: bytes) -> bytes:
         text = line.removesuffix(b"\n").removesuffix(b"\r")
         sample = _SAMPLE.fullmatch(text)
         if sample is None and not _COMMENT_OR_NOTHING.fullmatch(text):
-            excerpt = text[:_EXCERPT_BYTES].decode("utf-8", "replace")
+            excerpt = quoted(repr(text[:80].decode("utf-8", "replace")))
             raise ExchangeError(
                 "invalid",
-                f"line {number} is not in Prometheus's text format: {excerpt!r}; "
+                f"line {number} is not in Prometheus's text format: {excerpt}; "
                 "the URL of an exporter's page most often ends in /metrics",
             )
         if sample is not None and sample[2].startswith(_OUR_PREFIX):
             raise ExchangeError(
-                "invalid", f"line {number}: {sample[2].decode()} is a name of the agent's own, and not pushed along"
+                "invalid",
+                f"line {number}: {quoted(sample[2].decode())} is a name of the agent's own, and not pushed along",
             )
         clean += sample[1] if sample is not None else text
         clean += b"\n"

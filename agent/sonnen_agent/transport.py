@@ -53,8 +53,7 @@ class Connection:
         """Connect lazily; `ca_file` replaces the system's certificate authorities; no message has the `secrets`."""
         self._scheme, self._port, self._ca_file, self._secrets = scheme, port, ca_file, secrets
         self._addresses = Addresses(host)
-        # The zone of an address is this machine's own affair.
-        self._host = host.partition("%")[0]
+        self._host = host.partition("%")[0]  # The zone of an address is this machine's own affair.
         self._plain = scheme == "https"
         """Whether it is out of the question that the port is one for TLS."""
         self._tls: ssl.SSLContext | None = None
@@ -73,9 +72,8 @@ class Connection:
     ) -> Answer:
         """Return the answer, or raise ExchangeError; a redirect is an answer and is not followed.
 
-        A connection that was closed without an answer is tried once more on a fresh one, within
-        the same deadline: a server may close a kept-alive connection at the very moment it is
-        used. All requests of ours may be repeated without harm.
+        A connection that was closed without an answer is tried once more on a fresh one, within the same deadline: a
+        server may close it at the very moment it is used. All requests of ours may be repeated without harm.
         """
         self._under_way.deadline = deadline
         attempt = partial(self._exchange, method, path, headers, body, body_limit)
@@ -136,15 +134,15 @@ class Connection:
         return answer
 
     def _connected(self) -> HTTPConnection:
-        http = self._http = HTTPConnection(self._host, self._port)
-        http.sock = self._addresses.connect(self._port, self._under_way.deadline)
+        http, under_way = HTTPConnection(self._host, self._port), self._under_way
+        self._http = http
+        http.sock = self._addresses.connect(self._port, under_way.deadline)
         if self._scheme == "https":
             http.default_port = 443
             if self._tls is None:
                 self._tls = ssl.create_default_context(cafile=self._ca_file)
-            self._under_way.arm(http.sock)
+            under_way.arm(http.sock)
             http.sock = self._tls.wrap_socket(http.sock, server_hostname=self._host)
-        under_way = self._under_way
         http.response_class = lambda sock, method: HTTPResponse(_DeadlineReader(sock, under_way), method=method)  # type: ignore[assignment, arg-type]
         return http
 

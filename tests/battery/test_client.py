@@ -1,5 +1,7 @@
+import gc
 import socket
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -168,8 +170,8 @@ def test_a_missing_token_names_the_fix(httpserver: HTTPServer, records: Records)
         ),
         (200, "<!DOCTYPE html>", "invalid", "answered a web page instead of JSON"),
         (200, "", "invalid", "answered something that is not JSON: Expecting value: line 1 column 1 (char 0)"),
-        (200, "[" * 100_000, "invalid", "answered JSON that nests too deeply"),
-        (200, " " * BODY_LIMIT_BYTES + "1", "invalid", "the answer is larger than 262144 bytes"),
+        (200, "[" * 60_000, "invalid", "answered JSON that nests too deeply"),
+        (200, " " * BODY_LIMIT_BYTES + "1", "invalid", f"the answer is larger than {BODY_LIMIT_BYTES} bytes"),
     ],
 )
 def test_a_useless_answer_is_an_error_with_its_outcome(
@@ -205,7 +207,7 @@ def test_an_error_page_is_quoted_as_one_short_printable_line(httpserver: HTTPSer
 
     message = str(failure(client, httpserver.port))
 
-    assert "answered 502: bad [31m gateway xxx" in message
+    assert r"answered 502: bad \x1b[31m\x00 gateway xxx" in message
     assert message.isprintable()
     assert len(message) < 400
 
@@ -220,6 +222,60 @@ def test_a_parsers_complaint_says_where(httpserver: HTTPServer, client: Client, 
         f"http://localhost:{httpserver.port}/api/v1/status: answered ReturnCode 13 instead of a status"
     )
     assert [record[:2] for record in records] == [("status", "invalid")]
+
+
+def test_what_a_return_code_says_is_told_in_few_and_printable_characters(
+    httpserver: HTTPServer, client: Client
+) -> None:
+    httpserver.expect_request("/api/v1/status").respond_with_json({"ReturnCode": "\n" + "0" * 60_000 + "9"})
+    with pytest.raises(BatteryError, match=r"answered ReturnCode '\\n000") as caught:
+        client.get("status", Location(port=httpserver.port, path="/api/v1/status"), parse_status, Deadline(5))
+
+    assert len(str(caught.value)) < 500
+    assert str(caught.value).isprintable()
+
+
+def test_a_battery_that_repeats_the_token_does_not_spread_it(httpserver: HTTPServer, client: Client) -> None:
+    httpserver.expect_request(PATH).respond_with_json({"ic_status": {"statebms": f"token {TOKEN}"}})
+
+    system = client.get("latestdata", Location(port=httpserver.port, path=PATH), parse_system, Deadline(5))
+
+    assert system.states == {"bms": "token ***"}
+
+
+def test_a_short_token_changes_no_answer(httpserver: HTTPServer, records: Records) -> None:
+    httpserver.expect_request(PATH).respond_with_json({"cyclecount": 260})
+
+    with client_for(httpserver.url_for(""), records, "260") as client:
+        assert ask(client, httpserver.port) == {"cyclecount": 260}
+
+
+@pytest.mark.parametrize("body", [b"[" + b"[]," * 20_000 + b"0]", b'"' + b"x" * 60_000, b'{"x": ' + b"9" * 60_000])
+def test_an_error_that_is_kept_keeps_nothing_of_the_answer(body: bytes, records: Records) -> None:
+    def answer(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer:
+            peer.recv(65536)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, client_for("http://127.0.0.1", records) as client:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        location = Location(port=listener.getsockname()[1], path=PATH)
+        # Whatever only the collector of cycles would find stays, until it comes.
+        gc.disable()
+        tracemalloc.start()
+        try:
+            with pytest.raises(BatteryError) as kept:
+                client.get("status", location, parse_status, Deadline(30))
+            stays_bytes, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+        thread.join()
+
+    assert kept.value.outcome == "invalid"
+    assert stays_bytes < 50_000
 
 
 def test_a_starting_battery_is_answered_and_counted_as_not_ready(
@@ -278,7 +334,7 @@ def test_where_a_redirect_leads_is_told_in_few_and_printable_characters(records:
         message = str(failure(client, listener.getsockname()[1]))
         thread.join()
 
-    assert "answered 302: a redirect to http://elsewhere/[31mxxx" in message
+    assert r"answered 302: a redirect to http://elsewhere/\x1b[31mxxx" in message
     assert message.endswith("xxx, which is not followed; write the final URL")
     assert message.isprintable()
     assert len(message) < 500

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import Destination, problem_of
-from sonnen_agent.errors import ExchangeError, Outcome
+from sonnen_agent.errors import ExchangeError, Outcome, quoted
 from sonnen_agent.group import GroupKey
 from sonnen_agent.metrics.energy import HeldSample
 from sonnen_agent.outputs import RecordSend
@@ -81,8 +81,8 @@ class Gateway:
         try:
             return held_group(answer.body, key)
         except ValueError as error:
-            words = f"{self._destination.url}: /api/v1/metrics is no Pushgateway's: {error}"
-            raise ExchangeError("invalid", words) from error
+            said = quoted(str(error), answer.secrets)
+        raise ExchangeError("invalid", f"{self._destination.url}: /api/v1/metrics is no Pushgateway's: {said}")
 
     def close(self) -> None:
         """Close the connection."""
