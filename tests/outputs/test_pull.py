@@ -1,11 +1,13 @@
 import http.client
 import logging
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
+from programs import wait_until
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from sample_groups import BARN, HOME, agent_group, battery_group, counters_of, relayed_group, shared_meter, surroundings
 
@@ -151,6 +153,36 @@ def test_the_root_links_to_the_page_and_anything_else_is_not_found(output: PullO
     assert '<a href="metrics">' in get(output, "/")[2]
     assert get(output, "/api")[0] == 404
     assert get(output, "/metrics", "DELETE")[0] == 405
+
+
+def test_two_hundred_slow_connections_keep_no_good_client_waiting_and_leave_nothing_behind(output: PullOutput) -> None:
+    output.put(producing(100))
+    threads = threading.active_count()
+    with ExitStack() as stack:
+        most = 0
+        for number in range(200):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", output.port), timeout=10))
+            slow.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: " if number % 2 else b"")
+            most = max(most, threading.active_count())
+            if number % 20 == 0:
+                assert get(output, "/metrics")[0] == 200
+        wait_until(lambda: threading.active_count() <= threads + 16, "the end of the threads of the oldest")
+        assert get(output, "/metrics")[0] == 200
+        # Some of those whose connection was ended may not have noticed yet.
+        assert most <= threads + 50
+    wait_until(lambda: threading.active_count() <= threads, "the end of all threads")
+
+
+def test_of_a_request_that_does_not_end_no_more_than_a_bound_is_read(output: PullOutput) -> None:
+    with socket.create_connection(("127.0.0.1", output.port), timeout=10) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\n" + b"X-Long: ".ljust(16 * 1024, b"x"))
+        assert client.recv(4096).startswith(b"HTTP/1.0 200 OK")
+
+
+def test_a_request_without_an_end_of_its_lines_as_they_should_be_is_answered(output: PullOutput) -> None:
+    with socket.create_connection(("127.0.0.1", output.port), timeout=10) as client:
+        client.sendall(b"GET /metrics HTTP/1.0\n\n")
+        assert client.recv(4096).startswith(b"HTTP/1.0 200 OK")
 
 
 def test_an_output_that_was_stopped_listens_no_more() -> None:

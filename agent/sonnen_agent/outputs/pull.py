@@ -4,10 +4,13 @@ import logging
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from socketserver import TCPServer, ThreadingMixIn
-from typing import Self
+from typing import Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -22,6 +25,9 @@ from sonnen_agent.metrics.exposition import CONTENT_TYPE, render
 from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.scheduler import Threads
 from sonnen_agent.telemetry import Waiting
+
+_MOST_CONNECTIONS, _HEAD_BYTES = 16, 16 * 1024
+"""Served at a time, and read of a request."""
 
 _log = logging.getLogger(__name__)
 
@@ -136,8 +142,17 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = 16
 
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's
+        """Give a connection a thread; the one before the latest sixteen has had its time."""
+        self._latest.append(request)
+        if len(self._latest) > _MOST_CONNECTIONS:
+            with suppress(OSError):  # it has ended
+                self._latest.popleft().shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
     def server_bind(self) -> None:
         """Bind without asking the name service for our own name, which takes long without a network."""
+        self._latest = deque[socket.socket]()
         TCPServer.server_bind(self)
         host, port = self.server_address[:2]
         self.server_name, self.server_port = str(host), int(port)
@@ -154,6 +169,14 @@ class _Server6(_Server):
 
 class _QuietHandler(WSGIRequestHandler):
     timeout = 10  # a client that says nothing does not keep its thread
+
+    def setup(self) -> None:
+        """Read the head of the request up to a bound."""
+        super().setup()
+        head = line = self.rfile.readline(_HEAD_BYTES)
+        while line.strip() and len(head) < _HEAD_BYTES:
+            head += (line := self.rfile.readline(_HEAD_BYTES))
+        self.rfile = BytesIO(head)
 
     def log_message(self, *_: object) -> None:
         """Log nothing per request."""
