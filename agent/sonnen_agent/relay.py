@@ -30,8 +30,8 @@ _HINTS: Mapping[Outcome, str] = {
     "not_found": "no page there; mend the URL's path, which most often is /metrics",
 }
 
-_OUR_PREFIX = b"sonnen_"
-"""A gateway takes no two types of one name: a page that came first would lock the batteries out."""
+_TAKEN = (b"sonnen_", b"push_time_seconds", b"push_failure_time_seconds")
+"""Names of ours and of the gateway: it takes no two types of one, and a page that came first would lock us out."""
 
 # Possessive (`*+`): nothing here has to be read in another way, so a line without sense costs no more than its length.
 _BLANKS = rb"[ \t]*+"
@@ -149,11 +149,10 @@ def pushable(page: bytes) -> bytes:
                 f"line {number} is not in Prometheus's text format: {excerpt}; "
                 "the URL of an exporter's page most often ends in /metrics",
             )
-        if sample is not None and sample[2].startswith(_OUR_PREFIX):
-            raise ExchangeError(
-                "invalid",
-                f"line {number}: {quoted(sample[2].decode())} is a name of the agent's own, and not pushed along",
-            )
+        if sample is not None and sample[2].startswith(_TAKEN):
+            owner = "gateway" if sample[2].startswith(b"push_") else "agent"
+            words = f"line {number}: {quoted(sample[2].decode())} is a name of the {owner}'s own, and not pushed along"
+            raise ExchangeError("invalid", words)
         clean += sample[1] if sample is not None else text
         clean += b"\n"
     return bytes(clean)

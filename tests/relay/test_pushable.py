@@ -90,6 +90,13 @@ def test_a_page_with_a_name_of_our_own_is_refused_with_it() -> None:
     assert pushable(b"sonnenschein 1\n") == b"sonnenschein 1\n"
 
 
+@pytest.mark.parametrize("name", ["push_time_seconds", "push_failure_time_seconds", "push_time_seconds_bucket"])
+def test_a_page_with_a_name_of_the_gateways_own_is_refused_with_it(name: str) -> None:
+    with pytest.raises(ExchangeError, match=f"^line 1: {name} is a name of the gateway's own, and not pushed along$"):
+        pushable(f"{name} 1\n".encode())
+    assert pushable(b"pushes_total 1\n") == b"pushes_total 1\n"
+
+
 def test_a_line_made_to_take_long_takes_no_longer_than_its_length() -> None:
     # A pattern that tries every way to read this would never come to an end.
     for line in (b"a{" + b'"",' * 100_000, b'a{b="' + b"\\\\" * 100_000, b"a " + b"1" * 200_000 + b"x", b"a{" * 50_000):
