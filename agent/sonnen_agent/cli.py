@@ -2,8 +2,10 @@
 
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sonnen_agent import __version__
 from sonnen_agent.config.load import Config, load_config
-from sonnen_agent.errors import AgentError, ConfigError
+from sonnen_agent.errors import AgentError, ConfigError, one_line
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -44,7 +46,7 @@ def _run_command(arguments: Sequence[str]) -> int:
         command, verbose = partial(options.command, options), options.verbose
     level = logging.DEBUG if verbose else logging.INFO
     # No timestamps: journald has them.
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s")
+    logging.basicConfig(handlers=[_LogHandler()], level=level)
     try:
         return command()
     except ConfigError as error:
@@ -55,6 +57,25 @@ def _run_command(arguments: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+class _LogHandler(logging.Handler):
+    """Writes lines of at most 1,000 printable characters to stderr; what nobody reads there is dropped and counted."""
+
+    _dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = [f"{record.levelname} {record.getMessage()}"]
+        if record.exc_info:
+            lines += logging.Formatter().formatException(record.exc_info).splitlines()
+        for line in lines:
+            lost = f" ({self._dropped} lines before this one were dropped: nobody read them)" if self._dropped else ""
+            self._dropped += 1
+            # A pipe that is ready takes 4,096 bytes without making anybody wait.
+            with suppress(OSError):
+                if select.select([], [2], [], 0)[1]:
+                    os.write(2, f"{one_line(line + lost)}\n".encode())
+                    self._dropped = 0
 
 
 def _parser() -> "ArgumentParser":

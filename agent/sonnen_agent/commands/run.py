@@ -106,7 +106,7 @@ class _Daemon:
         try:
             return self._load()
         except ConfigError as error:
-            _log.error("the config stays as it was: %s", error)
+            _log.error("the config stays as it was: %s", "; ".join(error.problems))
         self._notifier.ready(self._agent.status())
         return None
 
