@@ -53,8 +53,7 @@ class ChangeLog:
         state = self._subjects.setdefault(subject, _Subject())
         changed = kind != state.kind and not known
         state.kind = kind
-        news = (kind not in state.told or self._is_due(state)) and not known
-        if news and self._tell(state, level, message, arguments):
+        if not known and self._tell(state, level, message, arguments, news=kind not in state.told):
             state.told.add(kind)
         else:
             state.untold += changed
@@ -65,18 +64,12 @@ class ChangeLog:
         state = self._subjects.get(subject)
         if state is None:
             return False
-        now = self._clock()
         if state.kind is not None:
-            state.kind, state.well_since = None, now
-        if not message:
-            state.told.clear()
-            return False
-        # Its first end since an hour: there are no other lines than those of the trouble.
-        settled = state.lines == len(state.told) or now - state.well_since >= _WELL_SECONDS
-        told = (
-            settled and bool(state.told or self._is_due(state)) and self._tell(state, logging.INFO, message, arguments)
-        )
-        if told:
+            state.kind, state.well_since = None, self._clock()
+        # At its first end for an hour, all lines that there are tell of the trouble.
+        settled = state.lines == len(state.told) or self._clock() - state.well_since >= _WELL_SECONDS
+        told = message != "" and settled and self._tell(state, logging.INFO, message, arguments, news=bool(state.told))
+        if told or not message:
             state.told.clear()
         return told
 
@@ -89,16 +82,13 @@ class ChangeLog:
         """Return the troubles that subjects are in."""
         return [state.kind for state in self._subjects.values() if state.kind is not None]
 
-    def _is_due(self, state: _Subject) -> bool:
-        """Return whether it is time for a line about changes that were not told."""
-        return state.untold > 0 and self._clock() - state.told_at >= _HOUR_SECONDS
-
-    def _tell(self, state: _Subject, level: int, message: str, arguments: tuple[object, ...]) -> bool:
+    def _tell(self, state: _Subject, level: int, message: str, arguments: tuple[object, ...], *, news: bool) -> bool:
+        """Log what is news, or what is due because of changes that were not told; return whether it was either."""
         now = self._clock()
         an_hour_ago = now - state.told_at >= _HOUR_SECONDS
         if an_hour_ago and not state.untold:
             state.lines = 0
-        if state.lines >= _MOST_LINES and not an_hour_ago:
+        if not ((news and state.lines < _MOST_LINES) or (an_hour_ago and (news or state.untold))):
             return False
         state.lines += 1
         if state.untold:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Literal
 
 Outcome = Literal[
     "ok",
@@ -18,15 +18,13 @@ Outcome = Literal[
 ]
 """How an exchange over the network ended; the values of the `outcome` label (docs/metrics.md)."""
 
-LINE_CHARACTERS: Final = 1000
-_MOST_PROBLEMS = 50
-_QUOTED_CHARACTERS = 300
+_LINE_CHARACTERS, _MOST_PROBLEMS, _QUOTED_CHARACTERS = 1000, 50, 300
 
 
 def one_line(text: str) -> str:
     """Return a text of whatever origin as a line for a person: printable, and of at most 1,000 characters."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: LINE_CHARACTERS + 1])
-    return line if len(line) <= LINE_CHARACTERS else line[: LINE_CHARACTERS - 1] + "…"
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: _LINE_CHARACTERS + 1])
+    return line if len(line) <= _LINE_CHARACTERS else line[: _LINE_CHARACTERS - 1] + "…"
 
 
 def quoted(said: str, secrets: Sequence[str] = ()) -> str:

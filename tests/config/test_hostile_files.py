@@ -161,7 +161,7 @@ def test_of_many_unknown_keys_twenty_are_told_and_how_many_more_there_are(
 
     assert len(found) == 21
     assert found[0].startswith("key0: unknown key; ")
-    assert found[-1] == "980 more unknown keys"
+    assert found[-1] == "…: 980 more unknown keys"
 
 
 def test_a_whole_mebibyte_of_comments_is_a_config_and_a_byte_more_is_none(tmp_path: Path) -> None:

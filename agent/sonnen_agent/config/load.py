@@ -18,7 +18,7 @@ from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section, did_you_mean, redacted
 from sonnen_agent.energy import TariffPeriod, Tariffs
 from sonnen_agent.errors import ConfigError
-from sonnen_agent.files import read_bounded
+from sonnen_agent.files import read_regular
 from sonnen_agent.group import GroupKey
 from sonnen_agent.metrics.battery import BATTERY_LABELS
 from sonnen_agent.outputs import OUTPUTS, OutputOptions, read_options
@@ -29,10 +29,8 @@ DEFAULT_INTERVAL_SECONDS = 5.0
 DEFAULT_STATE_DIRECTORY = Path("/var/lib/sonnen-agent")
 _SMALLEST = "batteries: [{name: home, url: http://192.168.1.20}] and pushgateway: {url: http://gateway.example:9091}"
 _LARGEST_BYTES = 1 << 20
-_MOST_VALUES = 20_000
-"""In the whole file, keys included; a battery has some twenty."""
-_LONGEST_VALUE = 1000
-"""In characters: a number of more digits is none to Python, either."""
+_MOST_VALUES, _LONGEST_VALUE = 20_000, 1000
+"""Values and keys of a file, where a battery has some twenty, and characters of one."""
 _SYSTEM_ZONE = Path("/etc/localtime")
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]|24(?=:00))[:]([0-5][0-9])")
 _NAMES_THE_VALUE = re.compile("found undefined|found duplicate anchor|could not determine a constructor")
@@ -107,7 +105,7 @@ def load_config(file: Path, credentials: Path | None, state_directory: Path | No
 def _keys(file: Path) -> Mapping[object, object]:
     """Return the keys of a YAML file, or raise ConfigError."""
     try:
-        text = read_bounded(file, _LARGEST_BYTES, pipe=True).decode()
+        text = read_regular(file, _LARGEST_BYTES, follow=True, pipe=True).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
         raise ConfigError(str(file), (f"cannot be read: {reason}; name the config with --config FILE",)) from error
@@ -218,21 +216,18 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         node = super().compose_node(parent, index)
-        self._count(node, 1)
-        if isinstance(node, yaml.ScalarNode) and len(node.value) > _LONGEST_VALUE:
-            raise _error(f"this value is longer than {_LONGEST_VALUE} characters; is it the config?", node)
+        too_long = isinstance(node, yaml.ScalarNode) and len(node.value) > _LONGEST_VALUE
+        self._count(node, _MOST_VALUES if too_long else 1)
         return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         super().flatten_mapping(node)
-        # Each mapping that is merged into others (`<<`) is copied into each of them.
-        self._count(node, len(node.value))
+        self._count(node, len(node.value))  # what is merged into others (`<<`) is copied into each of them
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
         try:
             return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
-            # 2023-02-30, !!bool maybe, !!timestamp soon, !!int ''
+        except (ValueError, LookupError, AttributeError, TypeError) as error:  # 2023-02-30, !!bool maybe, !!int ''
             raise _error("this value is none to YAML; put it into quotes", node) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
@@ -247,7 +242,7 @@ class _Loader(yaml.SafeLoader):
     def _count(self, node: yaml.Node | None, values: int) -> None:
         self._values_left -= values
         if self._values_left < 0:
-            raise _error(f"there are more than {_MOST_VALUES} values up to here; is it the config?", node)
+            raise _error("too long a value, or too many up to here; is it the config?", node)
 
 
 def _error(problem: str, node: yaml.Node | None) -> yaml.MarkedYAMLError:

@@ -9,12 +9,10 @@ from pathlib import Path
 
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination, Secret
-from sonnen_agent.files import read_bounded
+from sonnen_agent.files import read_regular
 
 _COULD_BE_A_SECRET = re.compile(r"[^/]{20,}")
-_LARGEST_SECRET_BYTES = 16 * 1024
-_LARGEST_CA_BYTES = 1 << 20
-"""All that Debian trusts takes a quarter of it."""
+_SECRET_BYTES, _CA_BYTES = 16 * 1024, 1 << 20
 _FOLDER_CREDENTIAL = "secrets"
 """The unit loads a whole folder under this name; systemd then calls each of its files `secrets_<file>`."""
 
@@ -93,7 +91,7 @@ class Secrets:
             return None
         path = self.folder / name
         try:
-            read_bounded(path, _LARGEST_CA_BYTES)
+            read_regular(path, _CA_BYTES, follow=True)
             ssl.create_default_context(cafile=str(path))
         except (OSError, ssl.SSLError) as error:
             reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
@@ -110,7 +108,7 @@ def _is_file(path: Path) -> bool:
 
 def _read(section: Section, key: str, path: Path) -> Secret | None:
     try:
-        secret = read_bounded(path, _LARGEST_SECRET_BYTES).decode().strip()
+        secret = read_regular(path, _SECRET_BYTES, follow=True).decode().strip()
     except UnicodeDecodeError:
         section.problem(key, f"{str(path)!r} is not a text file; it should hold the secret and nothing else")
         return None

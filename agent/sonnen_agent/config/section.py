@@ -186,8 +186,7 @@ class Section:
             guess = did_you_mean(str(key), self._known)
             self.problem(str(key), f"unknown key; {guess}known here are {', '.join(self._known)}")
         if len(unknown) > _MOST_UNKNOWN:
-            place = f"{self.path}: " if self.path else ""
-            self.problems.append(f"{place}{len(unknown) - _MOST_UNKNOWN} more unknown keys")
+            self.problem("…", f"{len(unknown) - _MOST_UNKNOWN} more unknown keys")
 
     def value(self, key: str) -> object:
         """Return whatever stands under a key, and take note that it is known; None where it is absent."""

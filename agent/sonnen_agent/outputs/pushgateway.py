@@ -33,8 +33,6 @@ from sonnen_agent.telemetry import Waiting
 DEFAULT_JOB = "sonnen"
 _ABOUT_THE_PAGE = ("rejected", "closed")
 """Pushgateway 1.11.0 hangs up on what it rejects."""
-_MOST_PAGES = 3
-"""So many groups with the same trouble of their pages are told; what all have is told often enough."""
 _ALL_GROUPS_SECONDS = 15
 """More than a push gets: without this answer there is none. Less than an agent gets to stop."""
 _REFUSALS = 3
@@ -171,9 +169,9 @@ class PushgatewayOutput:
             return
         if group.key in self._meters:
             self._latest[group.key] = group
-        self._changes.over(group.key, "push of %s works again", group.key)
-        if self._changes.over(NAME, "pushing works again; %d pushes were lost", self._lost):
-            self._lost = 0
+        for subject in (NAME, group.key):
+            if self._changes.over(subject, "pushing works again; %d pushes were lost", self._lost):
+                self._lost = 0
 
     def _push(self, group: Group) -> None:
         self._gateway.push(group.key, page_of(group), Deadline.of_beat(self._interval_seconds))
@@ -232,6 +230,6 @@ class PushgatewayOutput:
         # A page may be wrong for one group, or for some; everything else is about the gateway, and said once for all.
         about_the_page = error.outcome in _ABOUT_THE_PAGE
         kind = "away" if error.away and not about_the_page else error.outcome
-        known = about_the_page and self._changes.kinds().count(kind) >= _MOST_PAGES
+        known = about_the_page and self._changes.kinds().count(kind) >= 3  # what all have is told often enough
         self._changes.trouble(key if about_the_page else NAME, kind, "push of %s failed: %s", key, error, known=known)
-        self._lost += not about_the_page
+        self._lost += 1

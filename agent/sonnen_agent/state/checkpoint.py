@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from sonnen_agent.errors import AgentError
-from sonnen_agent.files import open_regular, read_rest
+from sonnen_agent.files import open_regular, read_regular
 
 _log = logging.getLogger(__name__)
 
 _MAGIC = "sonnen-agent-state"
 _VERSION = "1"
 _LARGEST_BYTES = 4 << 20
-"""Some 7 KiB are usual for a battery."""
-_GREATEST_SERIAL = 1 << 53
 _BLOCK_BYTES = 4096
 
 _State = TypeVar("_State")
@@ -68,7 +66,7 @@ def decode(content: bytes) -> dict[str, object]:
 
 def read(file: Path) -> dict[str, object]:
     """Return a file's document; raise OSError, or CheckpointError where it is not usable."""
-    return decode(read_rest(file, open_regular(file, os.O_RDONLY), _LARGEST_BYTES))
+    return decode(read_regular(file, _LARGEST_BYTES))
 
 
 class Checkpoint:
@@ -125,7 +123,7 @@ class Checkpoint:
             except (OSError, AgentError) as error:
                 broken[file] = error
             else:
-                if isinstance(serial, int) and 0 <= serial < _GREATEST_SERIAL:
+                if isinstance(serial, int) and 0 <= serial < 1 << 53:
                     serials[file] = serial
                     self._serial = max(self._serial, serial)
                 else:

@@ -16,11 +16,8 @@ from sonnen_agent.files import open_regular
 
 _log = logging.getLogger(__name__)
 
-_MOST_BYTES = 32 << 20
-"""Of the end of the file: some ninety years of one battery."""
-_KNOWN_BYTES = 1 << 20
-"""Of these a day may be met again."""
-_LONGEST_LINE = 64 * 1024
+_MOST_BYTES, _KNOWN_BYTES, _LINE_BYTES = 32 << 20, 1 << 20, 64 * 1024
+"""Read of its end, some ninety years of one battery; of these, for days that are met again; of a line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,22 +41,18 @@ class Ledger:
         self._file = folder / "ledger.jsonl"
 
     def days(self, most_bytes: int = _MOST_BYTES) -> tuple[LedgerDay, ...]:
-        """Return the days in the order of the file, of one that is larger those at its end; or raise OSError.
-
-        Damaged lines are left out, and told together.
-        """
+        """Return the days at the end of the file, in its order; damaged lines are left out, and told."""
         found: dict[tuple[str, str], LedgerDay] = {}
-        damaged: list[tuple[int, Exception]] = []
+        damaged, first = 0, ""
         for number, line in enumerate(self._lines(most_bytes), start=1):
             try:
                 day = _day(json.loads(line))
             except (ValueError, RecursionError, StateError) as error:
-                damaged.append((number, error.with_traceback(None)))
+                damaged, first = damaged + 1, first or f"line {number}: {error}"
                 continue
             found.setdefault((day.battery, day.finished.day.isoformat()), day)
         if damaged:
-            words = "%s: %d damaged lines are left out, the first of them line %d: %s"
-            _log.warning(words, self._file, len(damaged), *damaged[0])
+            _log.warning("%s: %d damaged lines are left out, the first of them %s", self._file, damaged, first)
         return tuple(found.values())
 
     def append(self, days: tuple[LedgerDay, ...]) -> None:
@@ -84,7 +77,7 @@ class Ledger:
         with os.fdopen(descriptor, "rb") as file:
             start = max(os.fstat(descriptor).st_size - most_bytes, 0)
             file.seek(start)
-            while line := file.readline(_LONGEST_LINE):
+            while line := file.readline(_LINE_BYTES):
                 if start == 0 and line.strip(b"\0\n "):
                     yield line
                 start = 0  # what is left of the line in which it began is none

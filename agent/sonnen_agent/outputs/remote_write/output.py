@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import boot_id
 from sonnen_agent.group import Group
 from sonnen_agent.outputs import Retain, Surroundings
@@ -59,8 +58,6 @@ class RemoteWriteOutput:
         self._stopping = False
         self._putting = threading.Lock()
         self._lost = 0
-        """Samples that had to make room since the last look."""
-        self._changes = ChangeLog(_log)
         self._waiting = Waiting()
         self._publish()
 
@@ -124,11 +121,8 @@ class RemoteWriteOutput:
         with self._putting:
             lost, self._lost = self._lost, 0
         if lost:
-            words = "the card or the receiver was too slow: %d samples are lost"
-            self._changes.trouble("groups", "lost", words, lost)
+            _log.warning("the card or the receiver was too slow: %d samples are lost", lost)
             self._queue.dropped_samples += lost
-        else:
-            self._changes.over("groups")
         return [*frames, *self._tracker.end_silent(self._monotonic())]
 
     def _publish(self) -> None:

@@ -13,15 +13,14 @@ written during an earlier boot. Without one it cannot be placed, and is dropped 
 import contextlib
 import errno
 import logging
-import os
 import uuid
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sonnen_agent.changes import ChangeLog
-from sonnen_agent.files import open_regular, read_rest
-from sonnen_agent.outputs.remote_write.queue_file import END_BYTES, QueueFile, make, write
+from sonnen_agent.files import read_regular
+from sonnen_agent.outputs.remote_write.queue_file import END_BYTES, QueueFile, write
 from sonnen_agent.outputs.remote_write.wire import Frame
 
 _FEWEST_FILES = 8
@@ -60,7 +59,7 @@ class Queue:
         self._next_number = 1
         self._changes = ChangeLog(_log)
         try:
-            make(directory)
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._bring_back()
             self._adopt_all()
         except OSError as error:
@@ -87,7 +86,8 @@ class Queue:
             self.samples += len(frame)
             if file is self._files[0] and self._ahead is not None:
                 self._ahead.append(frame)
-            self._make_room()
+            while self.size > self._max_bytes:
+                self._drop_oldest("the spool is full")
         if self._open is not None:
             self._save(self._open)
 
@@ -166,9 +166,7 @@ class Queue:
         """Return what was not delivered yet of the oldest file, if there is one; what cannot be read is lost."""
         if self._ahead is None and not self._files[0].path.exists():
             self._forget_gone()
-        if self._ahead is None and not self._files:
-            return deque()
-        if self._ahead is None:
+        if self._ahead is None and self._files:
             head = self._files[0]
             self._ahead = deque()
             with contextlib.suppress(OSError):
@@ -179,22 +177,17 @@ class Queue:
                 self._changes.trouble("dropped", "torn", words, head.path, lost)
                 self.dropped_samples += lost
                 self._count(head, -lost)
-        return self._ahead
+        return self._ahead or deque()
 
     def _forget_gone(self) -> None:
         """Count what somebody has taken away with its files, and tell it once for all of them."""
         gone = [file for file in self._files if file is not self._open and not file.path.exists()]
-        lost = sum(file.samples for file in gone)
-        if lost:
+        if lost := sum(file.samples for file in gone):
             words = "%s: %d samples are lost: somebody has removed their files"
             self._changes.trouble("dropped", "gone", words, self.directory, lost)
         self.dropped_samples += lost
         for file in gone:
             self._forget(file)
-
-    def _make_room(self) -> None:
-        while self.size > self._max_bytes:
-            self._drop_oldest("the spool is full")
 
     def _drop_oldest(self, why: str) -> None:
         lost = self._files[0].samples
@@ -233,7 +226,7 @@ class Queue:
             try:
                 closed = any(self.directory.glob(f"{path.name[:13]}[1-9]*.gz"))
                 if not closed:
-                    write(on_card, read_rest(path, open_regular(path, os.O_RDONLY), self._max_bytes), sync=False)
+                    write(on_card, read_regular(path, self._max_bytes), sync=False)
                 path.unlink()
             except OSError as error:
                 self._tell_failure(error)
@@ -259,6 +252,7 @@ class Queue:
             self._offsets[file.boot] = file.offset_ms
         for file in [file for file in self._files if not file.samples]:
             self._forget(file)
-        self._make_room()
+        while self.size > self._max_bytes:
+            self._drop_oldest("the spool is full")
         if self.samples:
             _log.info("%s: %d samples wait from before", self.directory, self.samples)

@@ -17,7 +17,7 @@ import re
 import zlib
 from pathlib import Path
 
-from sonnen_agent.files import open_regular, read_rest
+from sonnen_agent.files import open_regular, read_regular
 from sonnen_agent.outputs.remote_write.wire import Frame, Series
 
 END_BYTES = 32
@@ -33,7 +33,6 @@ _MOST_LINES_BYTES = 4 * 1024 * 1024
 """A larger file is closed: the oldest one is held in memory."""
 _LARGEST_BYTES = 2 * _MOST_LINES_BYTES
 """Of what is read, and of what it holds: no file of ours is as large."""
-_GREATEST_MS = 1 << 53
 
 
 class QueueFile:
@@ -90,7 +89,7 @@ class QueueFile:
 
     def read(self) -> list[Frame]:
         """Return its frames as far as they are as they were written, or raise OSError."""
-        content = self._content or read_rest(self.path, open_regular(self.path, os.O_RDONLY), _LARGEST_BYTES)
+        content = self._content or read_regular(self.path, _LARGEST_BYTES)
         inflater = zlib.decompressobj(_GZIP)
         lines = bytearray()
         with contextlib.suppress(zlib.error):
@@ -153,19 +152,14 @@ class QueueFile:
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, int) and abs(value) < _GREATEST_MS
-
-
-def make(directory: Path) -> None:
-    """Make the directory of a queue if need be, or raise OSError; a link is not followed."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if directory.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(directory))
+    return isinstance(value, int) and abs(value) < 1 << 53
 
 
 def write(path: Path, content: bytes | bytearray, *, sync: bool) -> None:
     """Append what a file does not have yet of a content, or raise OSError; the next call goes on from there."""
-    make(path.parent)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.parent.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path.parent))
     fd = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         at = os.fstat(fd).st_size
