@@ -76,7 +76,7 @@ class Addresses:
             found = socket.getaddrinfo(self._host, None, type=socket.SOCK_STREAM, flags=flags)
         except (OSError, UnicodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "no host can be called so"
-            self._trouble = f"the name service says of {self._host}: {reason}"
+            self._trouble = f"the {'name service' if self._is_name else 'system'} says of {self._host}: {reason}"
             return
         best = {address: place for place, address in enumerate(self._known)}
         turn = defaultdict[int, "count[int]"](count)

@@ -2,8 +2,8 @@
 
 Time-outs of sockets, and of the libraries above them, bound a single operation: a server that drips a byte now and
 then holds a request for ever (docs/facts.md 2.1). Here the socket's reader itself knows the deadline, and how many
-bytes an answer may take: connecting, the TLS handshake, sending, the head and the body share both. An error does not
-come from the one that it was, in whose frames the body would stay (docs/facts.md 9).
+bytes an answer may take: connecting, the TLS handshake, sending, the head and the body share both. Errors are raised
+anew, without the exception that was caught: in its frames the body would stay (docs/facts.md 9).
 
 It is http.client of the standard library that speaks HTTP. With urllib3 on top a request takes twice the processor
 time, and the process 2.7 MiB more memory (docs/facts.md 2.5).
