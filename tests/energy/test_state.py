@@ -1,5 +1,9 @@
+import copy
 import json
-from datetime import date, time
+import random
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -30,6 +34,13 @@ TARIFFS = Tariffs(
         TariffPeriod(name="day", price_per_kilowatt_hour=0.31),
     ),
     export_periods=(TariffPeriod(name="feed_in", price_per_kilowatt_hour=0.08),),
+)
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC).timestamp()
+EVIL: tuple[object, ...] = (
+    *(0, -1, 1, 1e-300, 5e-324, 1e12, -1e12, 9.9e11, 1e13, 1e300, float("inf"), float("nan"), 10**400, True),
+    *(None, "", "x", "\ud800", "9999-12-31", "0001-01-01", "1900-01-01", "8999-12-31", "2026-06-01", "2026-06-02"),
+    *([], {}, [[]], {"x": 1}, [None], {"\n": 5.0}),
 )
 
 
@@ -196,3 +207,47 @@ def test_a_release_before_reads_the_document_by_the_same_keys() -> None:
             "untaken": [finished],
         }
     )
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - a document of any depth
+    """Yield each container of a document and a key of it."""
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield value, key
+            yield from places(value[key])
+
+
+def mutant(original: dict[str, object], seed: random.Random) -> dict[str, object]:
+    changed = copy.deepcopy(original)
+    for _ in range(seed.randrange(1, 4)):
+        container, key = seed.choice(list(places(changed)))
+        container[key] = copy.deepcopy(seed.choice(EVIL))
+    return changed
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Pacific/Apia", "UTC"])
+def test_a_meter_counts_on_from_whatever_is_read_as_a_state_and_what_it_then_has_is_read_again(zone: str) -> None:
+    seed = random.Random(zone)  # noqa: S311 - the same mutants in every run
+    original, taken = document(), 0
+    for _ in range(500):
+        changed = mutant(original, seed)
+        try:
+            state = state_from_json(changed)
+        except StateError:
+            continue
+        taken += 1
+        for same_boot in (False, True):
+            meter = EnergyMeter(zone=ZoneInfo(zone), state=state, same_boot=same_boot)
+            monotonic = state.last.monotonic_seconds if same_boot and state.last is not None else 100.0
+            for beat in range(5):
+                meter.add(
+                    Status(production_watts=1000, consumption_watts=500, grid_feed_in_watts=500, discharge_watts=0),
+                    monotonic_seconds=monotonic + 5 * beat,
+                    wall_seconds=NOW + 5 * beat if beat > 2 else None,
+                )
+                written = json.dumps(state_to_json(meter.state), allow_nan=False, ensure_ascii=False).encode()
+                assert state_from_json(json.loads(written)) == meter.state
+            meter.totals(wall_seconds=NOW + 30)
+            for day in meter.take_finished_days():
+                Calendar(ZoneInfo(zone)).start_of(day.day)
+    assert taken > 20

@@ -15,7 +15,9 @@ from sonnen_agent.errors import AgentError
 FORMAT: Final = 1
 """Raised when a document can no longer be read by the release before."""
 GREATEST: Final = 1e12
-"""Of all that is counted, as it is read here or taken from another copy: a house takes 100,000 years for it."""
+_GROWN = 1000 * GREATEST
+_MOST_UPTIME_SECONDS = 1e9
+"""Of what is taken from another copy: a house takes 100,000 years for it. What is read here has grown since then."""
 
 _Part = TypeVar("_Part")
 
@@ -86,7 +88,7 @@ class JsonReader:
 
     def part(self, kind: type[_Part]) -> _Part:
         """Return a dataclass of the state."""
-        least = -GREATEST if kind in _SIGNED else 0.0
+        least = -_GROWN if kind in _SIGNED else 0.0
         values: dict[str, Any] = {}
         for one, key in _keys(kind):
             values[one.name] = (self[key] if key else self).read(one.type, least)
@@ -114,7 +116,7 @@ class JsonReader:
     def number(self, least: float = 0.0) -> float:
         """Return a finite number that is not below the least."""
         number = self.value
-        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= GREATEST:
+        if isinstance(number, bool) or not isinstance(number, int | float) or not abs(number) <= _GROWN:
             raise self.error("should be a number")
         if number < least:
             raise self.error("should be 0 or more")
@@ -146,11 +148,15 @@ def _refuse_contradictions(part: object, place: JsonReader) -> None:
     match part:
         case EnergyCounters(flows_watt_hours=flows) if flows and len(flows) < len(FLOWS):
             raise place["flows_watt_hours"].error(f"should have all of {', '.join(_KEYS[Flow])}, or none")
-        case UndatedEnergy(interval_seconds=0.0):
+        case UndatedEnergy(interval_seconds=seconds) if seconds < 1.0:
             # They would double their length for ever.
             raise place["block_seconds"].error("should be above 0")
-        case Interval(start_seconds=start, end_seconds=end) if end <= start:
-            raise place["end_seconds"].error(f"should be after {start}, the block's start")
+        case Sample(monotonic_seconds=seconds) if seconds > _MOST_UPTIME_SECONDS:
+            raise place["monotonic_seconds"].error("should be of this age")
+        case Interval(start_seconds=start, end_seconds=end) if (
+            not 0 < end - start < _MOST_UPTIME_SECONDS / 100 or abs(start) > 2 * _MOST_UPTIME_SECONDS
+        ):  # it is cut at each midnight
+            raise place["end_seconds"].error(f"should be after {start}, the block's start, and within decades")
         case DailyTotals(open_day=OpenDay(day=day), last_day=FinishedDay(day=last)) if day <= last:
             raise place["open_day"]["day"].error(f"should be after {last}, the last finished day")
 
