@@ -99,10 +99,10 @@ def test_batteries_are_pushed_at_every_beat_and_the_agents_own_group_every_fifte
 ) -> None:
     with running(config):
         wait_until(lambda: len(gateway.pages(_HOME)) >= 4, "four beats")
+        last = gateway.pages(_HOME)[-1]
 
     assert len(gateway.of_agents()) == 1
     assert len(gateway.pages(_BARN)) >= 3
-    last = gateway.pages(_HOME)[-1]
     assert "\nsonnen_online 1.0\n" in last
     assert "\nsonnen_observed_seconds_total " in last
     assert "\nsonnen_online 0.0\n" in gateway.pages(_BARN)[-1]
@@ -120,7 +120,7 @@ def test_the_agent_says_how_all_is_in_one_line(config: Config, gateway: FakeGate
     assert hung == ()
 
 
-def test_a_stop_saves_the_counters_and_deletes_every_group(
+def test_a_stop_saves_the_counters_leaves_them_on_the_gateway_and_deletes_all_else(
     config: Config, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     runtime = tmp_path / "runtime"
@@ -130,7 +130,11 @@ def test_a_stop_saves_the_counters_and_deletes_every_group(
         assert list(runtime.iterdir()) != []
 
     [own] = set(gateway.of_agents())
-    assert gateway.deleted() == {_HOME, _BARN, own, own.replace("sonnen_agent", "node")}
+    assert gateway.deleted() == {own, own.replace("sonnen_agent", "node")}
+    for last in (gateway.pages(_HOME)[-1], gateway.pages(_BARN)[-1]):
+        assert "\nsonnen_online 0.0\n" in last
+        assert "_watts" not in last
+    assert "\nsonnen_observed_seconds_total " in gateway.pages(_HOME)[-1]
     stored = peek(config.state_directory)
     assert stored is not None
     assert stored.clean
@@ -176,7 +180,7 @@ def test_a_state_directory_that_cannot_be_written_is_read_all_the_same(tmp_path:
     battery = BatteryOptions(name="home", destination=Destination(url="http://127.0.0.1:1"))
     counted = Counters(energies=EnergyCounters(observed_seconds=3600.0))
     with closing(StateStore(tmp_path)) as store:
-        meter = SharedMeter(EnergyMeter(zone=UTC, state=MeterState(tally=counted)), lambda: None, settled=True)
+        meter = SharedMeter(EnergyMeter(zone=UTC, state=MeterState(tally=counted)), lambda: None)
         store.keep({"home": meter}, None)
     # Not even a lock can be had there.
     (tmp_path / "lock").unlink()

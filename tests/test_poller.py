@@ -17,7 +17,7 @@ from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.group import Group
 from sonnen_agent.poller import Poller
 from sonnen_agent.reading import Endpoint, Reading, Status
-from sonnen_agent.shared_meter import SharedMeter
+from sonnen_agent.shared_meter import SharedMeter, Start
 
 ENDPOINTS: tuple[Endpoint, ...] = ("status", "powermeter", "latestdata", "battery", "inverter", "configurations")
 LABELS = {"host": "sonnen-a"}
@@ -182,7 +182,10 @@ def test_after_a_crash_receivers_that_cannot_be_asked_get_what_is_certain(simula
     state = MeterState(
         tally=Counters(energies=EnergyCounters(totals_watt_hours={"production": 5_000}, observed_seconds=10))
     )
-    meter = SharedMeter(EnergyMeter(zone=UTC, state=state), lambda: None, settled=True, after_crash=True)
+    crashed = Start(clean=False, same_boot=False, saved_unix_seconds=0)
+    meter = SharedMeter(EnergyMeter(zone=UTC, state=state), lambda: None, crashed, asks=True)
+    # It has been there since before, and was pushed nothing since then.
+    meter.recover(None, started_unix_seconds=-1)
     with closing(polling(simulator, meter)) as poller:
         group = poll(poller)
 

@@ -24,8 +24,9 @@ from sonnen_agent.outputs import Output, Retain, Surroundings
 from sonnen_agent.poller import Poller
 from sonnen_agent.relay import Relay
 from sonnen_agent.scheduler import ProgressWatch, Threads, Ticker
+from sonnen_agent.shared_meter import SAVE_SECONDS
 from sonnen_agent.state.runtime_checkpoint import RuntimeCheckpoint
-from sonnen_agent.state.store import SAVE_SECONDS, StateStore, peek
+from sonnen_agent.state.store import StateStore, peek
 from sonnen_agent.systemd import reading_words, status_line
 
 _log = logging.getLogger(__name__)
@@ -49,9 +50,7 @@ class Agent:
         stored = self._store.load() if self._store is not None else peek(config.state_directory)
         self._runtime = RuntimeCheckpoint(runtime_directory) if runtime_directory is not None else None
         images = self._runtime.load(components.names) if self._runtime is not None else {}
-        # After a kill the gateway has seen more than the disk; without a gateway, the disk has to do.
-        settled = "pushgateway" not in config.outputs or (stored is not None and stored.clean)
-        self._meters = components.meters(stored, images, settled=settled)
+        self._meters = components.meters(stored, images)
         try:
             if self._store is not None:
                 self._store.keep(self._meters, stored)
@@ -135,7 +134,8 @@ class Agent:
         if saved and not self.crashed and self._runtime is not None:
             self._runtime.remove(self._components.names)
         for name, output in self._outputs.items():
-            output.stop(replace(_retain(self._config, successor, self._components.host, name), counters=not saved))
+            retain = _retain(self._config, successor, self._components.host, name)
+            output.stop(replace(retain, returns=successor is None, counters=not saved))
         self._senders.join(_STOP_SECONDS)
         for poller in self._pollers:
             poller.close()

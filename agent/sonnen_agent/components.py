@@ -19,7 +19,7 @@ from sonnen_agent.group import SHOWN_BEATS, Group
 from sonnen_agent.metrics.agent import agent_families
 from sonnen_agent.poller import Poller
 from sonnen_agent.relay import Relay
-from sonnen_agent.shared_meter import SharedMeter
+from sonnen_agent.shared_meter import NOBODY_SAW_MORE, NOTHING_KEPT, SharedMeter, Start
 from sonnen_agent.state.store import StoredState
 from sonnen_agent.telemetry import AgentInfo, Telemetry, Waiting
 
@@ -45,29 +45,22 @@ class Components:
             start_unix_seconds=round(time.time(), 3),
         )
 
-    def meters(
-        self, stored: StoredState | None, images: Mapping[str, MeterState], *, settled: bool
-    ) -> Mapping[str, SharedMeter]:
-        """Return an energy meter per battery, going on from what was stored.
-
-        `settled` says that nobody has seen higher counters than those. Of a battery with an image of its latest beat
-        that is certain in any case.
-        """
-        config = self.config
+    def meters(self, stored: StoredState | None, images: Mapping[str, MeterState]) -> Mapping[str, SharedMeter]:
+        """Return an energy meter per battery, going on from an image of its latest beat, or from what was stored."""
+        config, asks = self.config, "pushgateway" in self.config.outputs
         meters: dict[str, SharedMeter] = {}
         for name in self.names:
             image = images.get(name)
-            exact = image is not None
+            start: Start = NOBODY_SAW_MORE if image is not None else stored or NOTHING_KEPT
             meter = EnergyMeter(
                 zone=config.zone,
                 tariffs=config.tariffs,
                 max_gap_seconds=max(DEFAULT_MAX_GAP_SECONDS, SHOWN_BEATS * config.interval_seconds),
                 state=image or (stored.meters.get(name) if stored is not None else None),
-                same_boot=exact or (stored is not None and stored.same_boot),
-                awaits_copy=not (settled or exact),
+                same_boot=start.same_boot,
+                awaits_copy=asks and start.unseen_seconds(self.clock.now(), asks=asks) > 0,
             )
-            after_crash = stored is not None and not stored.clean and not exact
-            meters[name] = SharedMeter(meter, self.clock.now, settled=settled or exact, after_crash=after_crash)
+            meters[name] = SharedMeter(meter, self.clock.now, start, asks=asks)
         return meters
 
     def pollers(self, meters: Mapping[str, SharedMeter]) -> tuple[Poller, ...]:

@@ -77,14 +77,12 @@ class Poller:
 
     def _counters(self) -> tuple[tuple[Metric, ...] | None, tuple[Metric, ...]]:
         """Return the energy to show, and what of it to receivers that cannot be asked what they have seen."""
-        shown = self._meter.totals()
-        if shown is None:
-            return None, ()
-        totals, certain_totals = shown
-        counters = energy_families(totals, self._battery.options.labels)
-        if certain_totals is totals:
-            return counters, counters
-        return counters, energy_families(certain_totals, self._battery.options.labels)
+        labels = self._battery.options.labels
+        totals, certain_totals = self._meter.totals()
+        certain_counters = energy_families(certain_totals, labels)
+        if totals is None or totals is certain_totals:
+            return None if totals is None else certain_counters, certain_counters
+        return energy_families(totals, labels), certain_counters
 
     def _read(self, deadline: Deadline) -> Reading | None:
         try:

@@ -1,9 +1,25 @@
-"""A battery's energy meter for several threads: a poller feeds it, an output recovers it, the state store saves it."""
+"""A battery's energy meter for several threads: a poller feeds it, an output recovers it, the state store saves it.
 
+And the rule by which no counter ever falls where anybody looks. `increase()` and its like take one that comes back a
+little lower for a reset to 0, and count its whole life again. So a counter that may have been seen higher is held back
+until it has certainly passed that, and its first value then has all that was counted meanwhile.
+
+* What may have been seen is what was kept, and what a house can do in the time for which something may have been shown
+  beyond it (`Start.unseen_seconds`). This ceiling is saved, too: it holds over however many starts it takes to pass it.
+* A gateway is asked at every start. An overlay over the card, or a card's image that is put back, brings the same clean
+  stop again and again; then the gateway has more, and that counts. It knows what it was pushed since it was started
+  itself: what it then read from its file may be minutes older than what it has shown, or nothing at all.
+* Other receivers cannot be asked. What the gateway has seen they may have seen, and more while it was away.
+"""
+
+import math
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from sonnen_agent.energy import (
+    Ceiling,
+    Counters,
     EnergyMeter,
     EnergyTotals,
     FinishedDay,
@@ -13,31 +29,69 @@ from sonnen_agent.energy import (
 )
 from sonnen_agent.reading import Reading
 
+SAVE_SECONDS = 60.0
+"""Between two checkpoints. An SD card wears with every write (docs/facts.md 5): a small one a minute."""
+_MOST_UNSEEN_SECONDS = 600.0
+"""A gateway's file is five minutes old at most. What is older has lain somewhere, most often with the power off."""
+_ROUNDING = 1e-4
+"""A copy is above what it shows by half of the last decimal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What is known of the counters with which a meter goes on."""
+
+    clean: bool
+    """Whether they were written at a clean stop: then nobody has seen higher ones."""
+    same_boot: bool
+    """Whether their monotonic times are of the clock that runs now."""
+    saved_unix_seconds: float
+    """At least until then they are what was shown."""
+    in_memory: bool = False
+    """Whether what was saved in an earlier boot is forgotten, and only what lies below has stayed."""
+
+    def unseen_seconds(self, now: float | None, *, asks: bool) -> float:
+        """Return for how long something may have been shown beyond them; `asks` says that there is a gateway to ask."""
+        ago = math.inf if now is None or now < self.saved_unix_seconds else now - self.saved_unix_seconds
+        if self.in_memory and not self.same_boot:
+            return _bounded(ago)
+        if self.clean:
+            # An old image of a clean stop looks like that stop. Where nobody can be asked it has to be believed.
+            return _bounded(ago) if asks and not self.same_boot else 0.0
+        # When the power was cut nobody knows; but the last save was no longer before that than one is from another.
+        return _bounded(ago) if self.same_boot else SAVE_SECONDS
+
+
+NOBODY_SAW_MORE = Start(clean=True, same_boot=True, saved_unix_seconds=math.inf)
+NOTHING_KEPT = Start(clean=True, same_boot=True, saved_unix_seconds=0.0)
+
 
 class SharedMeter:
-    """An EnergyMeter that is shown to nobody before it is settled.
-
-    Settled means that the counters are at least as high as anybody has ever seen them. After a
-    clean stop the checkpoint settles it; otherwise the gateway, which may have seen more.
-    """
+    """An EnergyMeter of which nobody sees a counter fall."""
 
     def __init__(
-        self, meter: EnergyMeter, clock: Callable[[], float | None], *, settled: bool, after_crash: bool = False
+        self,
+        meter: EnergyMeter,
+        clock: Callable[[], float | None],
+        start: Start = NOBODY_SAW_MORE,
+        *,
+        asks: bool = False,
     ) -> None:
-        """`clock` tells the Unix time, or None while it is not to be believed.
-
-        `after_crash` says that somebody may have seen higher counters than those that were kept.
-        """
+        """`clock` tells the Unix time, or None while it is not to be believed; `asks` is as for `Start`."""
         self._meter = meter
-        self._after_crash = after_crash
-        self._kept = meter.state.tally
         self._clock = clock
+        self._start = start
+        self._kept = meter.state
+        self._unseen_seconds = start.unseen_seconds(clock(), asks=asks)
+        self._settled = not asks or not (self._unseen_seconds or start is NOTHING_KEPT)
         self._lock = threading.Lock()
-        self._settled = settled
+        self._gateway_ceiling: Ceiling | None
+        self._ceiling: Ceiling | None
+        self._hold_back(self._kept.tally, self._unseen_seconds)
 
     @property
     def settled(self) -> bool:
-        """Whether the counters may be shown."""
+        """Whether what is counted may take the place of what the gateway has."""
         return self._settled
 
     def count(self, reading: Reading | None, monotonic_seconds: float) -> None:
@@ -55,31 +109,58 @@ class SharedMeter:
                 wall_seconds=None if now is None else now - age_seconds,
             )
 
-    def totals(self) -> tuple[EnergyTotals, EnergyTotals] | None:
-        """Return what is shown now, and what of it to receivers that cannot be asked what they have seen already.
+    def totals(self) -> tuple[EnergyTotals | None, EnergyTotals]:
+        """Return what is shown now to a gateway, None before it is settled, and to receivers that cannot be asked.
 
-        None before it is settled. Both are one and the same unless something has to be held back.
+        Both are one and the same unless something has to be held back.
         """
         with self._lock:
-            if not self._settled:
-                return None
             totals = self._meter.totals(wall_seconds=self._clock())
-            return totals, without_possible_resets(totals, self._kept) if self._after_crash else totals
+            if not self._settled and self._start is NOTHING_KEPT:
+                return None, EnergyTotals()
+            shown = without_possible_resets(totals, self._ceiling)
+            if shown is totals and totals.observed_seconds:
+                self._ceiling = None  # all that is measured has passed it
+            return without_possible_resets(totals, self._gateway_ceiling) if self._settled else None, shown
 
-    def recover(self, recovered: RecoveredCounters | None) -> None:
-        """Take in what an earlier run was seen to have counted, if that is known anywhere, and be settled."""
+    def recover(self, recovered: RecoveredCounters | None, started_unix_seconds: float = math.inf) -> bool:
+        """Take in what the gateway has, None where it has nothing or does not tell, and be settled.
+
+        It was started at `started_unix_seconds`, by its clock. Returns whether it has more than what was shown so far.
+        """
         with self._lock:
-            if recovered is not None:
+            kept, seconds = self._kept.tally, self._unseen_seconds
+            # What is no number goes.
+            held = Counters() if recovered is None else recovered.tally.beyond(Counters())
+            more = held.beyond(kept)
+            has_more = max(more.numbers()) > _ROUNDING
+            has_all = max(kept.beyond(held).numbers()) <= _ROUNDING
+            forgot_seconds = 0.0
+            if recovered is not None and recovered.unix_seconds is not None:
+                forgot_seconds = max(started_unix_seconds - recovered.unix_seconds, 0.0)
+            # Of a group that is not there a clean stop may have been the end.
+            knows_all = self._start.saved_unix_seconds > started_unix_seconds and not (
+                recovered is None and self._start.clean
+            )
+            if recovered is not None and has_more:
                 self._meter.merge_recovered(recovered)
+                seconds = _bounded(forgot_seconds)
             else:
                 self._meter.no_recovery()
-            self._kept = self._meter.state.tally
+                if self._start.clean and has_all and started_unix_seconds < math.inf:
+                    seconds = 0.0  # both say the same of that stop
+            self._hold_back(kept.plus(more), seconds)
+            if recovered is not None and not forgot_seconds and has_all:
+                self._gateway_ceiling = None
+            elif knows_all:
+                self._gateway_ceiling = self._kept.gateway_ceiling
             self._settled = True
+            return has_more
 
     def state(self) -> MeterState:
         """Return all that has to be kept."""
         with self._lock:
-            return self._meter.state
+            return replace(self._meter.state, gateway_ceiling=self._gateway_ceiling, ceiling=self._ceiling)
 
     def take_finished_days(self) -> tuple[FinishedDay, ...]:
         """Return the days that ended since the last call."""
@@ -91,3 +172,14 @@ class SharedMeter:
         if finished:
             with self._lock:
                 self._meter.put_back(finished)
+
+    def _hold_back(self, counted: Counters, seconds: float) -> None:
+        kept = self._kept
+        self._gateway_ceiling, self._ceiling = kept.gateway_ceiling, kept.ceiling
+        if seconds:
+            unseen = Ceiling(counted=counted, seconds=seconds)
+            self._gateway_ceiling, self._ceiling = unseen.higher(kept.gateway_ceiling), unseen.higher(kept.ceiling)
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, SAVE_SECONDS), _MOST_UNSEEN_SECONDS)

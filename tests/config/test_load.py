@@ -50,7 +50,7 @@ def test_the_smallest_config_has_every_default(load: Load) -> None:
                     ca_file=None,
                 ),
                 job="sonnen",
-                on_stop="delete",
+                on_stop="counters",
                 compression="gzip",
             )
         },
@@ -416,8 +416,8 @@ def test_a_config_without_a_sink_is_refused(problems: Problems) -> None:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ("on_stop: delet", "on_stop: should be delete or keep, got 'delet'"),
-        ("on_stop: off", "on_stop: should be delete or keep, got False"),
+        ("on_stop: delet", "on_stop: should be counters or delete or keep, got 'delet'"),
+        ("on_stop: off", "on_stop: should be counters or delete or keep, got False"),
         ("compression: zstd", "compression: should be gzip or none, got 'zstd'"),
         ("compression: false", "compression: should be gzip or none, got False"),
         ("job: 7", "job: should be text, got 7; put it into quotes"),

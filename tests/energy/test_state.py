@@ -205,6 +205,9 @@ def test_a_release_before_reads_the_document_by_the_same_keys() -> None:
             "open_day": {"day": "str", "behind_seconds": "float", **counters},
             "last_day": finished,
             "untaken": [finished],
+            # It reads no others.
+            "gateway_ceiling": "NoneType",
+            "ceiling": "NoneType",
         }
     )
 

@@ -13,7 +13,7 @@ from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 from sonnen_agent.metrics.battery import battery_families, energy_families
 from sonnen_agent.outputs import Surroundings
 from sonnen_agent.reading import Reading, Status
-from sonnen_agent.shared_meter import SharedMeter
+from sonnen_agent.shared_meter import NOBODY_SAW_MORE, NOTHING_KEPT, SharedMeter
 
 INTERVAL_SECONDS = 5
 NOW = 1_795_500_100.0
@@ -69,13 +69,14 @@ def shared_meter(produced_watt_hours: float | None = None, *, settled: bool = Tr
     if produced_watt_hours is not None:
         energies = EnergyCounters(totals_watt_hours={"production": produced_watt_hours}, observed_seconds=10)
         state = MeterState(tally=Counters(energies=energies))
-    return SharedMeter(EnergyMeter(zone=UTC, state=state), lambda: NOW, settled=settled)
+    start = NOBODY_SAW_MORE if settled else NOTHING_KEPT
+    return SharedMeter(EnergyMeter(zone=UTC, state=state), lambda: NOW, start, asks=not settled)
 
 
 def counters_of(meter: SharedMeter) -> tuple[Metric, ...] | None:
     """Return what a group shows of a meter."""
-    totals = meter.totals()
-    return None if totals is None else tuple(energy_families(totals[0], {}))
+    totals, _ = meter.totals()
+    return None if totals is None else tuple(energy_families(totals, {}))
 
 
 def surroundings(

@@ -4,7 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -15,7 +15,7 @@ from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import ExchangeError, Outcome
 from sonnen_agent.group import GroupKey
 from sonnen_agent.metrics.energy import HeldSample, recovered_counters
-from sonnen_agent.outputs.gateway import Gateway, group_path, held_group
+from sonnen_agent.outputs.gateway import Gateway, group_path, held_groups
 
 _PATH = "/metrics/job/sonnen/instance/home"
 _PAGE = b"sonnen_online 1.0\n"
@@ -193,14 +193,14 @@ def test_only_the_group_of_that_key_is_read() -> None:
         },
     ]
     body = json.dumps({"status": "success", "data": groups}).encode()
-    group = held_group(body, HOME)
+    group = held_groups(body, [HOME]).get(HOME)
 
     assert group is not None
     assert group.pushed_unix_seconds == 1.7955e9
     assert HeldSample(name="sonnen_production_watts", labels={"job": "sonnen", "instance": "home"}, value=2000) in (
         group.samples
     )
-    assert held_group(body, BARN) is None
+    assert held_groups(body, [BARN]) == {}
 
 
 def test_several_groups_are_told_apart_by_job_and_instance() -> None:
@@ -215,12 +215,10 @@ def test_several_groups_are_told_apart_by_job_and_instance() -> None:
     ]
     body = json.dumps({"data": groups}).encode()
 
-    values = {}
-    for key in (HOME, BARN, GroupKey(job="sonnen", instance="nowhere")):
-        held = held_group(body, key)
-        values[key.instance] = held and [sample.value for sample in held.samples]
+    held = held_groups(body, (HOME, BARN, GroupKey(job="sonnen", instance="nowhere")))
 
-    assert values == {"home": [4.0], "barn": [2.0], "nowhere": None}
+    values = {key.instance: [sample.value for sample in group.samples] for key, group in held.items()}
+    assert values == {"home": [4.0], "barn": [2.0]}
 
 
 @pytest.mark.parametrize(
@@ -241,7 +239,7 @@ def test_what_somebody_else_left_in_our_group_is_no_obstacle(foreign: object) ->
     group = {"labels": {"job": "sonnen", "instance": "home"}, "foreign": foreign}
     body = json.dumps({"data": [None, group | {"sonnen_observed_seconds_total": family("60")}]}).encode()
 
-    held = held_group(body, HOME)
+    held = held_groups(body, [HOME]).get(HOME)
 
     assert held is not None
     recovered = recovered_counters(held.samples, held.pushed_unix_seconds)
@@ -253,7 +251,7 @@ def test_what_somebody_else_left_in_our_group_is_no_obstacle(foreign: object) ->
 def test_a_time_of_the_push_that_cannot_be_is_none(moment: str) -> None:
     group = {"labels": {"job": "sonnen", "instance": "home"}, "push_time_seconds": family(moment)}
 
-    held = held_group(json.dumps({"data": [group]}).encode(), HOME)
+    held = held_groups(json.dumps({"data": [group]}).encode(), [HOME]).get(HOME)
 
     assert held is not None
     assert held.pushed_unix_seconds is None
@@ -281,6 +279,55 @@ def test_garbage_is_an_invalid_answer_and_named(
     with pytest.raises(
         ExchangeError, match=rf"/some/prefix/: /api/v1/metrics is no Pushgateway's: .*{message}"
     ) as failure:
-        gateway.held(HOME, in_time())
+        gateway.held([HOME], in_time())
 
     assert failure.value.outcome == "invalid"
+
+
+@pytest.fixture
+def stalling() -> Iterator[tuple[str, list[str], threading.Event]]:
+    """Yield the URL of a gateway, how it was asked, and an event without which it keeps its answers to itself."""
+    asked: list[str] = []
+    answers = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        # What is given up ends with a reset.
+        with suppress(ConnectionResetError), connection, connection.makefile("rb") as requests:
+            while first := requests.readline():
+                asked.append(first.decode().rpartition(" ")[0])
+                length = 0
+                while (line := requests.readline()).strip():
+                    name, _, value = line.partition(b":")
+                    length = int(value) if name.lower() == b"content-length" else length
+                requests.read(length)
+                if answers.is_set():
+                    connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/prefix", asked, answers
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_what_was_given_up_is_let_pass_before_anything_follows(
+    stalling: tuple[str, list[str], threading.Event],
+) -> None:
+    url, asked, answers = stalling
+    gateway = Gateway(Destination(url=url), compress=False, record=lambda *_: None)
+    with closing(gateway):
+        for _ in range(2):
+            with pytest.raises(ExchangeError, match="no answer in time"):
+                gateway.push(HOME, _PAGE, Deadline(1.5))
+        answers.set()
+        # Any answer is one, also that of a proxy that knows only pushes.
+        for _ in range(2):
+            with pytest.raises(ExchangeError, match="answered 404"):
+                gateway.push(HOME, _PAGE, in_time())
+
+    assert asked == [f"PUT /prefix{_PATH}", *2 * ["GET /prefix/-/ready"], *2 * [f"PUT /prefix{_PATH}"]]

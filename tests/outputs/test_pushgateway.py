@@ -3,8 +3,9 @@ import logging
 import re
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from by_hand import deliver, methods, said
@@ -27,7 +28,9 @@ from werkzeug import Request, Response
 from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination, Secret
+from sonnen_agent.energy import EnergyTotals
 from sonnen_agent.group import Group, GroupKey
+from sonnen_agent.metrics.battery import energy_families
 from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.pushgateway import ConflatingQueue, Options, PushgatewayOutput
 from sonnen_agent.reading import Status
@@ -49,13 +52,23 @@ def log_level(caplog: pytest.LogCaptureFixture) -> None:
 def output(httpserver: HTTPServer) -> PushgatewayOutput:
     """Return an output that leaves its groups when it ends."""
     return PushgatewayOutput(
-        Options(destination=Destination(url=httpserver.url_for("")), on_stop="keep"), surroundings()
+        Options(destination=Destination(url=httpserver.url_for("")), on_stop="keep"), surroundings({})
     )
 
 
 def deleting(httpserver: HTTPServer, around: Surroundings | None = None) -> PushgatewayOutput:
-    """Return an output that deletes its groups when it ends, as by default."""
-    return PushgatewayOutput(Options(destination=Destination(url=httpserver.url_for(""))), around or surroundings())
+    """Return an output that deletes its groups when it ends."""
+    return stopping(httpserver, around, on_stop="delete")
+
+
+def stopping(
+    httpserver: HTTPServer, around: Surroundings | None = None, *, on_stop: Literal["counters", "delete"] = "counters"
+) -> PushgatewayOutput:
+    """Return an output that leaves its counters when it ends, as by default."""
+    httpserver.expect_request("/api/v1/metrics").respond_with_json({"data": []})
+    httpserver.expect_request("/metrics").respond_with_data("process_start_time_seconds 1.7e+09\n")
+    options = Options(destination=Destination(url=httpserver.url_for("")), on_stop=on_stop)
+    return PushgatewayOutput(options, around or surroundings())
 
 
 def pages(httpserver: HTTPServer) -> list[str]:
@@ -70,11 +83,13 @@ def read(values: Mapping[object, object], folder: Path = Path("/etc/sonnen-agent
     return options, section.problems
 
 
-def test_the_smallest_config_pushes_compressed_and_deletes_at_the_end() -> None:
+def test_the_smallest_config_pushes_compressed_and_leaves_the_counters_at_the_end() -> None:
     options, problems = read({"url": _EXAMPLE})
 
     assert problems == []
-    assert options == Options(destination=Destination(url=_EXAMPLE), job="sonnen", on_stop="delete", compression="gzip")
+    assert options == Options(
+        destination=Destination(url=_EXAMPLE), job="sonnen", on_stop="counters", compression="gzip"
+    )
     assert options.summary == "pushing to http://gateway.example:9091"
 
 
@@ -110,7 +125,6 @@ def test_the_thread_of_an_opened_output_pushes_and_ends_with_it(httpserver: HTTP
         return Response(status=200)
 
     httpserver.expect_request(_PATH, method="PUT").respond_with_handler(take)
-    httpserver.expect_request(_PATH, method="DELETE").respond_with_data(status=202)
     sends: Sends = []
     options, _ = read({"url": httpserver.url_for("")})
     output, threads = options.open(surroundings(sends=sends)), Threads()
@@ -122,8 +136,8 @@ def test_the_thread_of_an_opened_output_pushes_and_ends_with_it(httpserver: HTTP
 
     assert threads.join(20)
     assert not threads.crashed
-    assert methods(httpserver) == ["PUT", "DELETE"]
-    assert [(name, outcome) for name, outcome, _ in sends] == [(output.name, "ok")]
+    assert methods(httpserver) == ["GET", "PUT", "PUT"]
+    assert [(name, outcome) for name, outcome, _ in sends] == 2 * [(output.name, "ok")]
     assert (output.name, output.verb, output.waiting()) == ("pushgateway", "pushed", None)
 
 
@@ -396,7 +410,7 @@ def test_a_gateway_that_is_away_at_the_end_is_asked_once_and_told(
 
     deliver(deleting(httpserver, surroundings({HOME: shared_meter(), BARN: shared_meter()})), [])
 
-    assert len(httpserver.log) == 1
+    assert methods(httpserver) == ["GET", "GET", "DELETE"]
     assert "the groups stay on the gateway" in caplog.text
 
 
@@ -408,7 +422,7 @@ def test_the_groups_that_another_process_goes_on_with_stay_as_they_are(httpserve
     retain = Retain(groups=frozenset({HOME, AGENT}))
     deliver(deleting(httpserver), [battery_group(), agent_group(), relayed_group()], retain)
 
-    assert methods(httpserver) == ["PUT", "PUT", "PUT", "DELETE"]
+    assert methods(httpserver) == ["GET", "GET", "PUT", "PUT", "PUT", "DELETE"]
     httpserver.check_assertions()
 
 
@@ -420,7 +434,7 @@ def test_counters_that_could_not_be_saved_stay_and_all_that_was_measured_goes(ht
 
     deliver(deleting(httpserver), [battery, agent, relayed_group()], Retain(counters=True))
 
-    assert [(request.method, request.path) for request, _ in httpserver.log[3:]] == [
+    assert [(request.method, request.path) for request, _ in httpserver.log[5:]] == [
         ("DELETE", _AGENT_PATH),
         ("DELETE", _RELAYED_PATH),
         ("PUT", _PATH),
@@ -444,4 +458,57 @@ def test_a_group_that_another_process_goes_on_with_stays_as_it_is_also_if_nothin
 
     deliver(deleting(httpserver), [battery], Retain(groups=frozenset({HOME}), counters=True))
 
-    assert methods(httpserver) == ["PUT"]
+    assert methods(httpserver) == ["GET", "GET", "PUT"]
+
+
+def test_a_stop_takes_away_what_was_measured_and_leaves_what_was_counted(httpserver: HTTPServer) -> None:
+    for path in (_PATH, _AGENT_PATH, _RELAYED_PATH):
+        httpserver.expect_request(path).respond_with_data(status=200)
+    counted = energy_families(
+        EnergyTotals(
+            watt_hours={"production": 5_000},
+            observed_seconds=10,
+            today_watt_hours={("solar", "home"): 7},
+            prices={("flat", "import", "EUR"): 0.3},
+        ),
+        {},
+    )
+    battery = battery_group(status=Status(production_watts=100), counters=counted)
+
+    deliver(stopping(httpserver), [battery, agent_group(), relayed_group()])
+
+    # The agent comes back some day, and today is yesterday then.
+    assert [(request.method, request.path) for request, _ in httpserver.log[5:]] == [
+        ("DELETE", _AGENT_PATH),
+        ("DELETE", _RELAYED_PATH),
+        ("PUT", _PATH),
+    ]
+    assert [line for line in pages(httpserver)[-1].splitlines() if not line.startswith("#")] == [
+        "sonnen_online 0.0",
+        "sonnen_last_reading_timestamp_seconds 1.7955001e+09",
+        "sonnen_production_watt_hours_total 5000.0",
+        "sonnen_observed_seconds_total 10.0",
+    ]
+
+
+def test_what_a_successor_does_without_is_taken_away_with_its_counters(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(_PATH).respond_with_data(status=200)
+
+    deliver(stopping(httpserver), [battery_group()], Retain(returns=False))
+
+    assert methods(httpserver) == ["GET", "GET", "PUT", "DELETE"]
+
+
+def test_what_was_counted_last_stays_also_if_it_was_not_pushed_any_more(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(_PATH).respond_with_data(status=200)
+    last = battery_group(counters=counters_of(shared_meter(5_000)))
+    output = stopping(httpserver)
+
+    def groups() -> Iterable[Group]:
+        yield battery_group(counters=counters_of(shared_meter(4_000)))
+        output.put(last)
+        output.stop(Retain())
+
+    deliver(output, groups())
+
+    assert "\nsonnen_production_watt_hours_total 5000.0\n" in pages(httpserver)[-1]

@@ -1,11 +1,13 @@
 import json
 import logging
+import math
 import socket
 import threading
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,14 @@ from pytest_httpserver import HTTPServer
 from sample_groups import BARN, HOME, battery_group, counters_of, shared_meter, surroundings
 from werkzeug import Request, Response
 
+from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import Destination
 from sonnen_agent.energy import Counters, EnergyCounters, EnergyMeter, MeterState, TariffCounts, TariffPeriod, Tariffs
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.metrics.battery import energy_families
 from sonnen_agent.metrics.energy import HeldSample, recovered_counters
 from sonnen_agent.outputs import Retain
+from sonnen_agent.outputs.gateway import Gateway
 from sonnen_agent.outputs.pushgateway import Options, PushgatewayOutput
 from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.state.store import StateStore, peek
@@ -68,6 +72,8 @@ def gateway(httpserver: HTTPServer) -> HTTPServer:
 
 
 def answers(httpserver: HTTPServer, body: object, status: int = 200) -> None:
+    """Let the gateway tell this of its groups; it was started long ago."""
+    httpserver.expect_request("/prefix/metrics").respond_with_data("process_start_time_seconds 1.7e+09\n")
     httpserver.expect_request("/prefix/api/v1/metrics", method="GET").respond_with_data(
         body if isinstance(body, str) else json.dumps(body), status=status
     )
@@ -86,9 +92,9 @@ def beats(meter: SharedMeter, count: int, key: GroupKey = HOME) -> Iterable[Grou
 
 def bought(meter: SharedMeter) -> float | None:
     """Return the watt-hours taken from the grid that are shown."""
-    shown = meter.totals()
+    shown, _ = meter.totals()
     assert shown is not None
-    return shown[0].watt_hours.get("grid_import")
+    return shown.watt_hours.get("grid_import")
 
 
 def test_the_first_group_waits_until_the_counters_of_the_gateway_are_taken_over(
@@ -97,13 +103,13 @@ def test_the_first_group_waits_until_the_counters_of_the_gateway_are_taken_over(
     answers(gateway, HELD)
     home = shared_meter(settled=False)
 
-    deliver(pushing(gateway.url_for("/prefix"), {HOME: home}), beats(home, 3))
+    deliver(pushing(gateway.url_for("/prefix"), {HOME: home}), beats(home, 2))
 
-    assert methods(gateway) == ["GET", "PUT", "PUT"]
+    assert methods(gateway) == ["GET", "GET", "PUT", "PUT"]
     assert bought(home) == 1234.5678901234567
-    shown = home.totals()
+    shown, _ = home.totals()
     assert shown is not None
-    assert shown[0].observed_seconds == 3600
+    assert shown.observed_seconds == 3600
     assert said(caplog) == ["home: counting goes on from the counters on the gateway"]
 
 
@@ -114,21 +120,62 @@ def test_a_gateway_that_holds_nothing_lets_counting_begin_at_zero(gateway: HTTPS
     deliver(pushing(gateway.url_for("/prefix"), {HOME: home}), beats(home, 2))
 
     assert home.settled
-    assert methods(gateway) == ["GET", "PUT"]
+    assert methods(gateway) == ["GET", "GET", "PUT", "PUT"]
 
 
-def test_a_meter_that_knows_its_counters_asks_nobody(gateway: HTTPServer) -> None:
-    home = shared_meter()
+def test_the_gateway_is_asked_at_every_start_and_its_higher_counters_count(
+    gateway: HTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As an image of the card of a clean stop, put back in the same boot, would have it.
+    answers(gateway, HELD)
+    home = shared_meter(4_000)
+    old = battery_group(counters=counters_of(home), age_seconds=1)
 
-    deliver(pushing(gateway.url_for("/prefix"), {HOME: home}), beats(home, 1))
+    deliver(pushing(gateway.url_for("/prefix"), {HOME: home}), chain([old], beats(home, 1)))
 
-    assert methods(gateway) == ["PUT"]
+    # What was made before the answer would let them fall.
+    assert methods(gateway) == ["GET", "GET", "PUT"]
+    assert bought(home) == 1234.5678901234567
+    assert said(caplog) == ["home: counting goes on from the counters on the gateway"]
+
+
+def test_where_nobody_can_have_seen_more_a_gateway_that_does_not_tell_is_not_asked_again(gateway: HTTPServer) -> None:
+    answers(gateway, "pushes only", 403)
+    home = shared_meter(4_000)
+
+    deliver(pushing(gateway.url_for("/prefix"), {HOME: home}), beats(home, 2))
+
+    assert methods(gateway) == ["GET", "PUT", "PUT"]
 
 
 def test_a_group_from_before_the_counters_were_settled_replaces_nothing(gateway: HTTPServer) -> None:
+    answers(gateway, HELD)
+
     deliver(pushing(gateway.url_for("/prefix"), {HOME: shared_meter()}), [battery_group(counters=None)])
 
-    assert methods(gateway) == []
+    assert methods(gateway) == ["GET", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("page", "status", "started"),
+    [
+        (
+            'go_threads 7\nprocess_start_time_seconds{job="sonnen_agent"} 1\nprocess_start_time_seconds 1.75e+09\n',
+            200,
+            1.75e9,
+        ),
+        ('process_start_time_seconds{job="sonnen_agent"} 1\n', 200, -math.inf),
+        ("process_start_time_seconds many\n", 200, -math.inf),
+        ("not for you", 403, -math.inf),
+    ],
+)
+def test_when_the_gateway_was_started_is_what_it_says_of_itself(
+    httpserver: HTTPServer, page: str, status: int, started: float
+) -> None:
+    httpserver.expect_request("/metrics").respond_with_data(page, status=status)
+    destination = Destination(url=httpserver.url_for(""))
+    with closing(Gateway(destination, compress=False, record=surroundings().record)) as asked:
+        assert asked.started_unix_seconds(Deadline(10)) == started
 
 
 @pytest.mark.parametrize(
@@ -149,7 +196,7 @@ def test_a_gateway_that_cannot_tell_is_a_push_that_failed(
     deliver(pushing(gateway.url_for("/prefix"), {HOME: home}), beats(home, 1))
 
     assert not home.settled
-    assert methods(gateway) == ["GET"]
+    assert methods(gateway) == ["GET", "GET"]
     [line] = said(caplog)
     assert line.startswith("push of sonnen/home failed: ")
     assert message in line
@@ -162,7 +209,7 @@ def test_a_gateway_that_never_tells_holds_up_no_push(gateway: HTTPServer, caplog
     deliver(pushing(gateway.url_for("/prefix"), {HOME: home}), beats(home, 4))
 
     assert home.settled
-    assert methods(gateway) == ["GET", "GET", "GET", "PUT"]
+    assert methods(gateway) == ["GET", "GET", "GET", "GET", "PUT"]
     assert "home: counting goes on from this machine's copy, the gateway does not tell: " in caplog.text
 
 
@@ -180,14 +227,14 @@ def test_a_gateway_that_is_away_is_waited_for(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_gateway_that_was_away_can_still_refuse_twice(gateway: HTTPServer) -> None:
-    for status in (503, 503, 503, 403, 403):
+    for status in (503, 503, 503, 503, 403, 403):
         gateway.expect_ordered_request("/prefix/api/v1/metrics", method="GET").respond_with_data(status=status)
     home = shared_meter(settled=False)
 
     deliver(pushing(gateway.url_for("/prefix"), {HOME: home}), beats(home, 5))
 
     assert not home.settled
-    assert methods(gateway) == 5 * ["GET"]
+    assert methods(gateway) == 6 * ["GET"]
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
@@ -201,7 +248,7 @@ def test_a_gateway_that_is_still_starting_behind_its_proxy_is_waited_for(
     deliver(pushing(gateway.url_for("/prefix"), {HOME: home}), beats(home, 10))
 
     assert not home.settled
-    assert methods(gateway) == 10 * ["GET"]
+    assert methods(gateway) == 11 * ["GET"]
     [line] = said(caplog)
     assert line.endswith(f"answered {status}: starting")
 
@@ -214,6 +261,8 @@ def test_a_gateway_that_tells_slowly_is_listened_to_for_longer_than_a_push_may_t
         return Response(json.dumps(HELD))
 
     httpserver.expect_request("/api/v1/metrics").respond_with_handler(tell_slowly)
+    httpserver.expect_request("/metrics").respond_with_data(status=404)
+    httpserver.expect_request("/metrics/job/sonnen/instance/home").respond_with_data(status=202)
     home = shared_meter(settled=False)
 
     deliver(pushing(httpserver.url_for(""), {HOME: home}, interval_seconds=0.2), beats(home, 1))
@@ -242,29 +291,16 @@ def test_a_battery_without_a_meter_is_pushed_at_once(gateway: HTTPServer) -> Non
     assert methods(gateway) == ["PUT"]
 
 
-def test_each_battery_is_settled_from_its_own_group(gateway: HTTPServer) -> None:
+def test_one_answer_settles_each_battery_from_its_own_group(gateway: HTTPServer) -> None:
     answers(gateway, HELD)
     home, barn = shared_meter(settled=False), shared_meter(settled=False)
 
-    def one_by_one() -> Iterable[Group]:
-        yield from beats(home, 1)
-        yield from beats(barn, 1, BARN)
-        assert (home.settled, barn.settled) == (True, True)
-
-    deliver(pushing(gateway.url_for("/prefix"), {HOME: home, BARN: barn}), one_by_one())
+    deliver(pushing(gateway.url_for("/prefix"), {HOME: home, BARN: barn}), ())
 
     assert methods(gateway) == ["GET", "GET"]
+    assert (home.settled, barn.settled) == (True, True)
     assert bought(home) == 1234.5678901234567
     assert bought(barn) is None
-
-
-def test_the_other_battery_stays_unsettled_while_one_is_settled(gateway: HTTPServer) -> None:
-    answers(gateway, HELD)
-    home, barn = shared_meter(settled=False), shared_meter(settled=False)
-
-    deliver(pushing(gateway.url_for("/prefix"), {HOME: home, BARN: barn}), beats(home, 1))
-
-    assert (home.settled, barn.settled) == (True, False)
 
 
 def test_each_battery_has_three_questions_of_its_own(gateway: HTTPServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -274,25 +310,25 @@ def test_each_battery_has_three_questions_of_its_own(gateway: HTTPServer, caplog
 
     deliver(pushing(gateway.url_for("/prefix"), meters), [battery_group(key, counters=None) for key in keys])
 
-    assert methods(gateway) == 3 * ["GET"]
+    assert methods(gateway) == 4 * ["GET"]
     assert not any(meter.settled for meter in meters.values())
     assert "answered 403: not now" in said(caplog)[0]
 
 
 def deleting(httpserver: HTTPServer, home: SharedMeter) -> PushgatewayOutput:
     """Return an output that deletes the group when it ends."""
-    return PushgatewayOutput(
-        Options(destination=Destination(url=httpserver.url_for("/prefix"))), surroundings({HOME: home})
-    )
+    options = Options(destination=Destination(url=httpserver.url_for("/prefix")), on_stop="delete")
+    return PushgatewayOutput(options, surroundings({HOME: home}))
 
 
 def test_the_group_that_found_the_counters_is_not_pushed_and_the_next_one_is(gateway: HTTPServer) -> None:
+    gateway.expect_oneshot_request("/prefix/api/v1/metrics").respond_with_data(status=503)
     answers(gateway, HELD)
     home = shared_meter(settled=False)
 
     deliver(deleting(gateway, home), beats(home, 2))
 
-    assert methods(gateway) == ["GET", "PUT", "DELETE"]
+    assert methods(gateway) == ["GET", "GET", "GET", "PUT", "DELETE"]
 
 
 def test_a_stop_never_deletes_counters_that_nobody_has_taken_home_yet(gateway: HTTPServer) -> None:
@@ -302,7 +338,7 @@ def test_a_stop_never_deletes_counters_that_nobody_has_taken_home_yet(gateway: H
     deliver(deleting(gateway, home), beats(home, 1))
 
     assert not home.settled
-    assert methods(gateway) == ["GET"]
+    assert methods(gateway) == ["GET", "GET"]
 
 
 def test_nor_those_that_were_taken_home_and_could_not_be_saved_there(gateway: HTTPServer) -> None:
@@ -312,7 +348,7 @@ def test_nor_those_that_were_taken_home_and_could_not_be_saved_there(gateway: HT
     deliver(deleting(gateway, home), beats(home, 1), Retain(counters=True))
 
     assert home.settled
-    assert methods(gateway) == ["GET"]
+    assert methods(gateway) == ["GET", "GET", "PUT", "PUT"]
 
 
 def test_a_clean_stop_before_the_gateway_could_be_asked_leaves_the_question_open(tmp_path: Path) -> None:

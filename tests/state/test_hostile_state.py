@@ -35,7 +35,7 @@ def signed(body: bytes) -> bytes:
 
 
 def meter(state: MeterState | None = None) -> SharedMeter:
-    return SharedMeter(EnergyMeter(zone=UTC, state=state), lambda: None, settled=True)
+    return SharedMeter(EnergyMeter(zone=UTC, state=state), lambda: None)
 
 
 def day(number: int = 1) -> FinishedDay:
@@ -125,7 +125,7 @@ def test_what_the_gateway_says_never_makes_the_own_state_unreadable(number: floa
         ],
         pushed_unix_seconds=None,
     )
-    shared = SharedMeter(EnergyMeter(zone=UTC, awaits_copy=True), lambda: None, settled=False)
+    shared = SharedMeter(EnergyMeter(zone=UTC, awaits_copy=True), lambda: None)
     shared.recover(found)
 
     state = state_from_json(decode(encode(state_to_json(shared.state()))))
@@ -138,7 +138,7 @@ def test_the_greatest_number_that_is_taken_in_is_read_again() -> None:
     found = recovered_counters(
         [HeldSample(name="sonnen_production_watt_hours_total", labels={}, value=1e12)], pushed_unix_seconds=None
     )
-    shared = SharedMeter(EnergyMeter(zone=UTC, awaits_copy=True), lambda: None, settled=False)
+    shared = SharedMeter(EnergyMeter(zone=UTC, awaits_copy=True), lambda: None)
     shared.recover(found)
 
     assert state_from_json(state_to_json(shared.state())) == shared.state()

@@ -34,7 +34,7 @@ def _noon() -> None:
 def shared_meter(stored: StoredState | None = None) -> SharedMeter:
     state = stored.meters.get("home") if stored is not None else None
     meter = EnergyMeter(zone=UTC, state=state, same_boot=stored is not None and stored.same_boot)
-    return SharedMeter(meter, lambda: Wall.now, settled=True)
+    return SharedMeter(meter, lambda: Wall.now)
 
 
 def buy(meter: SharedMeter, start: float, seconds: int) -> None:
@@ -47,9 +47,8 @@ def buy(meter: SharedMeter, start: float, seconds: int) -> None:
 
 
 def bought(meter: SharedMeter) -> float:
-    shown = meter.totals()
-    assert shown is not None
-    totals, _ = shown
+    totals, _ = meter.totals()
+    assert totals is not None
     return totals.watt_hours.get("grid_import", 0.0)
 
 

@@ -72,7 +72,7 @@ class Group:
 
 
 class Pushgateway(Server):
-    """A Pushgateway that keeps nothing on disk."""
+    """A Pushgateway, with a file or, as by default, without anything on disk."""
 
     ready_path = "/-/ready"
 
@@ -81,6 +81,7 @@ class Pushgateway(Server):
         folder: Path,
         *,
         port: int | None = None,
+        persistence_file: Path | None = None,
         web_config_file: Path | None = None,
         headers: Mapping[str, str] | None = None,
         trust: ssl.SSLContext | None = None,
@@ -92,7 +93,7 @@ class Pushgateway(Server):
             program,
             f"--web.listen-address={HOST}:{port}",
             # Debian's default would share a file under /var/lib with an installed Pushgateway.
-            "--persistence.file=",
+            f"--persistence.file={persistence_file or ''}",
             *_assets(program, "pushgateway"),
             *([f"--web.config.file={web_config_file}"] if web_config_file else []),
             port=port,

@@ -154,7 +154,7 @@ def test_a_reload_is_a_new_program_in_the_same_process_and_the_manager_hears_of_
     assert "taking over the config" in agent.log
     manager.hear("WATCHDOG=1")
     assert agent.stop() == 0
-    assert instances(pushgateway) == []
+    assert instances(pushgateway) == [{"instance": "garage", "job": "sonnen"}]
 
 
 def test_a_reload_leaves_what_goes_on_alone_and_takes_the_rest_away(
@@ -300,7 +300,7 @@ def test_who_is_told_to_end_in_the_middle_of_a_reload_ends(
     assert agent.stop(last) == 0
 
     manager.hear("STOPPING=1")
-    assert instances(pushgateway) == []
+    assert instances(pushgateway) == [{"instance": "home", "job": "sonnen"}]
     assert "Traceback" not in agent.log
 
 

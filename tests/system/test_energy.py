@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,9 @@ from typing import Any
 
 import pytest
 from programs import HOST, ServerError, wait_until
+from pytest_httpserver import HTTPServer
 from servers import Agent, FaultySimulator, Prometheus, Pushgateway, RunAgent, Simulator
+from werkzeug import Request, Response
 
 from sonnen_agent.energy import FLOWS, Counters, EnergyCounters, MeterState, state_to_json
 from sonnen_agent.state.checkpoint import encode
@@ -399,14 +402,16 @@ def observed(gateway: Pushgateway) -> float:
     return counters(gateway).get(("sonnen_observed_seconds_total",), 0.0)
 
 
-def test_a_new_card_after_a_clean_stop_gets_the_counters_that_the_gateway_was_to_keep(
-    running: ExitStack, tmp_path: Path, pushgateway: Pushgateway, run_agent: RunAgent
+@pytest.mark.parametrize("on_stop", ["counters", "keep"])
+def test_a_new_card_after_a_clean_stop_gets_the_counters_from_the_gateway(
+    running: ExitStack, tmp_path: Path, pushgateway: Pushgateway, run_agent: RunAgent, on_stop: str
 ) -> None:
     battery = running.enter_context(Simulator(tmp_path, options=["--generation=eco8", "--start=2026-06-21T12:00"]))
-    agent = run_agent(config(pushgateway, {"home": battery}, on_stop="keep"))
+    agent = run_agent(config(pushgateway, {"home": battery}, on_stop=on_stop))
     wait_until(lambda: observed(pushgateway) > 2, "some seconds")
     assert agent.stop() == 0
     before = counters(pushgateway)
+    assert any(group.samples.get("sonnen_production_watts") for group in pushgateway.groups()) == (on_stop == "keep")
     shutil.rmtree(tmp_path / "state")
 
     agent.start()
@@ -414,6 +419,123 @@ def test_a_new_card_after_a_clean_stop_gets_the_counters_that_the_gateway_was_to
     wait_until(lambda: counters(pushgateway) != before, "the counters to go on")
     assert_nothing_is_lower(counters(pushgateway), before)
     assert "home: counting goes on from the counters on the gateway" in agent.log
+
+
+def test_a_card_of_an_earlier_clean_stop_that_is_put_back_gets_the_counters_from_the_gateway(
+    running: ExitStack, tmp_path: Path, pushgateway: Pushgateway, prometheus: Prometheus, run_agent: RunAgent
+) -> None:
+    battery = running.enter_context(Simulator(tmp_path, options=["--generation=eco8", "--start=2026-06-21T12:00"]))
+    agent = run_agent(config(pushgateway, {"home": battery}, on_stop="counters"))
+    wait_until(lambda: observed(pushgateway) > 2, "some seconds")
+    assert agent.stop() == 0
+    shutil.copytree(tmp_path / "state", tmp_path / "image")
+    for _ in range(2):
+        earlier = observed(pushgateway)
+        agent.start()
+        wait_until(lambda earlier=earlier: observed(pushgateway) > earlier + 2, "some seconds more")  # type: ignore[misc]
+        assert agent.stop() == 0
+        before = counters(pushgateway)
+        # As an overlay does at every boot.
+        shutil.rmtree(tmp_path / "state")
+        shutil.copytree(tmp_path / "image", tmp_path / "state")
+
+    agent.start()
+
+    wait_until(lambda: counters(pushgateway) != before, "the counters to go on")
+    assert_nothing_is_lower(counters(pushgateway), before)
+    assert agent.log.count("home: counting goes on from the counters on the gateway") == 2
+    assert_none_ever_fell(scraped(prometheus))
+
+
+@pytest.mark.parametrize("comes_back", ["empty", "with its file"])
+def test_a_power_cut_of_agent_and_gateway_holds_counters_back_where_the_gateway_has_forgotten_what_it_showed(
+    running: ExitStack, tmp_path: Path, run_agent: RunAgent, comes_back: str
+) -> None:
+    file = tmp_path / "pushgateway.data"
+    gateway = running.enter_context(Pushgateway(tmp_path, persistence_file=file))
+    battery = running.enter_context(Simulator(tmp_path, options=["--generation=eco8", "--start=2026-06-21T12:00"]))
+    agent = run_agent(config(gateway, {"home": battery}, on_stop="counters"))
+    wait_until(lambda: observed(gateway) > 2, "some seconds")
+    # It writes its file when it stops, and every five minutes.
+    gateway.stop()
+    gateway.start()
+    wait_until(lambda: observed(gateway) > 5, "more than its file has")
+    agent.kill()
+    before = counters(gateway)
+    gateway.kill()
+    if comes_back == "empty":
+        file.unlink()
+
+    gateway.start()
+    back = time.time()
+    agent.start()
+
+    wait_until(lambda: last_reading(gateway) > back, "a push")
+    for _ in range(3):
+        seen = last_reading(gateway)
+        wait_until(lambda seen=seen: last_reading(gateway) > seen, "another one")  # type: ignore[misc]
+        now = counters(gateway)
+        # What is zero resets to nothing.
+        assert {key for key, value in now.items() if value} == set()
+    # Stopped and started cleanly, it does not forget what it holds back.
+    assert agent.stop() == 0
+    agent.start()
+    back = time.time()
+    wait_until(lambda: last_reading(gateway) > back, "a push")
+    assert {key for key, value in counters(gateway).items() if 0 < value < before[key]} == set()
+    assert saved_production(tmp_path / "state") > 0
+
+
+@pytest.mark.parametrize("answer", ["500", "HTML"])
+def test_a_gateway_that_does_not_tell_after_a_kill_is_shown_no_counters_that_may_be_too_low(
+    running: ExitStack,
+    tmp_path: Path,
+    pushgateway: Pushgateway,
+    run_agent: RunAgent,
+    httpserver: HTTPServer,
+    answer: str,
+) -> None:
+    def forward(request: Request) -> Response:
+        method, path = request.method, request.path
+        if method == "GET" and path == "/api/v1/metrics":
+            return Response("<html>welcome</html>", status=500 if answer == "500" else 200)
+        asked = urllib.request.Request(f"{pushgateway.url}{path}", request.get_data() or None, method=method)
+        asked.add_header("Content-Encoding", request.headers.get("Content-Encoding", "identity"))
+        with urllib.request.urlopen(asked, timeout=10) as response:
+            return Response(response.read(), status=response.status)
+
+    httpserver.expect_request(re.compile("/.*")).respond_with_handler(forward)
+    battery = running.enter_context(Simulator(tmp_path, options=["--generation=eco8", "--start=2026-06-21T12:00"]))
+    text = config(pushgateway, {"home": battery}).replace(pushgateway.url, httpserver.url_for(""))
+    agent = run_agent(text)
+    wait_until(lambda: observed(pushgateway) > 2, "some seconds")
+    agent.kill()
+    before, back = counters(pushgateway), time.time()
+
+    agent.start()
+
+    wait_until(lambda: last_reading(pushgateway) > back, "a push")
+    now = counters(pushgateway)
+    assert {key for key, value in now.items() if 0 < value < before[key]} == set()
+    assert "home: counting goes on from this machine's copy, the gateway does not tell: " in agent.log
+
+
+def test_a_state_directory_in_memory_is_told_once(
+    running: ExitStack, tmp_path: Path, small_disk: Path, pushgateway: Pushgateway, run_agent: RunAgent
+) -> None:
+    battery = running.enter_context(Simulator(tmp_path, options=["--generation=eco8", "--start=2026-06-21T12:00"]))
+
+    agent = run_agent(config(pushgateway, {"home": battery}, state=small_disk / "state"))
+    wait_until(lambda: observed(pushgateway) > 2, "some seconds")
+
+    assert (
+        agent.log.count(
+            f"the counters do not survive a reboot by themselves: {small_disk}/state is in memory (tmpfs); "
+            "set state_directory to a place on the card or disk, or mount one there"
+        )
+        == 1
+    )
+    assert agent.log.count("in memory") == 1
 
 
 def test_where_nothing_can_be_saved_the_counters_stay_with_the_gateway(
@@ -621,6 +743,7 @@ def test_when_the_newest_state_is_torn_the_one_before_it_counts(
     state.mkdir()
     (state / "counters.json").write_bytes(_GOOD[:-100])
     (state / "counters.previous.json").write_bytes(kept(3_999.5))
+    push(pushgateway, production=3_999.5)
 
     agent = run_agent(config(pushgateway, {"home": battery}))
 

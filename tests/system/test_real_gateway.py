@@ -153,7 +153,9 @@ def test_any_name_arrives_as_the_instance(
     wait_until(lambda: pushed(pushgateway, "sonnen", "sonnen_online") == {(name,): 1}, "a push of that name")
 
     assert agent.stop() == 0
-    assert pushgateway.groups() == []
+    # Its counters stay.
+    assert [group.labels for group in pushgateway.groups()] == [{"job": "sonnen", "instance": name}]
+    assert pushed(pushgateway, "sonnen", "sonnen_online") == {(name,): 0}
 
 
 def test_a_group_can_outlive_the_agent_when_it_is_told_so(

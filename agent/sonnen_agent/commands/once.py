@@ -18,7 +18,9 @@ _AT_A_TIME = 16
 def run(config: Config) -> int:
     """Print every group; return 0 when all batteries were read, 1 when one was not."""
     components = Components(config)
-    pollers = components.pollers(components.meters(peek(config.state_directory), {}, settled=True))
+    stored = peek(config.state_directory)
+    # Nobody is asked, and whoever looks at the screen has seen nothing before.
+    pollers = components.pollers(components.meters(None, {} if stored is None else stored.meters))
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         relayed = pool.map(lambda relay: relay.read(), components.relays())
         polled = list(pool.map(lambda poller: poller.poll(Deadline(_TIMEOUT_SECONDS)), pollers))

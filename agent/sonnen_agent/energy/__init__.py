@@ -30,6 +30,7 @@ from sonnen_agent.energy.days import Calendar, FinishedDay
 from sonnen_agent.energy.meter import DEFAULT_MAX_GAP_SECONDS, EnergyMeter
 from sonnen_agent.energy.state import (
     GREATEST,
+    Ceiling,
     MeterState,
     StateError,
     finished_day_from_json,
@@ -46,6 +47,7 @@ __all__ = [
     "GREATEST",
     "QUANTITIES",
     "Calendar",
+    "Ceiling",
     "Counters",
     "Direction",
     "EnergyCounters",

@@ -1,7 +1,7 @@
 """What is counted: amounts of energy and money, as numbers that only grow; an absent key was never counted."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, NamedTuple, Self
 
@@ -55,7 +55,13 @@ class _Summable:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was counted: not the same as zero watt-hours in an observed hour."""
-        return all(_is_zero(getattr(self, part.name)) for part in fields(self))
+        return not any(self.numbers())
+
+    def numbers(self) -> Iterator[float]:
+        """Yield every number, of whatever key."""
+        for value in (getattr(self, part.name) for part in fields(self)):
+            several = value.values() if isinstance(value, Mapping) else (value,)
+            yield from value.numbers() if isinstance(value, _Summable) else several
 
     def plus(self, more: Self) -> Self:
         """Return both together."""
@@ -112,12 +118,6 @@ class Counters(_Summable):
 
     energies: EnergyCounters = field(default_factory=EnergyCounters)
     tariffs: TariffCounts = field(default_factory=TariffCounts)
-
-
-def _is_zero(part: object) -> bool:
-    if isinstance(part, _Summable):
-        return part.is_empty
-    return not any(part.values()) if isinstance(part, Mapping) else not part
 
 
 def _sum(some: Any, more: Any) -> Any:  # noqa: ANN401 - a field of _Summable is one of three things

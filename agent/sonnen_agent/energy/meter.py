@@ -38,7 +38,7 @@ class EnergyMeter:
         self._schedule = Schedule(self._calendar, tariffs)
         self._tariffs = tariffs
         self._max_gap_seconds = max_gap_seconds
-        state = state or MeterState()
+        self._started_with = state = state or MeterState()
         self._tally = state.tally
         self._last = state.last
         self._undated = state.undated
@@ -56,7 +56,8 @@ class EnergyMeter:
     @property
     def state(self) -> MeterState:
         """All that has to be kept to go on later."""
-        return MeterState(tally=self._tally, last=self._last, undated=self._undated, days=self._days)
+        tally, last, undated, days = self._tally, self._last, self._undated, self._days
+        return replace(self._started_with, tally=tally, last=last, undated=undated, days=days)
 
     def add(self, status: Status, *, monotonic_seconds: float, wall_seconds: float | None) -> None:
         """Count the interval that ends with this reading; `wall_seconds` is None while the clock is not trusted."""

@@ -27,6 +27,21 @@ class StateError(AgentError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """The most that may have been seen of counters: what a house can add to what was counted, in so many seconds."""
+
+    counted: Counters
+    seconds: float
+
+    def higher(self, other: "Ceiling | None") -> "Ceiling":
+        """Return a ceiling over both."""
+        if other is None:
+            return self
+        counted = self.counted.plus(other.counted.beyond(self.counted))
+        return Ceiling(counted=counted, seconds=max(self.seconds, other.seconds))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeterState:
     """A meter between two readings; another meter that starts with it goes on as if it were the same."""
 
@@ -37,6 +52,10 @@ class MeterState:
     undated: UndatedEnergy = field(default_factory=UndatedEnergy, metadata={"key": "pending"})
     """In the tally's energies, but in no day and no tariff yet."""
     days: DailyTotals = field(default_factory=DailyTotals, metadata={"key": ""})
+    gateway_ceiling: Ceiling | None = None
+    """Below it nothing is shown to a gateway (`SharedMeter`)."""
+    ceiling: Ceiling | None = None
+    """The same for receivers that cannot be asked."""
 
 
 _SIGNED: Final = {Sample, Interval}

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from sonnen_agent.energy.counters import QUANTITIES, Counters, EnergyCounters, Flow, Quantity
+from sonnen_agent.energy.state import Ceiling
 from sonnen_agent.energy.tariffs import Direction
 from sonnen_agent.rows import Counter, counter, gauge
 
-_MARGIN_WATT_HOURS = 750.0
-"""What 45 kW, more than a house is connected for, make of the minute between two checkpoints."""
-_MARGIN_SECONDS = 120.0
+_MOST_WATT_HOURS_PER_SECOND = 12.5
+"""Of 45 kW, more than a house is connected for."""
+_MOST_OBSERVED_PER_SECOND = 2.0
+"""Room for a save that is late, and for the interval over a restart."""
 
 _Key = TypeVar("_Key")
 _TOTALS = tuple(
@@ -98,30 +100,38 @@ def energies_of_flows(flows: Mapping[Flow, float]) -> EnergyCounters:
     return EnergyCounters(totals_watt_hours=totals, flows_watt_hours=flows)
 
 
-def without_possible_resets(totals: EnergyTotals, kept: Counters) -> EnergyTotals:
+def without_possible_resets(totals: EnergyTotals, ceiling: Ceiling | None) -> EnergyTotals:
     """Return the totals without the counters that a receiver may have seen higher than they are now: the reset guard.
 
-    The checkpoint of a process that was killed, or lost its power, is up to a minute old: a receiver may have
-    seen more. It would take a counter that comes back lower for one that began at zero again, and all of it for
-    new energy. So each is held back until it has passed all that can have been seen; its first value has it all.
+    They are the same object where nothing is held back.
     """
-    energies, tariffs = kept.energies, kept.tariffs
-    seconds = totals.observed_seconds
-    money = max(totals.prices.values(), default=0.0) * _MARGIN_WATT_HOURS / 1000
-    return replace(
+    if ceiling is None:
+        return totals
+    energies, tariffs = ceiling.counted.energies, ceiling.counted.tariffs
+    margin = _MOST_WATT_HOURS_PER_SECOND * ceiling.seconds
+    money = max(totals.prices.values(), default=0.0) * margin / 1000
+    seconds, seen_seconds = totals.observed_seconds, energies.observed_seconds
+    certain = (seconds or 0.0) >= seen_seconds + _MOST_OBSERVED_PER_SECOND * ceiling.seconds
+    shown = replace(
         totals,
-        watt_hours=_above(totals.watt_hours, energies.totals_watt_hours),
-        flows_watt_hours=_above(totals.flows_watt_hours, energies.flows_watt_hours),
-        observed_seconds=seconds if (seconds or 0.0) >= energies.observed_seconds + _MARGIN_SECONDS else None,
-        tariff_import_watt_hours=_above(totals.tariff_import_watt_hours, tariffs.import_watt_hours),
-        tariff_export_watt_hours=_above(totals.tariff_export_watt_hours, tariffs.export_watt_hours),
+        watt_hours=_above(totals.watt_hours, energies.totals_watt_hours, margin),
+        flows_watt_hours=_above(totals.flows_watt_hours, energies.flows_watt_hours, margin),
+        observed_seconds=seconds if certain else None,
+        tariff_import_watt_hours=_above(totals.tariff_import_watt_hours, tariffs.import_watt_hours, margin),
+        tariff_export_watt_hours=_above(totals.tariff_export_watt_hours, tariffs.export_watt_hours, margin),
         cost=_above(totals.cost, tariffs.cost, money),
         revenue=_above(totals.revenue, tariffs.revenue, money),
     )
+    return totals if shown == totals else shown
 
 
-def _above(
-    now: Mapping[_Key, float], seen: Mapping[_Key, float], margin: float = _MARGIN_WATT_HOURS
-) -> Mapping[_Key, float]:
-    """Return the values that are certain; one that was never counted before the crash is held back, too."""
-    return {key: value for key, value in now.items() if value >= seen.get(key, 0.0) + margin}
+def _above(now: Mapping[_Key, float], seen: Mapping[_Key, float], margin: float) -> Mapping[_Key, float]:
+    """Return the values that are certain, and zeros that were zeros: what resets to them adds nothing.
+
+    One that was never counted before is held back, too.
+    """
+    return {
+        key: value
+        for key, value in now.items()
+        if value >= seen.get(key, 0.0) + margin or value == 0.0 == seen.get(key)
+    }

@@ -35,6 +35,8 @@ class Retain:
     """Another process goes on with these: they stay as they are."""
     unchanged: frozenset[GroupKey] = frozenset()
     """Of these, even the labels of the series will be the same."""
+    returns: bool = True
+    """The agent stops, to come back some day: its counters can wait there."""
     counters: bool = False
     """The counters could not be saved on this machine: the receiver has the only copy."""
 

@@ -3,9 +3,10 @@
 import base64
 import gzip
 import json
+import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from sonnen_agent.clock import Deadline
@@ -24,6 +25,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 """What a path can hold as it is; a gateway cleans away dots, slashes and nothings (docs/facts.md 1.1)."""
 _LATEST_UNIX_SECONDS = 1e11
 """The year 5138; a calendar has no days for what is later, nor for NaN."""
+_STARTED = re.compile(rb"^process_start_time_seconds (\d[\d.]*(?:e[+]?\d+)?)$", re.MULTILINE)
+"""Of the gateway itself: what is pushed has labels."""
 
 _HINTS: Mapping[Outcome, str] = {
     "unauthorized": "the user name, password or token is wrong; mend the config",
@@ -54,6 +57,8 @@ class Gateway:
         # Nothing that a gateway does not need: it takes what is not protobuf for text, and a metered link counts bytes.
         self._headers = destination.credentials()
         self._connection = destination.connect()
+        self._late = False
+        """Whether a request that was given up may still be on its way."""
 
     def push(self, key: GroupKey, page: bytes, deadline: Deadline) -> None:
         """Replace a group by a page in text format, or raise ExchangeError."""
@@ -75,14 +80,28 @@ class Gateway:
         """Remove a group, or raise ExchangeError; one that is not there is fine."""
         self._request("DELETE", group_path(key), deadline)
 
-    def held(self, key: GroupKey, deadline: Deadline) -> HeldGroup | None:
-        """Return what the gateway holds of a group, None when it holds nothing; ExchangeError when it cannot tell."""
+    def held(self, keys: Collection[GroupKey], deadline: Deadline) -> Mapping[GroupKey, HeldGroup]:
+        """Return what the gateway holds of groups, without those that it has not; ExchangeError when it cannot tell."""
         answer = self._request("GET", "/api/v1/metrics", deadline, body_limit=_ALL_GROUPS_LIMIT_BYTES)
         try:
-            return held_group(answer.body, key)
+            return held_groups(answer.body, keys)
         except ValueError as error:
             said = quoted(str(error), answer.secrets)
         raise ExchangeError("invalid", f"{self._destination.url}: /api/v1/metrics is no Pushgateway's: {said}")
+
+    def started_unix_seconds(self, deadline: Deadline) -> float:
+        """Return when the gateway began to hold what it is pushed, or raise ExchangeError when it is away.
+
+        The API says it, too, but by the clock of then, which on a machine without one of its own was wrong at boot.
+        """
+        try:
+            found = _STARTED.search(self._request("GET", "/metrics", deadline, body_limit=_ALL_GROUPS_LIMIT_BYTES).body)
+        except ExchangeError as error:
+            if error.away:
+                raise
+            found = None
+        # What does not tell is no Pushgateway: only that may have read an old file.
+        return float(found[1]) if found else -math.inf
 
     def close(self) -> None:
         """Close the connection."""
@@ -99,6 +118,10 @@ class Gateway:
         body_limit: int = _ANSWER_LIMIT_BYTES,
     ) -> Answer:
         try:
+            if self._late and method != "GET":
+                # What is still on its way arrives before the answer to this, whatever that is (docs/facts.md 1.6).
+                path_asked, limit = f"{self._destination.path}/-/ready", _ANSWER_LIMIT_BYTES
+                self._connection.request("GET", path_asked, headers=self._headers, deadline=deadline, body_limit=limit)
             answer = self._connection.request(
                 method,
                 self._destination.path + path,
@@ -107,9 +130,11 @@ class Gateway:
                 deadline=deadline,
                 body_limit=body_limit,
             )
+            self._late = False
             if (problem := problem_of(answer, _HINTS, sent=True)) is not None:
                 raise problem
         except ExchangeError as error:
+            self._late = self._late or error.outcome in ("timeout", "refused")
             hint = _CLOSED_HINT if error.outcome == "closed" else ""
             words = f"{self._destination.url}: {error}{hint}"
             raise ExchangeError(error.outcome, words, status=error.status) from error
@@ -128,25 +153,35 @@ def _step(name: str, value: str) -> str:
     return f"/{name}@base64/{encoded or '='}"
 
 
-def held_group(body: bytes, key: GroupKey) -> HeldGroup | None:
-    """Return a group from the gateway's list of all, None when it is not there; ValueError when it is no such list."""
+def held_groups(body: bytes, keys: Collection[GroupKey]) -> Mapping[GroupKey, HeldGroup]:
+    """Return those groups that are in the gateway's list of all; ValueError when it is no such list."""
+    wanted = {(key.job, key.instance): key for key in keys}
+
+    def without_others(one: dict[str, object]) -> dict[str, object] | None:
+        # The list may have a thousand groups, and as objects they take ten times the memory of its text.
+        labels = _mapping(one.get("labels"))
+        return None if "job" in labels and (labels["job"], labels.get("instance")) not in wanted else one
+
     try:
-        document = json.loads(body)
+        document = json.loads(body, object_hook=without_others)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     groups = _mapping(document).get("data")
     if not isinstance(groups, list):
         raise ValueError("it holds no list of groups")  # noqa: TRY004 - about the document, not about our types
+    found: dict[GroupKey, HeldGroup] = {}
     for group in map(_mapping, groups):
-        if _mapping(group.get("labels")) == {"job": key.job, "instance": key.instance}:
+        labels = _mapping(group.get("labels"))
+        key = wanted.get((str(labels.get("job")), str(labels.get("instance"))))
+        if key is not None and len(labels) == 2:
             samples = tuple(sample for name, family in group.items() for sample in _samples(name, _mapping(family)))
             pushed = (
                 sample.value
                 for sample in samples
                 if sample.name == "push_time_seconds" and 0 <= sample.value < _LATEST_UNIX_SECONDS
             )
-            return HeldGroup(samples=samples, pushed_unix_seconds=next(pushed, None))
-    return None
+            found[key] = HeldGroup(samples=samples, pushed_unix_seconds=next(pushed, None))
+    return found
 
 
 def _samples(name: str, family: Mapping[str, object]) -> Iterator[HeldSample]:

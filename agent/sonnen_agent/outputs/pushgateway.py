@@ -1,6 +1,6 @@
 """The Pushgateway: one PUT per group and beat, in a thread of its own.
 
-put(group) ─▶ ConflatingQueue ─▶ current? settled? ─▶ Gateway ──PUT──▶
+put(group) ─▶ ConflatingQueue ─▶ current? asked? ─▶ Gateway ──PUT──▶
 
 PUT replaces the whole group, so what is not in a page is gone at once. A group is pushed only
 while its values are young: a late delivery would show an old value as a new one. A slow gateway
@@ -8,11 +8,11 @@ never falls behind: of each group only the latest waits.
 """
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from sonnen_agent.changes import ChangeLog
@@ -48,7 +48,7 @@ class Options:
     destination: Destination
     job: str = DEFAULT_JOB
     """Of the battery groups; the agent's has `_agent` behind it."""
-    on_stop: Literal["delete", "keep"] = "delete"
+    on_stop: Literal["counters", "delete", "keep"] = "counters"
     compression: Literal["gzip", "none"] = "gzip"
 
     @classmethod
@@ -57,7 +57,7 @@ class Options:
         return cls(
             destination=secrets.destination(section, "http://gateway.example:9091", "pushgateway"),
             job=section.text("job") or DEFAULT_JOB,
-            on_stop=section.choice("on_stop", ("delete", "keep"), "delete"),
+            on_stop=section.choice("on_stop", ("counters", "delete", "keep"), "counters"),
             compression=section.choice("compression", ("gzip", "none"), "gzip"),
         )
 
@@ -109,14 +109,16 @@ class PushgatewayOutput:
     def __init__(self, options: Options, surroundings: Surroundings) -> None:
         self._interval_seconds = surroundings.interval_seconds
         self._meters = surroundings.meters
-        self._delete_on_stop = options.on_stop == "delete"
+        self._on_stop = options.on_stop
         self._gateway = Gateway(options.destination, compress=options.compression == "gzip", record=surroundings.record)
         self._queue = ConflatingQueue()
         self._retain = Retain()
-        self._seen: dict[GroupKey, None] = dict.fromkeys(surroundings.meters)
-        """The groups to delete at the end: those of the batteries, also of one that was never read, and all others."""
-        self._latest: dict[GroupKey, Group] = {}
-        """What was pushed last of each battery."""
+        self._latest: dict[GroupKey, Group | None] = dict.fromkeys(surroundings.meters)
+        """What was put last, pushed or not; None of a battery that was never read."""
+        self._unasked = set(surroundings.meters)
+        """The batteries whose counters on the gateway are not known yet."""
+        self._raised: dict[GroupKey, float] = {}
+        """When the gateway turned out to have higher counters, by the monotonic clock."""
         self._refusals = dict.fromkeys(surroundings.meters, 0)
         """How often the gateway answered, but not the question for a group."""
         self._changes = ChangeLog(_log)
@@ -129,7 +131,7 @@ class PushgatewayOutput:
 
     def put(self, group: Group) -> None:
         """Leave it in the queue, in the place of an older one."""
-        self._seen[group.key] = None
+        self._latest[group.key] = group
         self._queue.put(group)
 
     def waiting(self) -> Waiting | None:
@@ -143,13 +145,15 @@ class PushgatewayOutput:
 
     def run(self, watch: ProgressWatch) -> None:
         """Deliver until `stop`; the body of the thread."""
+        with suppress(ExchangeError):  # the first groups will ask again
+            self._recover()
         while True:
             with watch.rest():
                 group = self._queue.take()
             if group is None:
                 break
             self._deliver(group)
-        if self._delete_on_stop:
+        if self._on_stop != "keep":
             self._clean_up()
         self._gateway.close()
 
@@ -157,9 +161,10 @@ class PushgatewayOutput:
         if not group.is_current(time.monotonic()):
             return  # it waited for a gateway that was away, and its next beat is long in coming
         try:
-            self._recover(group.key)
-            if group.counters is None:
-                # Without them they would be lost there, for the next start and for Prometheus. The next one has them.
+            if group.key in self._unasked:
+                self._recover(group.key)
+            if group.counters is None or group.taken_monotonic_seconds < self._raised.get(group.key, 0.0):
+                # The counters there would be lost, or fall. The next one has them.
                 return
             self._push(group)
         except ExchangeError as error:
@@ -167,8 +172,6 @@ class PushgatewayOutput:
                 self._remove_older(group.key)
             self._tell_failure(group.key, error)
             return
-        if group.key in self._meters:
-            self._latest[group.key] = group
         for subject in (NAME, group.key):
             if self._changes.over(subject, "pushing works again; %d pushes were lost", self._lost):
                 self._lost = 0
@@ -176,49 +179,58 @@ class PushgatewayOutput:
     def _push(self, group: Group) -> None:
         self._gateway.push(group.key, page_of(group), Deadline.of_beat(self._interval_seconds))
 
-    def _recover(self, key: GroupKey) -> None:
-        """Bring the counters home from the gateway, before the first push would replace them there.
+    def _recover(self, key: GroupKey | None = None) -> None:
+        """Bring the counters home from the gateway, at every start, before the first push replaces them there.
 
-        A new SD card, a lost file or a kill leaves the newest counters with the gateway: our own group as we pushed it
-        last. Raises ExchangeError when the gateway cannot be asked.
+        Those of all batteries at once: the answer may have 30 MB. Raises ExchangeError where the one with the key has
+        to wait: the gateway is away, or it answered, but not the question, less than three times.
         """
-        meter = self._meters.get(key)
-        if meter is None or meter.settled:
+        deadline, keys = Deadline(_ALL_GROUPS_SECONDS), tuple(self._unasked)
+        if not keys:
             return
         try:
-            held = self._gateway.held(key, Deadline(_ALL_GROUPS_SECONDS))
+            held, started = self._gateway.held(keys, deadline), self._gateway.started_unix_seconds(deadline)
         except ExchangeError as error:
-            self._refusals[key] += not error.away
-            if error.away or self._refusals[key] < _REFUSALS:
+            if error.away:
+                raise
+            self._unasked -= {one for one in keys if self._meters[one].settled}
+            if key not in self._unasked:
+                return
+            self._refusals[key] += 1
+            if self._refusals[key] < _REFUSALS:
                 raise
             # A proxy may let only pushes through, and some receivers of pushes know no questions.
             words = "%s: counting goes on from this machine's copy, the gateway does not tell: %s"
             _log.warning(words, key.instance, error)
-            held = None
-        recovered = recovered_counters(held.samples, held.pushed_unix_seconds) if held is not None else None
-        meter.recover(recovered)
-        if recovered is not None:
-            _log.info("%s: counting goes on from the counters on the gateway", key.instance)
+            held, started, keys = {}, math.inf, (key,)
+        for one in keys:
+            group = held.get(one)
+            recovered = recovered_counters(group.samples, group.pushed_unix_seconds) if group is not None else None
+            if self._meters[one].recover(recovered, started):
+                self._raised[one] = time.monotonic()
+                _log.info("%s: counting goes on from the counters on the gateway", one.instance)
+            self._unasked.discard(one)
 
     def _clean_up(self) -> None:
-        """Remove our groups, but for those that another process goes on with, and counters that nobody else has."""
-        leave_counters, groups = self._retain.counters, self._retain.groups
-        only_copies = (key for key, meter in self._meters.items() if leave_counters or not meter.settled)
-        stay = {*groups, *only_copies}
-        self._delete(key for key in tuple(self._seen) if key not in stay)
-        for key, group in self._latest.items():
-            if leave_counters and key not in groups:
-                with suppress(ExchangeError):
-                    self._push(offline(group, stopped=True))
+        """Remove what was measured, and our groups, but for those that another process goes on with.
 
-    def _delete(self, keys: Iterable[GroupKey]) -> None:
-        for key in keys:
-            try:
-                self._gateway.delete(key, Deadline.of_beat(self._interval_seconds))
-            except ExchangeError as error:
-                # The rest would fail alike.
-                _log.warning("the groups stay on the gateway: %s", error)
-                return
+        Counters stay where the agent will come back, and those that nobody else has.
+        """
+        only_copy = self._retain.counters
+        leave_counters = only_copy or (self._retain.returns and self._on_stop == "counters")
+        going = {key: group for key, group in self._latest.items() if key not in self._retain.groups}
+        batteries = {key for key in going if key in self._unasked or (leave_counters and key in self._meters)}
+        try:
+            for key in going:
+                if key not in batteries:
+                    self._gateway.delete(key, Deadline.of_beat(self._interval_seconds))
+            for key, group in going.items():
+                if key in batteries - self._unasked and group is not None and group.counters is not None:
+                    counted = tuple(family for family in group.counters if only_copy or family.type == "counter")
+                    self._push(replace(offline(group, stopped=True), counters=counted))
+        except ExchangeError as error:
+            # The rest would fail alike.
+            _log.warning("the groups stay on the gateway: %s", error)
 
     def _remove_older(self, key: GroupKey) -> None:
         """Delete the page that the gateway took before, once: what it rejects later leaves no values behind."""

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sonnen_agent.changes import ChangeLog
@@ -18,27 +18,23 @@ from sonnen_agent.clock import boot_id
 from sonnen_agent.energy import MeterState, StateError, state_from_json, state_to_json
 from sonnen_agent.errors import StartError
 from sonnen_agent.files import open_regular
-from sonnen_agent.shared_meter import SharedMeter
+from sonnen_agent.shared_meter import SharedMeter, Start
 from sonnen_agent.state.checkpoint import Checkpoint
 from sonnen_agent.state.ledger import Ledger, LedgerDay
 
 _log = logging.getLogger(__name__)
 
-SAVE_SECONDS = 60.0
-"""An SD card wears with every write (docs/facts.md 5): a small one a minute."""
 _NAME = "counters"
+_IN_MEMORY = frozenset({"aufs", "overlay", "ramfs", "tmpfs"})
+"""File systems that forget with the next boot all that is not in a layer below them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredState:
+class StoredState(Start):
     """What a checkpoint holds."""
 
     meters: Mapping[str, MeterState]
     """By battery."""
-    clean: bool
-    """Whether it was written at a clean stop: then nobody has seen higher counters."""
-    same_boot: bool
-    """Whether its monotonic times are of the clock that runs now."""
 
 
 class StateStore:
@@ -53,10 +49,19 @@ class StateStore:
         self._meters: Mapping[str, SharedMeter] = {}
         self._others: Mapping[str, MeterState] = {}
         self._changes = ChangeLog(_log)
+        self._known_unix_seconds = time.time()
+        """At least until then the counters are what was shown."""
+        self._file_system = _file_system(folder)
+        if self._file_system in _IN_MEMORY:
+            words = "the counters do not survive a reboot by themselves: %s is in memory (%s); set state_directory to a"
+            _log.warning(f"{words} place on the card or disk, or mount one there", folder, self._file_system)
 
     def load(self) -> StoredState | None:
         """Return what was kept, or None where there is nothing usable."""
-        return self._checkpoint.load(_stored)
+        if (stored := self._checkpoint.load(_stored)) is None:
+            return None
+        self._known_unix_seconds = stored.saved_unix_seconds
+        return replace(stored, in_memory=self._file_system in _IN_MEMORY)
 
     def keep(self, meters: Mapping[str, SharedMeter], stored: StoredState | None) -> None:
         """Save these from now on; those of batteries that left the config are kept for their return."""
@@ -94,12 +99,15 @@ class StateStore:
         self._lock.release()
 
     def _document(self, *, clean: bool) -> dict[str, object]:
+        # What is not settled yet may have been seen higher: the next start has to ask, too, and to know since when.
+        settled = all(meter.settled for meter in self._meters.values())
+        if settled:
+            self._known_unix_seconds = time.time()
         states = {**self._others, **{name: meter.state() for name, meter in self._meters.items()}}
         return {
-            "saved_unix_seconds": time.time(),
+            "saved_unix_seconds": self._known_unix_seconds,
             "boot_id": boot_id(),
-            # What is not settled yet may have been seen higher: the next start has to ask, too.
-            "clean": clean and all(meter.settled for meter in self._meters.values()),
+            "clean": clean and settled,
             "meters": {name: state_to_json(state) for name, state in states.items()},
         }
 
@@ -113,11 +121,22 @@ def _stored(document: Mapping[str, object]) -> StoredState:
     meters = document.get("meters")
     if not isinstance(meters, dict) or not "".join(meters).isprintable():
         raise StateError("it holds no meters")
+    saved = document.get("saved_unix_seconds")
     return StoredState(
         meters={name: state_from_json(meter) for name, meter in meters.items()},
+        saved_unix_seconds=saved if isinstance(saved, int | float) and 0 <= saved < 1e11 else 0.0,
         clean=document.get("clean") is True,
         same_boot=document.get("boot_id") == boot_id() is not None,
     )
+
+
+def _file_system(folder: Path) -> str:
+    """Return the type of a folder's file system; empty where the kernel does not tell."""
+    device = folder.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with suppress(OSError), Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as mounts:
+        return next((line.partition(" - ")[2].split()[0] for line in mounts if line.split()[2] == number), "")
+    return ""
 
 
 class LockFile:

@@ -449,7 +449,7 @@ def test_a_clock_that_jumps_two_years_ahead_under_way_changes_nothing(fake: Fake
 
 
 def meter() -> SharedMeter:
-    return SharedMeter(EnergyMeter(zone=UTC), time.time, settled=True)
+    return SharedMeter(EnergyMeter(zone=UTC), time.time)
 
 
 def stale(fake: FakeReceiver, name: str) -> int:
