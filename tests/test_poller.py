@@ -3,6 +3,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
+from box import no_errors_left
 from faulty_simulator import FaultySimulator
 from programs import free_port
 from prometheus_client.core import Metric
@@ -274,6 +275,13 @@ def test_another_reason_while_it_is_gone_is_no_news(
     poll(poller)
 
     assert said(caplog) == []
+
+
+def test_a_failure_leaves_no_exception_behind(simulator: FaultySimulator, poller: Poller) -> None:
+    simulator.set_fault("html")
+
+    with no_errors_left():
+        poll(poller)
 
 
 def test_a_refusal_is_told_even_if_the_battery_was_gone_before(

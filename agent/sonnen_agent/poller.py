@@ -50,7 +50,7 @@ class Poller:
         """Return the group of an offline battery while `poll` hangs, for so long; for use by another thread."""
         self.reading, self.asked = None, True
         words = ("%s: not readable (timeout): nothing came of the last request for %.0f s", self.name, seconds)
-        self._changes.trouble(self.name, "not readable", *words, known=self._changes.kind(self.name) is not None)
+        self._changes.trouble(self.name, self._changes.kind(self.name) or "not readable", *words)
         return self._group(None, None, {"status": False})
 
     def close(self) -> None:
@@ -90,7 +90,8 @@ class Poller:
         except BatteryError as error:
             # A refusal needs a person, whatever was wrong before; every other trouble is told once.
             refused = error.outcome == "unauthorized" or self._changes.kind(self.name) == "refused"
-            words = ("%s: not readable (%s): %s", self.name, error.outcome, error)
+            # As text: an error that its own frame keeps lives until the garbage collector comes.
+            words = ("%s: not readable (%s): %s", self.name, error.outcome, str(error))
             self._changes.trouble(self.name, "refused" if refused else "not readable", *words)
             return None
         self._changes.over(self.name, "%s: readable again", self.name)

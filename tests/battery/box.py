@@ -1,14 +1,19 @@
 """A battery that answers, path by path, what a test has put down."""
 
+import gc
 import json
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
+
+from sonnen_agent.errors import AgentError
 
 HANG = -1
 """As an answer: none, until the test is over."""
@@ -57,3 +62,23 @@ class Box:
 def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     """Return what the agent logged; the server logs, too."""
     return [(record.levelname, record.getMessage()) for record in caplog.records if "sonnen_agent" in record.name]
+
+
+@contextmanager
+def no_errors_left() -> Iterator[None]:
+    """Fail if an error of ours outlives the block: it would keep its traceback, and with it the answer's body.
+
+    Not even for the garbage collector, which may come late.
+    """
+
+    def alive() -> list[str]:
+        return [str(thing) for thing in gc.get_objects() if isinstance(thing, AgentError)]
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        yield
+        assert alive() == before
+    finally:
+        gc.enable()

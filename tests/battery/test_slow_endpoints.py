@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
-from box import HANG, Box, said
+from box import HANG, Box, no_errors_left, said
 from pytest_httpserver import HTTPServer
 
 from sonnen_agent.battery import BatteryOptions
@@ -289,6 +289,13 @@ def test_what_another_variant_does_not_have_is_no_trouble_any_more(
         " no battery:",
         " no battery:",
     ]
+
+
+def test_a_failure_leaves_no_exception_behind(box: Box, slow: SlowEndpoints) -> None:
+    box.answers |= dict.fromkeys(V2, "<html>")
+
+    with no_errors_left():
+        read(slow, box)
 
 
 def test_without_time_left_nothing_is_asked(box: Box, slow: SlowEndpoints) -> None:

@@ -1,8 +1,10 @@
 """One request to a battery: the answer as JSON, understood by a parser, or a BatteryError with its outcome."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import TypeVar
 
 from sonnen_agent.battery import BatteryOptions
@@ -14,8 +16,12 @@ from sonnen_agent.reading import Endpoint
 from sonnen_agent.transport import Connection
 
 BODY_LIMIT_BYTES = 64 * 1024
-"""The largest real answer is 4 KB."""
-_LONGEST_REFUSAL_PAUSE_SECONDS = 300
+"""The largest real answer is 4 KB. A JSON document may take forty times as much memory as its text."""
+_DEPTH_LIMIT = 32
+"""Real answers nest four deep."""
+_BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[][{}]', re.DOTALL)
+"""What tells how deep a document nests; brackets in a text do not, also not in one that never ends."""
+_LONG_NUMBER = re.compile("[0-9]{65}")
 
 _HINT_IF_REFUSED = (
     "the API token is wrong or its read access is switched off; "
@@ -56,6 +62,7 @@ class Client:
         try:
             understood = parse(parse_json(self._body(location, deadline)))
         except ExchangeError as error:
+            error.__traceback__ = None  # a frame of it may have a name for it
             # A battery that hangs up and one that does not listen are the same to its owner.
             outcome = "refused" if error.outcome == "closed" else error.outcome
             words, status = f"{self._url(location)}: {error}", error.status
@@ -98,21 +105,26 @@ class Client:
 
 
 def refusal_pause_seconds(refusals: int) -> float:
-    """Return how long to leave alone who has refused us so many times in a row; the first may have been a mistake.
-
-    A refused token does not get better by itself, and some firmware locks out who insists (docs/battery-api.md 2.2).
-    """
-    return 0 if refusals < 2 else min(15 * 2 ** min(refusals, 9), _LONGEST_REFUSAL_PAUSE_SECONDS)
+    """Return how long to leave alone who refused so often in a row; some lock us out then (docs/battery-api.md 2.2)."""
+    return 0 if refusals < 2 else min(15 * 2 ** min(refusals, 9), 300)
 
 
 def parse_json(body: bytes) -> object:
     """Return the JSON value of a body, or raise BatteryError `invalid` saying what came instead."""
     try:
-        value: object = json.loads(body.decode("utf-8-sig"))
-    except RecursionError as error:  # Real answers nest four deep; a hundred thousand brackets are an attack.
-        raise BatteryError("invalid", "answered JSON that nests too deeply") from error
-    except ValueError as error:  # bad JSON, bad UTF-8, a number of thousands of digits
+        text = body.decode("utf-8-sig")
+        if _nests_too_deeply(text):
+            raise BatteryError("invalid", "answered JSON that nests too deeply")
+        if _LONG_NUMBER.search(text):
+            raise BatteryError("invalid", "answered a number of more than 64 digits")
+        value: object = json.loads(text)
+    except ValueError as error:  # bad JSON, bad UTF-8
         if body.lstrip()[:1] == b"<":
             raise BatteryError("invalid", "answered a web page instead of JSON") from error
         raise BatteryError("invalid", f"answered something that is not JSON: {error}") from error
     return value
+
+
+def _nests_too_deeply(text: str) -> bool:
+    steps = ({"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0) for token in _BRACKETS.finditer(text))
+    return text.count("[") + text.count("{") > _DEPTH_LIMIT and max(accumulate(steps)) > _DEPTH_LIMIT

@@ -10,7 +10,7 @@ from itertools import islice
 
 from sonnen_agent.battery import values
 from sonnen_agent.battery.values import Fields, Parse
-from sonnen_agent.errors import BatteryError, quoted
+from sonnen_agent.errors import BatteryError
 from sonnen_agent.reading import Configuration, Inverter, Meter, Pack, Phases, Place, Status, System
 
 _FLOWS: dict[str, tuple[Place, Place]] = {
@@ -39,8 +39,8 @@ _ECO6_NEVER_ALL_ZERO = ("M03", "M04", "M05", "M34", "M35")
 def parse_status(document: object) -> Status:
     """Return the powers of `/api/v1/status` or `/api/v2/status` (docs/battery-api.md 4)."""
     raw = _object(document)
-    if values.number(raw.get("ReturnCode")):
-        raise BatteryError("invalid", f"answered ReturnCode {quoted(repr(raw['ReturnCode']))} instead of a status")
+    if code := values.number(raw.get("ReturnCode")):
+        raise BatteryError("invalid", f"answered ReturnCode {code:.15g} instead of a status")
     return Status(
         production_watts=values.watts(raw.get("Production_W")),
         consumption_watts=values.watts(raw.get("Consumption_W")),

@@ -5,12 +5,13 @@ StatusReader asks one variant and holds the answer against what can be true; Pro
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import takewhile
 
 from sonnen_agent.battery.client import Client, refusal_pause_seconds
 from sonnen_agent.battery.parsers import ECO6_CODES, parse_eco6_status, parse_status
+from sonnen_agent.battery.values import number
 from sonnen_agent.battery.variants import ApiVariant, variants
 from sonnen_agent.clock import Deadline
 from sonnen_agent.errors import BatteryError, Outcome
@@ -63,7 +64,7 @@ class StatusReader:
         for code in self._codes or ECO6_CODES:
             location = replace(variant.status, path=f"{variant.status.path}/{code}")
             try:
-                found[code] = self._client.get("status", location, lambda value: value, deadline)
+                found[code] = self._client.get("status", location, number, deadline)
             except BatteryError as error:
                 if error.outcome == "not_found":
                     continue
@@ -97,8 +98,8 @@ class Probe:
     """
 
     def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = client
-        self._reader = StatusReader(client, clock)
+        self._client, self._reader = client, StatusReader(client, clock)
+        self._variants = tuple(variants(client.options.destination))
         self._clock = clock
         self._variant: ApiVariant | None = None
         self._failures = 0
@@ -109,19 +110,16 @@ class Probe:
         """What is left of the round of trying that is under way."""
         self._next_round_at = float("-inf")
         """When another may begin."""
-        self._blocked_until: dict[ApiVariant, float] = {}
-        """When a variant that refused us may be asked again."""
-        self._refusals: dict[ApiVariant, int] = {}
-        """How often each has refused us in a row."""
+        self._refusals: dict[ApiVariant, tuple[int, float]] = {}
+        """How often each has refused us in a row, and when it may be asked again."""
         self._well_since = self._look_for_newer_at = float("inf")
 
     def read_status(self, deadline: Deadline) -> tuple[ApiVariant, Status]:
         """Return a variant and its status, or raise the BatteryError that tells most."""
         now = self._clock()
         if now >= self._look_for_newer_at and self._failures == 0:
-            soonest, latest = _NEWER_SECONDS
-            self._look_for_newer_at = now + min(max(soonest, (now - self._well_since) / 4), latest)
-            newer = list(takewhile(lambda variant: variant != self._variant, self._variants()))
+            self._look_for_newer_at = now + min(max(_NEWER_SECONDS[0], (now - self._well_since) / 4), _NEWER_SECONDS[1])
+            newer = list(takewhile(lambda variant: variant != self._variant, self._variants))
             if (found := self._try(newer, deadline.share(0.5))) is not None:
                 return found
         if self._variant is not None and not self._is_blocked(self._variant):
@@ -136,13 +134,10 @@ class Probe:
                     raise
         return self._search(deadline)
 
-    def _variants(self) -> Iterable[ApiVariant]:
-        return variants(self._client.options.destination)
-
     def _search(self, deadline: Deadline) -> tuple[ApiVariant, Status]:
         """Go on with the round under way, or begin one when the pause after the one before is over."""
         if not self._untried and (self._variant is None or self._clock() >= self._next_round_at):
-            self._untried = [variant for variant in self._variants() if variant != self._variant]
+            self._untried = [variant for variant in self._variants if variant != self._variant]
         if self._untried:
             if (found := self._try(self._untried, deadline)) is not None:
                 return found
@@ -170,7 +165,7 @@ class Probe:
         return None
 
     def _is_blocked(self, variant: ApiVariant) -> bool:
-        return self._clock() < self._blocked_until.get(variant, float("-inf"))
+        return variant in self._refusals and self._clock() < self._refusals[variant][1]
 
     def _ask(self, variant: ApiVariant, deadline: Deadline) -> Status:
         try:
@@ -178,8 +173,8 @@ class Probe:
         except BatteryError as error:
             self._last_errors[variant] = error.outcome, str(error)
             if error.outcome == "unauthorized":
-                self._refusals[variant] = self._refusals.get(variant, 0) + 1
-                self._blocked_until[variant] = self._clock() + refusal_pause_seconds(self._refusals[variant])
+                times = self._refusals.get(variant, (0, 0))[0] + 1
+                self._refusals[variant] = times, self._clock() + refusal_pause_seconds(times)
             raise
         if self._failures or variant != self._variant:
             self._well_since = self._clock()

@@ -123,28 +123,28 @@ class SlowEndpoints:
 
     def _ask(self, endpoint: Endpoint, state: EndpointState, deadline: Deadline) -> None:
         name, parse = self._client.options.name, SLOW_ENDPOINTS[endpoint].parse
-        errors: list[BatteryError] = []
+        first: tuple[Outcome, str] | None = None
         for location in state.locations[state.skipped :]:
             # A slow 404 may have used up the time; the next location still gets a moment.
             patience = deadline if deadline.remaining >= _SHORTEST_SECONDS else Deadline(_SHORTEST_SECONDS)
             try:
                 detail = self._client.get(endpoint, location, parse, patience)
             except BatteryError as error:
-                errors.append(error)
+                first = first or (error.outcome, str(error))
                 if error.outcome not in ("not_found", "unauthorized"):
                     break
             else:
                 self._changes.over(endpoint, "%s: %s answers again", name, endpoint)
                 state.answered(location, detail, time.monotonic())
                 return
-        first = errors[0]
-        refused = first.outcome == "unauthorized"
+        outcome, message = first or ("timeout", "no time was left for it")
+        refused = outcome == "unauthorized"
         self._changes.trouble(
             endpoint,
-            first.outcome,
-            *("%s: no %s: %s", name, endpoint, first),
+            outcome,
+            *("%s: no %s: %s", name, endpoint, message),
             level=logging.WARNING if refused else logging.INFO,
             # A refused token is refused everywhere: say once what to do, not once per endpoint.
             known=refused and "unauthorized" in self._changes.kinds(),
         )
-        state.failed(first.outcome, time.monotonic())
+        state.failed(outcome, time.monotonic())
