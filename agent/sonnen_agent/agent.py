@@ -10,7 +10,6 @@ a thread for the state: every minute SharedMeters ─▶ StateStore ─▶ disk
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,10 +31,6 @@ from sonnen_agent.systemd import reading_words, status_line
 _log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 2 * LONGEST_BEAT_SECONDS + 1
-
-
-def _ignore(_: int) -> None:
-    pass
 
 
 class Agent:
@@ -66,7 +61,8 @@ class Agent:
                 name: options.open(surroundings) for name, options in config.outputs.items()
             }
         except BaseException:
-            self._release()
+            if self._store is not None:
+                self._store.close()
             raise
         self._pollers = components.pollers(self._meters)
         self._taken: dict[GroupKey, float] = {}
@@ -115,13 +111,13 @@ class Agent:
         self._readers.start("late batteries", self._replace_late)
         for poller in self._pollers:
             missed = partial(components.telemetry.record_missed_beats, poller.name)
-            self._run(poller.name, ticker, partial(self._poll, poller), missed)
+            self._readers.start(poller.name, partial(ticker.run, partial(self._poll, poller), missed))
         for relay in components.relays():
             ticker = self._ticker(relay.options.interval_seconds)
-            self._run(f"relay {relay.options.job}", ticker, partial(self._relay, relay))
-        self._run("agent", self._ticker(components.report_seconds), self._report)
+            self._readers.start(f"relay {relay.options.job}", partial(ticker.run, partial(self._relay, relay), None))
+        self._readers.start("agent", partial(self._ticker(components.report_seconds).run, self._report, None))
         if self._store is not None:
-            self._run("state", self._ticker(SAVE_SECONDS), self._store.save)
+            self._readers.start("state", partial(self._ticker(SAVE_SECONDS).run, self._store.save, None))
 
     def stop(self, successor: Config | None = None) -> None:
         """Stop in the order of the data: no more readings, then the counters on disk, then the outputs.
@@ -139,27 +135,12 @@ class Agent:
         self._senders.join(_STOP_SECONDS)
         for poller in self._pollers:
             poller.close()
-        self._release()
-
-    def _release(self) -> None:
         if self._store is not None:
             self._store.close()
 
     def _ticker(self, interval_seconds: float) -> Ticker:
-        return Ticker(
-            start=time.monotonic(),
-            interval_seconds=interval_seconds,
-            clock=time.monotonic,
-            wait=self._stop.wait,
-        )
-
-    def _run(
-        self, name: str, ticker: Ticker, act: Callable[[], object], missed: Callable[[int], None] = _ignore
-    ) -> None:
-        def body(watch: ProgressWatch) -> None:
-            ticker.run(act, missed, watch)
-
-        self._readers.start(name, body)
+        now = time.monotonic
+        return Ticker(start=now(), interval_seconds=interval_seconds, clock=now, wait=self._stop.wait)
 
     def _poll(self, poller: Poller) -> None:
         group = poller.poll(Deadline.of_beat(self._config.interval_seconds))
@@ -170,11 +151,15 @@ class Agent:
 
     def _replace_late(self, watch: ProgressWatch) -> None:
         """Hand out an offline battery for each that nothing was heard of, until the stop: its watts are not true."""
-        late_seconds = LATE_BEATS * self._config.interval_seconds
+        interval_seconds = self._config.interval_seconds
+        late_seconds = LATE_BEATS * interval_seconds
         while True:
             due = min(self._taken[poller.key] for poller in self._pollers) + late_seconds
             with watch.rest():
                 if self._stop.wait(max(due - time.monotonic(), 0)):
+                    return
+                # Where the whole process stood still, its batteries are asked first.
+                if time.monotonic() > due + interval_seconds and self._stop.wait(interval_seconds):
                     return
             for poller in self._pollers:
                 with self._handing_out:

@@ -61,14 +61,14 @@ class Ticker:
     wait: Callable[[float], bool]
     """Waits so many seconds; true when it is time to stop."""
 
-    def run(self, act: Callable[[], object], missed: Callable[[int], None], watch: ProgressWatch) -> None:
+    def run(self, act: Callable[[], object], missed: Callable[[int], object] | None, watch: ProgressWatch) -> None:
         """Act at every beat until told to stop; beats that a slow act slept through are missed, not made up for."""
         due = self.start
         while not self._rest(watch, due):
             act()
             following = next_beat(self.start, self.interval_seconds, self.clock())
             skipped = round((following - due) / self.interval_seconds) - 1
-            if skipped > 0:
+            if skipped > 0 and missed is not None:
                 missed(skipped)
             due = following
 

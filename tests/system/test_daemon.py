@@ -1,6 +1,7 @@
 """The agent as systemd sees it: what it says of itself, SIGHUP, and what a crash leaves."""
 
 import json
+import re
 import signal
 import socket
 import sys
@@ -259,6 +260,34 @@ def test_reloads_count_every_second_once(unit: Unit, simulator: Simulator, pushg
     assert "counting goes on from the counters on the gateway" not in agent.log
 
 
+RELOADS = 10
+
+
+def test_reloads_leave_no_file_open_no_thread_and_no_memory(
+    unit: Unit, simulator: Simulator, pushgateway: Pushgateway
+) -> None:
+    text = config(simulator, f"pushgateway: {{url: {pushgateway.url}}}")
+    agent = unit.start(text)
+
+    def reload(times: int) -> tuple[int, int, int]:
+        """Return the open files, the threads and the KiB of memory afterwards, when all is in use again."""
+        for _ in range(times):
+            unit.reload(agent, text)
+            before = observed(pushgateway)["home"]
+            wait_until(lambda before=before: observed(pushgateway).get("home", 0) > before, "counting that goes on")  # type: ignore[misc]
+        process = Path(f"/proc/{agent.pid}")
+        [memory] = re.findall(r"^VmRSS:\s+(\d+) kB$", (process / "status").read_text(), re.MULTILINE)
+        return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir())), int(memory)
+
+    wait_until(lambda: "home" in observed(pushgateway), "counters")
+    before = reload(1)
+    after = reload(RELOADS)
+
+    # The memory is that of a program that was just started.
+    assert after[:2] == before[:2]
+    assert after[2] < before[2] + 2048
+
+
 def value_of(gateway: Pushgateway, metric: str) -> float:
     """Return the one value of a metric of the battery."""
     (group,) = (group for group in gateway.groups() if group.labels == {"job": "sonnen", "instance": "home"})
@@ -433,6 +462,23 @@ def test_a_battery_is_offline_on_the_gateway_while_its_reader_hangs(
     wait_until(lambda: samples(pushgateway).get("sonnen_online") == 1, "a battery that is back")
     assert agent.log.count("home: not readable (timeout): nothing came of the last request for ") == 1
     assert agent.log.count("home: readable again") == 1
+    assert agent.stop() == 0
+
+
+def test_a_process_that_stood_still_does_not_take_its_battery_for_silent(
+    unit: Unit, simulator: Simulator, pushgateway: Pushgateway
+) -> None:
+    text = config(simulator, f"pushgateway: {{url: {pushgateway.url}}}")
+    agent = unit.start(text.replace("interval_seconds: 1", "interval_seconds: 3"))
+    wait_until(lambda: observed(pushgateway).get("home", 0) > 0, "counters")
+    before = observed(pushgateway)["home"]
+
+    agent.pause()
+    time.sleep(12)
+    agent.resume()
+
+    wait_until(lambda: observed(pushgateway)["home"] > before + 12, "counting over the gap")
+    assert "not readable" not in agent.log
     assert agent.stop() == 0
 
 

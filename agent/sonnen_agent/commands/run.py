@@ -46,7 +46,8 @@ def run(load: Callable[[], Config], notifier: Notifier, runtime_directory: Path 
             raise
         # It was good when it was checked, and somebody may be writing it: the service manager tries again.
         raise StartError(str(error)) from error
-    daemon = _Daemon(Agent(config, runtime_directory), load, notifier)
+    agent = Agent(config, runtime_directory)
+    daemon = _Daemon(agent, load, notifier)
     successor = daemon.run()
     if successor is None:
         # From here on a second Ctrl-C ends the process at once, also when a script has started it in the background.
@@ -58,7 +59,7 @@ def run(load: Callable[[], Config], notifier: Notifier, runtime_directory: Path 
         # A new program with the same process id, credentials and log. A signal that came meanwhile waits for it.
         os.environ[_RELOADED] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very program
-    return 1 if daemon.crashed else 0
+    return 1 if agent.crashed else 0
 
 
 class _Daemon:
@@ -72,10 +73,6 @@ class _Daemon:
         self._hung: tuple[str, ...] = ()
         # Asked now: of a window that was closed nobody can tell any more that it was one.
         self._in_a_terminal = _in_a_terminal()
-
-    @property
-    def crashed(self) -> bool:
-        return self._agent.crashed
 
     def run(self) -> Config | None:
         """Work until told to stop, or until a thread crashes; return the config to begin anew with after a SIGHUP."""
