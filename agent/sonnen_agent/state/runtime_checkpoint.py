@@ -9,6 +9,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from sonnen_agent.changes import ChangeLog
@@ -34,11 +35,11 @@ class RuntimeCheckpoint:
         problems: list[str] = []
         for battery in batteries:
             try:
-                found[battery] = self._state(battery, read(self._file(battery)))
+                found[battery] = self._state(battery, read(self._files(battery)[0]))
             except FileNotFoundError:
                 continue
             except (OSError, AgentError) as error:
-                problems.append(f"{self._file(battery)} cannot be used: {error}")
+                problems.append(f"{self._files(battery)[0]} cannot be used: {error}")
         if problems:
             _log.warning("%s%s", problems[0], f" (and {len(problems) - 1} more)" * (len(problems) > 1))
         return found
@@ -46,8 +47,7 @@ class RuntimeCheckpoint:
     def save(self, battery: str, state: MeterState) -> None:
         """Write down what is about to be shown; an older image that cannot be replaced is taken away."""
         document = {"battery": battery, "boot_id": self._boot_id, "meter": state_to_json(state)}
-        file = self._file(battery)
-        writing = file.with_suffix(".writing")
+        file, writing, _ = self._files(battery)
         try:
             overwrite(writing, encode(document), sync=False)
             writing.replace(file)
@@ -61,15 +61,16 @@ class RuntimeCheckpoint:
     def remove(self, batteries: Iterable[str]) -> None:
         """Take the images away: after a clean stop the checkpoint on disk is the newest."""
         for battery in batteries:
-            file = self._file(battery)
-            # Also what an earlier release has left beside it.
-            for name in (file, file.with_suffix(".writing"), file.with_suffix(".previous.json")):
+            for name in self._files(battery):
                 with suppress(OSError):
                     name.unlink(missing_ok=True)
 
-    def _file(self, battery: str) -> Path:
+    @cache  # noqa: B019 - it lives as long as the process; each new Path makes Python's table of names grow
+    def _files(self, battery: str) -> tuple[Path, Path, Path]:
+        """Return a battery's image, the file it is written to, and what an earlier release has left beside it."""
         # Not every battery's name is a file's.
-        return self._folder / f"beat-{hashlib.sha256(battery.encode()).hexdigest()[:16]}.json"
+        file = self._folder / f"beat-{hashlib.sha256(battery.encode()).hexdigest()[:16]}.json"
+        return file, file.with_suffix(".writing"), file.with_suffix(".previous.json")
 
     def _state(self, battery: str, document: Mapping[str, object]) -> MeterState:
         if document.get("battery") != battery or document.get("boot_id") != self._boot_id:
