@@ -120,7 +120,12 @@ def test_help_is_no_error(arguments: list[str]) -> None:
         (["check", "--config"], "argument --config: expected one argument"),
         (["check", "--config", "x", "--token", "hunter2"], "unrecognized arguments: --token"),
         (["simulate", "--port", "65536"], "argument --port: should be a port from 0 to 65535, got '65536'"),
+        (["simulate", "--port", "-1"], "argument --port: should be a port from 0 to 65535, got '-1'"),
         (["simulate", "--speed", "0"], "argument --speed: should be a number from above 0 to 100000, got '0'"),
+        (["simulate", "--speed", "-1"], "argument --speed: should be a number from above 0 to 100000, got '-1'"),
+        (["simulate", "--speed", "inf"], "argument --speed: should be a number from above 0 to 100000, got 'inf'"),
+        (["simulate", "--speed", "nan"], "argument --speed: should be a number from above 0 to 100000, got 'nan'"),
+        (["simulate", "--generation", "eco9"], "argument --generation: invalid choice: 'eco9'"),
         (["simulate", "--start", "noon"], "argument --start: should be like 2026-06-21T06:00, got 'noon'"),
     ],
 )

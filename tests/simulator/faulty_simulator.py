@@ -30,8 +30,6 @@ options of `sonnen-agent simulate`) by a control interface under `/simulator/`, 
 
 import argparse
 import signal
-import socket
-import socketserver
 import sys
 from dataclasses import asdict
 from datetime import datetime
@@ -66,70 +64,66 @@ class FaultySimulator(Simulator):
         port: int = 0,
     ) -> None:
         clock = Clock.starting_now(start, speed)
-        self._battery = FaultyBattery(generation=generation_named(generation), seed=seed, clock=clock, token=token)
-        super().__init__(self._battery, port=port, handler=_FaultyHandler)
+        self.faulty = FaultyBattery(generation=generation_named(generation), seed=seed, clock=clock, token=token)
+        super().__init__(self.faulty, port=port, handler=_FaultyHandler)
 
     @property
     def requests(self) -> tuple[Request, ...]:
         """What the battery was asked, oldest first; control requests are not counted."""
-        return self._battery.requests()
+        return self.faulty.requests()
 
     @property
     def house(self) -> State:
         """The truth about the house."""
-        return self._battery.firmware_state().state
+        return self.faulty.firmware_state().state
 
     def log(self, after: int = 0) -> tuple[Delivery, ...]:
         """Return the readings that were sent, oldest first."""
-        return self._battery.deliveries(after)
+        return self.faulty.deliveries(after)
 
     def set_fault(self, fault: FaultName, endpoint: Endpoint | None = None) -> None:
         """Switch a fault on, for one endpoint or for everything."""
-        self._battery.switch_on(fault, endpoint)
+        self.faulty.switch_on(fault, endpoint)
 
     def clear_fault(self, fault: FaultName) -> None:
         """Switch a fault off."""
-        self._battery.switch_off(fault)
+        self.faulty.switch_off(fault)
 
     def clear_faults(self) -> None:
         """Switch every fault off."""
-        self._battery.clear_faults()
+        self.faulty.clear_faults()
 
 
 class _FaultyHandler(Handler):
     """One connection of a battery with faults."""
 
-    def __init__(
-        self, battery: FaultyBattery, *connection: *tuple[socket.socket, tuple[str, int], socketserver.BaseServer]
-    ) -> None:
-        self._faulty = battery
-        super().__init__(battery, *connection)
+    server: FaultySimulator
 
     def respond(self) -> None:
         if self.path.startswith(_PREFIX):
-            self.send(control(self._faulty, self.command, self.path))
+            self.send(control(self.server.faulty, self.command, self.path))
             return
         token = self.headers.get("Auth-Token")
-        self._faulty.asked(Request(method=self.command, path=self.path, auth_token=token))
+        self.server.faulty.asked(Request(method=self.command, path=self.path, auth_token=token))
         if self.command != "GET":
             self.send(refused_order())
             return
         path = self.path.partition("?")[0]
-        faults = self._faulty.faults_at(path)
-        reply = self._faulty.reply(path, token, faults)
+        faults = self.server.faulty.faults_at(path)
+        reply = self.server.faulty.reply(path, token, faults)
         fault = wire_fault(faults)
         if fault is None:
             # First the record, then the answer: a reader that looks right after its answer finds it there.
-            self._faulty.delivered(path, reply)
+            self.server.faulty.delivered(path, reply)
             self.send(reply.answer)
             return
         self.close_connection = True
         line = Line(connection=self.connection, is_on=partial(self._is_on, path))
         whole = rendered(reply.answer, close=True)
-        send_faulty(line, fault, whole, lambda: self._faulty.delivered(path, reply))
+        send_faulty(line, fault, whole, lambda: self.server.faulty.delivered(path, reply))
 
     def _is_on(self, path: str, fault: FaultName) -> bool:
-        return fault in self._faulty.faults_at(path)
+        return fault in self.server.faulty.faults_at(path)
 
 
 def control(battery: FaultyBattery, method: str, target: str) -> Answer:

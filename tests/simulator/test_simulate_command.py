@@ -86,22 +86,6 @@ def test_the_token_is_asked_for() -> None:
         assert manager.request("GET", url, headers={"Auth-Token": "right"}).status == 200
 
 
-@pytest.mark.parametrize(
-    ("generation", "speed", "message"),
-    [
-        ("eco9", 1.0, "--generation: should be one of eco8, sb10, evo, eco6, got 'eco9'"),
-        ("sb10", 0.0, "--speed: should be more than 0 and finite, got 0.0"),
-        ("sb10", -1.0, "--speed: should be more than 0 and finite, got -1.0"),
-        ("sb10", float("inf"), "--speed: should be more than 0 and finite, got inf"),
-        ("sb10", float("nan"), "--speed: should be more than 0 and finite, got nan"),
-    ],
-)
-def test_an_impossible_option_is_refused(generation: str, speed: float, message: str) -> None:
-    with pytest.raises(StartError) as caught:
-        simulate.run(port=0, generation=generation, seed=1, speed=speed, start=None, token=None)
-    assert str(caught.value) == message
-
-
 def test_a_port_in_use_is_refused_and_leaves_the_signals_as_they_were() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with started("{}") as (_, line):

@@ -1,13 +1,11 @@
 """`sonnen-agent simulate`: a battery of any generation on this machine, for those who have none at hand."""
 
-import math
 import signal
 import sys
 from datetime import datetime
 
-from sonnen_agent.errors import StartError
 from sonnen_agent.simulator.battery import Clock, SimulatedBattery
-from sonnen_agent.simulator.generations import GENERATION_NAMES, generation_named
+from sonnen_agent.simulator.generations import GenerationName, generation_named
 from sonnen_agent.simulator.parameters import battery_zone
 from sonnen_agent.simulator.server import Simulator
 
@@ -15,23 +13,18 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(  # noqa: PLR0913 - the command's options, one for one
-    *, port: int, generation: str, seed: int, speed: float, start: datetime | None, token: str | None
+    *, port: int, generation: GenerationName, seed: int, speed: float, start: datetime | None, token: str | None
 ) -> int:
     """Serve a simulated battery until SIGTERM or SIGINT and return 0, or raise StartError."""
-    name = next((known for known in GENERATION_NAMES if known == generation), None)
-    if name is None:
-        raise StartError(f"--generation: should be one of {', '.join(GENERATION_NAMES)}, got {generation!r}")
-    if not 0 < speed < math.inf:
-        raise StartError(f"--speed: should be more than 0 and finite, got {speed!r}")
     if start is not None and start.tzinfo is None:
         start = start.replace(tzinfo=battery_zone())
     # Blocked before the first thread starts, so that none of them is interrupted in place of this one.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         clock = Clock.starting_now(start, speed)
-        battery = SimulatedBattery(generation=generation_named(name), seed=seed, clock=clock, token=token)
+        battery = SimulatedBattery(generation=generation_named(generation), seed=seed, clock=clock, token=token)
         with Simulator(battery, port=port) as simulator:
-            sys.stdout.write(f"simulating a sonnen battery ({name}) at {simulator.url}\n")
+            sys.stdout.write(f"simulating a sonnen battery ({generation}) at {simulator.url}\n")
             sys.stdout.flush()
             signal.sigwait(_STOP_SIGNALS)
     finally:

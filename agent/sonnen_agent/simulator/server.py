@@ -4,22 +4,18 @@ import socket
 import socketserver
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
-from functools import partial
 from http.server import BaseHTTPRequestHandler
-from typing import Self, TypeAlias
+from typing import Self
+from weakref import WeakSet
 
 from sonnen_agent.errors import StartError
 from sonnen_agent.simulator.battery import Answer, SimulatedBattery, refused_order
 
 _HOST = "127.0.0.1"
-_LARGEST_PORT = 65_535
 _LARGEST_REQUEST_BODY = 65_536
 _POLL_SECONDS = 0.05
-_Connection: TypeAlias = socket.socket | tuple[bytes, socket.socket]
-"""As socketserver has it, which also serves datagrams."""
 
 
 def rendered(answer: Answer, *, close: bool) -> bytes:
@@ -39,18 +35,13 @@ class Handler(BaseHTTPRequestHandler):
     """One connection: reads requests, and lets the battery answer."""
 
     protocol_version = "HTTP/1.1"
-
-    def __init__(
-        self, battery: SimulatedBattery, *connection: *tuple[socket.socket, tuple[str, int], socketserver.BaseServer]
-    ) -> None:
-        self._battery = battery
-        super().__init__(*connection)
+    server: "Simulator"
 
     def respond(self) -> None:
         """Answer a request that has been read, whatever its method; tests put faults here."""
         if self.command == "GET":
             path = self.path.partition("?")[0]
-            self.send(self._battery.answer(path, self.headers.get("Auth-Token")))
+            self.send(self.server.battery.answer(path, self.headers.get("Auth-Token")))
         else:
             self.send(refused_order())
 
@@ -78,66 +69,50 @@ class Handler(BaseHTTPRequestHandler):
         """Keep stderr for what matters."""
 
 
-class Simulator:
-    """Serves a battery from `with` to the end of the block."""
+class Simulator(socketserver.ThreadingTCPServer):
+    """Serves a battery from `with` to the end of the block, each connection in a thread of its own."""
 
-    def __init__(
-        self, battery: SimulatedBattery, *, port: int = 0, handler: Callable[..., BaseHTTPRequestHandler] = Handler
-    ) -> None:
-        self._port = port
-        self._handler = partial(handler, battery)
+    allow_reuse_address = True
+    request_queue_size = 64
 
-    def __enter__(self) -> Self:
-        if not 0 <= self._port <= _LARGEST_PORT:
-            raise StartError(f"--port: should be 0 to {_LARGEST_PORT}, got {self._port!r}; 0 takes any free one")
+    def __init__(self, battery: SimulatedBattery, *, port: int = 0, handler: type[Handler] = Handler) -> None:
+        """Listen on a port, 0 for any free one, or raise StartError."""
+        self.battery = battery
+        self._connections: WeakSet[object] = WeakSet()
+        self._thread = threading.Thread(target=self.serve_forever, args=(_POLL_SECONDS,), daemon=True)
         try:
-            self._listener = _Listener((_HOST, self._port), self._handler)
+            super().__init__((_HOST, port), handler)
         except OSError as error:
             raise StartError(
-                f"cannot listen on {_HOST}:{self._port}: {error.strerror}; "
+                f"cannot listen on {_HOST}:{port}: {error.strerror}; "
                 "choose another port with --port, or --port 0 for any free one"
             ) from error
-        self._thread = threading.Thread(target=self._listener.serve_forever, args=(_POLL_SECONDS,), daemon=True)
+
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._listener.shutdown()
+        self.shutdown()
         self._thread.join()
-        self._listener.server_close()
+        self.server_close()
 
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return int(self._listener.server_address[1])
+        return int(self.server_address[1])
 
     @property
     def url(self) -> str:
         """The address to read the battery at, without a slash at its end."""
         return f"http://{_HOST}:{self.port}"
 
-
-class _Listener(socketserver.ThreadingTCPServer):
-    """Answers each connection in a thread of its own, and knows them, so that it can end them."""
-
-    allow_reuse_address = True
-    request_queue_size = 64
-
-    def __init__(self, address: tuple[str, int], handler: Callable[..., BaseHTTPRequestHandler]) -> None:
-        self._connections: set[_Connection] = set()
-        super().__init__(address, handler)
-
-    def process_request(self, request: _Connection, client_address: tuple[str, int]) -> None:
-        """Note a connection that opens."""
+    def verify_request(self, request: object, client_address: object) -> bool:  # noqa: ARG002 - socketserver's
+        """Note a connection that opens, so that it can be ended, and take it."""
         self._connections.add(request)
-        super().process_request(request, client_address)
+        return True
 
-    def shutdown_request(self, request: _Connection) -> None:
-        """Note a connection that ends."""
-        super().shutdown_request(request)
-        self._connections.discard(request)
-
-    def handle_error(self, request: _Connection, client_address: tuple[str, int]) -> None:
+    def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         """Say nothing about a reader that hung up: that is its right."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
