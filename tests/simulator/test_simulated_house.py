@@ -13,7 +13,7 @@ import pytest
 from sonnen_agent.simulator.generations import GENERATION_NAMES, GenerationName, generation_named
 from sonnen_agent.simulator.house import House, State
 from sonnen_agent.simulator.parameters import STEP_SECONDS, HouseParameters, battery_zone
-from sonnen_agent.simulator.profiles import Loads, day_plan
+from sonnen_agent.simulator.profiles import consumption_watts, day_plan
 
 SUMMER = datetime(2024, 6, 20, 22, 0, tzinfo=UTC)
 WINTER = datetime(2024, 12, 10, 23, 0, tzinfo=UTC)
@@ -156,7 +156,7 @@ def test_what_runs_at_midnight_runs_on() -> None:
     ]
     assert late
     for midnight in late:
-        watts = Loads(parameters, 1).consumption_watts(int(midnight.timestamp()))
+        watts = consumption_watts(parameters, 1, int(midnight.timestamp()))
         assert 10_900 < watts < 11_200
 
 

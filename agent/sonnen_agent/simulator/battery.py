@@ -88,13 +88,13 @@ def answer(generation: Generation, path: str, firmware: FirmwareState, *, grante
     if path == "/":
         return page_answer(HTTPStatus.MOVED_PERMANENTLY, START_HTML, location="/dash")
     key = configuration_key(generation, path)
-    route = generation.routes.get(path if key is None else CONFIGURATIONS)
-    if path in generation.session_paths or (route is not None and route.protected and not granted):
+    asked = path if key is None else CONFIGURATIONS
+    if path in generation.session or (asked in generation.protected and not granted):
         return error_answer(HTTPStatus.UNAUTHORIZED, generation.unauthorized_error)
-    if route is None:
+    if asked not in generation.routes:
         return page_answer(HTTPStatus.NOT_FOUND, generation.not_found_page)
-    body = generation.body(route, firmware)
-    if route.plain_text:
+    body = generation.filled(generation.routes[asked], firmware.values())
+    if not isinstance(body, dict | list):
         return Answer(status=HTTPStatus.OK, content_type="text/plain", payload=f"{body}\n".encode())
     if key is not None:
         if not isinstance(body, dict) or key not in body:

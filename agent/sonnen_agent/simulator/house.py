@@ -1,14 +1,12 @@
 """A house whose physics hold: what flows, what the battery stores and loses, and what went through so far."""
 
-import struct
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import blake2b
 from itertools import pairwise
 
 from sonnen_agent.simulator.parameters import STEP_SECONDS, HouseParameters
-from sonnen_agent.simulator.profiles import Loads, Weather
+from sonnen_agent.simulator.profiles import cellar_celsius, consumption_watts, jitter, production_watts
 
 _HOURS = STEP_SECONDS / 3600.0
 _AVERAGE_STEPS = 60 // STEP_SECONDS
@@ -63,14 +61,14 @@ class State:
     cell_celsius: tuple[float, float]
     inverter_celsius: float
 
-    production_watt_hours: float
+    production_watt_hours: float = 0.0
     """Integral since the simulation began; the same for those below."""
-    consumption_watt_hours: float
-    grid_import_watt_hours: float
-    grid_export_watt_hours: float
-    battery_charge_watt_hours: float
+    consumption_watt_hours: float = 0.0
+    grid_import_watt_hours: float = 0.0
+    grid_export_watt_hours: float = 0.0
+    battery_charge_watt_hours: float = 0.0
     """AC side, own use included; the same for the discharge."""
-    battery_discharge_watt_hours: float
+    battery_discharge_watt_hours: float = 0.0
 
 
 class House:
@@ -79,17 +77,15 @@ class House:
     def __init__(self, parameters: HouseParameters, seed: int, start: datetime) -> None:
         self.parameters = parameters
         self._seed = seed
-        self._weather = Weather(parameters, seed)
-        self._loads = Loads(parameters, seed)
         self._time = int(start.timestamp()) // STEP_SECONDS * STEP_SECONDS
         self._stored = parameters.capacity_watt_hours * parameters.initial_state_of_charge_percent / 100.0
         self._since_full = parameters.initial_seconds_since_full_charge
         self._cycles = parameters.earlier_cycles
-        self._cells_celsius = self._weather.cellar_celsius(self._time) + 3.0
+        self._cells_celsius = cellar_celsius(self._time) + 3.0
         self._inverter_celsius = self._cells_celsius + 6.0
         self._recent: deque[float] = deque(maxlen=_AVERAGE_STEPS)
         self._peak = 0.0
-        self._integrals = [0.0] * 6
+        self._through: defaultdict[str, float] = defaultdict(float)
         self._need = 0.0
         self._enter()
 
@@ -102,8 +98,8 @@ class House:
 
     def _enter(self) -> None:
         """Find the powers of the step that begins now."""
-        self._production = self._weather.production_watts(self._time)
-        self._consumption = self._loads.consumption_watts(self._time)
+        self._production = production_watts(self.parameters, self._seed, self._time)
+        self._consumption = consumption_watts(self.parameters, self._seed, self._time)
         # The battery's controller sees the meters of the step before: a kettle's first seconds come from the grid.
         self._battery: Response = respond(self.parameters, self._stored, self._need, STEP_SECONDS)
         self._feed_in = self._production + self._battery.discharge_watts - self._consumption
@@ -114,21 +110,21 @@ class House:
     def _leave(self) -> None:
         """Count what flowed during the step, and go to the next."""
         discharge, cells = self._battery.discharge_watts, self._battery.cell_watts
-        flows = (
-            self._production,
-            self._consumption,
-            max(0.0, -self._feed_in),
-            max(0.0, self._feed_in),
-            max(0.0, -discharge),
-            max(0.0, discharge),
-        )
-        for index, watts in enumerate(flows):
-            self._integrals[index] += watts * _HOURS
+        flows = {
+            "production_watt_hours": self._production,
+            "consumption_watt_hours": self._consumption,
+            "grid_import_watt_hours": max(0.0, -self._feed_in),
+            "grid_export_watt_hours": max(0.0, self._feed_in),
+            "battery_charge_watt_hours": max(0.0, -discharge),
+            "battery_discharge_watt_hours": max(0.0, discharge),
+        }
+        for name, watts in flows.items():
+            self._through[name] += watts * _HOURS
         capacity = self.parameters.capacity_watt_hours
         self._stored = min(capacity, self._stored + cells * _HOURS)
         self._cycles += max(0.0, -cells) * _HOURS / capacity
         self._since_full = 0 if self._stored >= capacity - 1.0 else self._since_full + STEP_SECONDS
-        cellar = self._weather.cellar_celsius(self._time)
+        cellar = cellar_celsius(self._time)
         effort = abs(cells) / self.parameters.max_charge_watts
         warm, hot = cellar + 3.0 + 10.0 * effort * effort, cellar + 9.0 + 25.0 * effort
         self._cells_celsius += (warm - self._cells_celsius) * STEP_SECONDS / _CELLS_LAZINESS_SECONDS
@@ -137,13 +133,12 @@ class House:
 
     def _state(self) -> State:
         parameters = self.parameters
-        jitter = _jitter(f"{self._seed}/grid/{self._time}")
+        hertz, one, two, three, lowest, highest = jitter(f"{self._seed}/grid/{self._time}")
         percent = 100.0 * self._stored / parameters.capacity_watt_hours
         deep = parameters.deep_discharge_reserve_percent
         volts = cell_volts(parameters, percent, self._battery.cell_watts)
         stack = volts * parameters.cells_in_series
         street = 230.5 + 0.0004 * self._feed_in
-        bought, sold, charged, discharged = self._integrals[2:]
         return State(
             time=datetime.fromtimestamp(self._time, UTC),
             production_watts=self._production,
@@ -158,19 +153,14 @@ class House:
             usable_state_of_charge_percent=max(0.0, (percent - deep) / (100.0 - deep) * 100.0),
             seconds_since_full_charge=self._since_full,
             cycles=self._cycles,
-            grid_hertz=50.0 + 0.05 * jitter[0],
-            phase_volts=(street + jitter[1], street + jitter[2], street + jitter[3]),
+            grid_hertz=50.0 + 0.05 * hertz,
+            phase_volts=(street + one, street + two, street + three),
             stack_volts=stack,
             stack_amperes=self._battery.cell_watts / stack,
-            cell_volts=(volts - 0.004 + 0.002 * jitter[4], volts + 0.004 + 0.002 * jitter[5]),
+            cell_volts=(volts - 0.004 + 0.002 * lowest, volts + 0.004 + 0.002 * highest),
             cell_celsius=(self._cells_celsius - 0.6, self._cells_celsius + 0.7),
             inverter_celsius=self._inverter_celsius,
-            production_watt_hours=self._integrals[0],
-            consumption_watt_hours=self._integrals[1],
-            grid_import_watt_hours=bought,
-            grid_export_watt_hours=sold,
-            battery_charge_watt_hours=charged,
-            battery_discharge_watt_hours=discharged,
+            **self._through,
         )
 
 
@@ -213,9 +203,3 @@ def cell_volts(parameters: HouseParameters, state_of_charge_percent: float, cell
             share = (state_of_charge_percent - low) / (high - low)
             return low_volts + share * (high_volts - low_volts) + spread
     return _OPEN_CIRCUIT_VOLTS[-1][1] + spread
-
-
-def _jitter(key: str) -> tuple[float, ...]:
-    """Return six numbers from -1 to 1 that depend on the key only; far quicker than seeding a random.Random."""
-    digest = blake2b(key.encode(), digest_size=12).digest()
-    return tuple(number / 32_767.5 - 1.0 for number in struct.unpack("<6H", digest))

@@ -1,12 +1,15 @@
-"""What the sun gives and what the family uses: functions of the seed and the time, and of nothing else."""
+"""What the sun gives and what the family uses: functions of the house, a seed and the time, and of nothing else."""
 
 import math
 import random
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
 
-from sonnen_agent.simulator.parameters import STEP_SECONDS, HouseParameters, battery_zone
+from sonnen_agent.simulator.parameters import HouseParameters, battery_zone
 
 _SECONDS_PER_DAY = 86_400
 _SLOW_SECONDS = 900
@@ -18,54 +21,45 @@ _SMALLEST_WATTS = 8.0
 _FRIDGE_WATTS = 95.0
 _FRIDGE_PERIOD_SECONDS = 2700
 _FRIDGE_ON_SECONDS = 960
+_NOISE_WATTS = 5.0
 
 
-class Weather:
-    """The sky above one house."""
+def production_watts(parameters: HouseParameters, seed: int, time: int) -> float:
+    """Return what the roof produces at a Unix time; exactly 0 in the dark."""
+    day, second = divmod(time, _SECONDS_PER_DAY)
+    declination = math.radians(-23.44) * math.cos(math.tau * (day + 10.0) / 365.25)
+    hour = math.cos(math.tau * (second / _SECONDS_PER_DAY + parameters.longitude_degrees / 360.0 - 0.5))
+    latitude = math.radians(parameters.latitude_degrees)
+    panel = latitude - math.radians(parameters.roof_tilt_degrees)
+    height, facing = (
+        math.sin(plane) * math.sin(declination) + math.cos(plane) * math.cos(declination) * hour
+        for plane in (latitude, panel)
+    )
+    if height <= 0.0:
+        return 0.0
+    # Meinel's rule for the light that is left after its way through the air.
+    direct = 1.353 * 0.7 ** ((1.0 / (height + 0.02)) ** 0.678)
+    brightness = direct * max(0.0, facing) + 0.09 * height
+    watts = parameters.pv_peak_watts * 0.92 * brightness * _clearness(seed, day, second)
+    return min(watts, parameters.pv_peak_watts) if watts >= _SMALLEST_WATTS else 0.0
 
-    def __init__(self, parameters: HouseParameters, seed: int) -> None:
-        self._parameters = parameters
-        self._seed = seed
-        latitude = math.radians(parameters.latitude_degrees)
-        panel = latitude - math.radians(parameters.roof_tilt_degrees)
-        self._latitude = (math.sin(latitude), math.cos(latitude))
-        self._panel = (math.sin(panel), math.cos(panel))
-        self._enter(0)
 
-    def production_watts(self, time: int) -> float:
-        """Return what the roof produces at a Unix time; exactly 0 in the dark."""
-        day, second = divmod(time, _SECONDS_PER_DAY)
-        if day != self._day:
-            self._enter(day)
-        hour = math.cos(math.tau * (second / _SECONDS_PER_DAY + self._parameters.longitude_degrees / 360.0 - 0.5))
-        height = self._latitude[0] * self._sine + self._latitude[1] * self._cosine * hour
-        if height <= 0.0:
-            return 0.0
-        facing = max(0.0, self._panel[0] * self._sine + self._panel[1] * self._cosine * hour)
-        # Meinel's rule for the light that is left after its way through the air.
-        direct = 1.353 * 0.7 ** ((1.0 / (height + 0.02)) ** 0.678)
-        brightness = direct * facing + 0.09 * height
-        watts = self._parameters.pv_peak_watts * 0.92 * brightness * self._clearness(second)
-        return min(watts, self._parameters.pv_peak_watts) if watts >= _SMALLEST_WATTS else 0.0
+def _clearness(seed: int, day: int, second: int) -> float:
+    """Return how much of the clear-sky light comes through, 0 to 1."""
+    brightest, depth, slow, fast = _sky(seed, day)
+    cover = 0.7 * _between(slow, second / _SLOW_SECONDS) + 0.3 * _between(fast, second / _FAST_SECONDS)
+    return brightest - depth * min(1.0, cover * cover * 1.6)
 
-    def cellar_celsius(self, time: int) -> float:
-        """Return the temperature where the battery stands."""
-        return 16.0 - 4.0 * math.cos(math.tau * (time / _SECONDS_PER_DAY - 30.0) / 365.25)
 
-    def _enter(self, day: int) -> None:
-        """Draw the clouds of one UTC day; UTC midnight is dark where the house stands."""
-        draw = random.Random(f"{self._seed}/sky/{day}")
-        self._day = day
-        self._brightest, self._depth = draw.choices(_SKIES, (3, 4, 2))[0]
-        self._slow = [draw.random() for _ in range(_SECONDS_PER_DAY // _SLOW_SECONDS + 1)]
-        self._fast = [draw.random() for _ in range(_SECONDS_PER_DAY // _FAST_SECONDS + 1)]
-        declination = math.radians(-23.44) * math.cos(math.tau * (day + 10.0) / 365.25)
-        self._sine, self._cosine = math.sin(declination), math.cos(declination)
-
-    def _clearness(self, second: int) -> float:
-        """Return how much of the clear-sky light comes through, 0 to 1."""
-        cover = 0.7 * _between(self._slow, second / _SLOW_SECONDS) + 0.3 * _between(self._fast, second / _FAST_SECONDS)
-        return self._brightest - self._depth * min(1.0, cover * cover * 1.6)
+@lru_cache(maxsize=8)
+def _sky(seed: int, day: int) -> tuple[float, float, list[float], list[float]]:
+    """Draw one of the skies and its clouds for a UTC day, whose midnight is dark where the house stands."""
+    draw = random.Random(f"{seed}/sky/{day}")
+    brightest, depth = draw.choices(_SKIES, (3, 4, 2))[0]
+    slow, fast = (
+        [draw.random() for _ in range(_SECONDS_PER_DAY // step + 1)] for step in (_SLOW_SECONDS, _FAST_SECONDS)
+    )
+    return brightest, depth, slow, fast
 
 
 def _between(points: list[float], position: float) -> float:
@@ -73,6 +67,21 @@ def _between(points: list[float], position: float) -> float:
     index = int(position)
     share = position - index
     return points[index] * (1.0 - share) + points[index + 1] * share
+
+
+def cellar_celsius(time: int) -> float:
+    """Return the temperature where the battery stands."""
+    return 16.0 - 4.0 * math.cos(math.tau * (time / _SECONDS_PER_DAY - 30.0) / 365.25)
+
+
+def consumption_watts(parameters: HouseParameters, seed: int, time: int) -> float:
+    """Return what the house draws at a Unix time."""
+    # The restlessness of many small devices is a bell curve, or nearly.
+    watts = parameters.base_load_watts + _NOISE_WATTS * sum(jitter(f"{seed}/noise/{time}"))
+    if (time + 997 * seed) % _FRIDGE_PERIOD_SECONDS < _FRIDGE_ON_SECONDS:
+        watts += _FRIDGE_WATTS
+    today = datetime.fromtimestamp(time, battery_zone()).date()
+    return watts + sum(burst.watts for burst in _bursts(parameters, seed, today) if burst.begin <= time < burst.end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,46 +94,11 @@ class Burst:
     watts: float
 
 
-class Loads:
-    """The devices of one house."""
-
-    def __init__(self, parameters: HouseParameters, seed: int) -> None:
-        self._parameters = parameters
-        self._seed = seed
-        self._fridge_phase = random.Random(f"{seed}/fridge").randrange(_FRIDGE_PERIOD_SECONDS)
-        self._bursts: tuple[Burst, ...] = ()
-        self._today = range(0)
-        self._noise: list[float] = []
-        self._noise_day = -1
-
-    def consumption_watts(self, time: int) -> float:
-        """Return what the house draws at a Unix time."""
-        if time not in self._today:
-            self._enter(time)
-        watts = self._parameters.base_load_watts + self._noise_watts(time)
-        if (time + self._fridge_phase) % _FRIDGE_PERIOD_SECONDS < _FRIDGE_ON_SECONDS:
-            watts += _FRIDGE_WATTS
-        for burst in self._bursts:
-            if burst.begin <= time < burst.end:
-                watts += burst.watts
-        return watts
-
-    def _enter(self, time: int) -> None:
-        """Plan the local day around a moment; what began the evening before may still run."""
-        today = datetime.fromtimestamp(time, UTC).astimezone(battery_zone()).date()
-        day = timedelta(days=1)
-        self._today = range(_midnight(today), _midnight(today + day))
-        days = (today - day, today)
-        self._bursts = tuple(burst for day in days for burst in day_plan(self._parameters, self._seed, day))
-
-    def _noise_watts(self, time: int) -> float:
-        """Return the restlessness of many small devices."""
-        day, second = divmod(time, _SECONDS_PER_DAY)
-        if day != self._noise_day:
-            draw = random.Random(f"{self._seed}/noise/{day}")
-            self._noise = [max(-40.0, min(40.0, draw.gauss(0.0, 7.0))) for _ in range(_SECONDS_PER_DAY // STEP_SECONDS)]
-            self._noise_day = day
-        return self._noise[second // STEP_SECONDS]
+@lru_cache(maxsize=8)
+def _bursts(parameters: HouseParameters, seed: int, today: date) -> tuple[Burst, ...]:
+    """Return what may run on a local day; what began the evening before may run on."""
+    days = (today - timedelta(days=1), today)
+    return tuple(burst for day in days for burst in day_plan(parameters, seed, day))
 
 
 def day_plan(parameters: HouseParameters, seed: int, day: date) -> Iterator[Burst]:
@@ -156,3 +130,9 @@ def day_plan(parameters: HouseParameters, seed: int, day: date) -> Iterator[Burs
 def _midnight(day: date) -> int:
     """Return the Unix time at which a local day begins."""
     return int(datetime(day.year, day.month, day.day, tzinfo=battery_zone()).timestamp())
+
+
+def jitter(key: str) -> tuple[float, ...]:
+    """Return six numbers from -1 to 1 that depend on the key only; far quicker than seeding a random.Random."""
+    digest = blake2b(key.encode(), digest_size=12).digest()
+    return tuple(number / 32_767.5 - 1.0 for number in struct.unpack("<6H", digest))
