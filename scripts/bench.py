@@ -74,7 +74,7 @@ class House:
         self._battery = SimulatedBattery(
             generation=generation_named("sb10"),
             seed=1,
-            clock=Clock(start=START, speed=1, monotonic=clock.monotonic, started=self._begin),
+            clock=Clock(START, 1, clock.monotonic),
             token=None,
         )
         self._details: dict[str, object] = {}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sonnen_agent.clock import LONGEST_BEAT_SECONDS, Deadline, WallClock, beat_seconds, boot_id
+from sonnen_agent.clock import LONGEST_BEAT_SECONDS, Deadline, WallClock, boot_id
 
 TODAY = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 
@@ -141,7 +141,6 @@ def test_at_most_so_many_seconds_is_never_later_than_the_deadline() -> None:
 
 @pytest.mark.parametrize(("interval", "seconds"), [(1, 0.9), (5, 4.5), (60, 10), (3600, LONGEST_BEAT_SECONDS)])
 def test_the_requests_of_a_beat_end_before_the_next_and_within_ten_seconds(interval: float, seconds: float) -> None:
-    assert beat_seconds(interval) == pytest.approx(seconds)
     assert Deadline.of_beat(interval, lambda: 7.0).remaining == pytest.approx(seconds)
 
 

@@ -20,10 +20,6 @@ class Durations:
     count: int = 0
     seconds: float = 0.0
 
-    def plus(self, seconds: float) -> "Durations":
-        """Return the durations with one more."""
-        return Durations(count=self.count + 1, seconds=self.seconds + seconds)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
@@ -156,4 +152,5 @@ def _add(counts: dict[_Key, int], key: _Key, number: int) -> None:
 
 
 def _time(durations: dict[_Key, Durations], key: _Key, seconds: float) -> None:
-    durations[key] = durations.get(key, Durations()).plus(seconds)
+    before = durations.get(key, Durations())
+    durations[key] = Durations(count=before.count + 1, seconds=before.seconds + seconds)

@@ -10,10 +10,11 @@ from programs import MissingProgramError
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.samples import Sample
 
 from sonnen_agent.energy import FLOWS, Counters, EnergyCounters, EnergyTotals, Quantity, TariffCounts
 from sonnen_agent.metrics.battery import ENERGY, energy_families
-from sonnen_agent.metrics.energy import HeldSample, cumulative_families, recovered_counters
+from sonnen_agent.metrics.energy import cumulative_families, recovered_counters
 from sonnen_agent.metrics.exposition import render, render_openmetrics
 
 CONTRACT = Path(__file__).parents[2] / "docs/metrics.md"
@@ -53,11 +54,11 @@ ALL = EnergyTotals(
 )
 
 
-def held(totals: EnergyTotals) -> list[HeldSample]:
+def held(totals: EnergyTotals) -> list[Sample]:
     """Return what a gateway would hold of a page with these totals."""
     page = render(energy_families(totals, {"host": "sonnen-a"})).decode()
     return [
-        HeldSample(name=sample.name, labels=sample.labels, value=sample.value)
+        Sample(name=sample.name, labels=sample.labels, value=sample.value)
         for family in parse_text(page)
         for sample in family.samples
     ]
@@ -122,14 +123,14 @@ def test_what_was_never_counted_does_not_come_back_as_zero() -> None:
 
 @pytest.mark.parametrize("value", [-1.0, float("-inf"), float("nan")])
 def test_what_no_counter_can_be_is_not_taken_back(value: float) -> None:
-    samples = [HeldSample(name="sonnen_production_watt_hours_total", labels={}, value=value)]
+    samples = [Sample(name="sonnen_production_watt_hours_total", labels={}, value=value)]
 
     assert recovered_counters(samples, None) is None
 
 
 @pytest.mark.parametrize("labels", [{}, {"from": "grid"}, {"to": "home"}, {"from": "grid", "to": "moon"}])
 def test_a_flow_between_unknown_places_is_none_of_ours(labels: dict[str, str]) -> None:
-    samples = [HeldSample(name="sonnen_flow_watt_hours_total", labels=labels, value=5)]
+    samples = [Sample(name="sonnen_flow_watt_hours_total", labels=labels, value=5)]
 
     assert recovered_counters(samples, None) is None
 
@@ -156,7 +157,7 @@ def test_every_counter_of_the_table_is_taken_back_by_somebody() -> None:
 
 
 def test_only_counters_are_told_of_the_past_each_with_its_moment() -> None:
-    found = series(cumulative_families([("home", MIDNIGHT, ALL)], job="sonnen"))
+    found = series(cumulative_families([("home", MIDNIGHT, ALL)], job="sonnen", labels_of={}))
 
     assert len(found) == 6 + len(FLOWS) + 1 + 2 + 1 + 2 + 1
     assert {moment for _, _, moment in found} == {MIDNIGHT}
@@ -166,15 +167,15 @@ def test_only_counters_are_told_of_the_past_each_with_its_moment() -> None:
 
 
 def test_nothing_that_was_counted_is_no_family() -> None:
-    assert list(cumulative_families([("home", MIDNIGHT, NOTHING)], job="sonnen")) == []
-    assert list(cumulative_families([], job="sonnen")) == []
+    assert list(cumulative_families([("home", MIDNIGHT, NOTHING)], job="sonnen", labels_of={})) == []
+    assert list(cumulative_families([], job="sonnen", labels_of={})) == []
 
 
 def test_batteries_and_moments_are_told_apart() -> None:
     later = replace(ALL, watt_hours={**ALL.watt_hours, "production": 50_000.0})
     points = [("barn", MIDNIGHT, ALL), ("home", MIDNIGHT, ALL), ("home", MIDNIGHT + 86_400, later)]
 
-    found = series(cumulative_families(iter(points), job="sonnen"))
+    found = series(cumulative_families(iter(points), job="sonnen", labels_of={}))
 
     assert {
         (dict(labels)["instance"], moment): value
@@ -186,11 +187,11 @@ def test_batteries_and_moments_are_told_apart() -> None:
 def test_the_past_is_openmetrics_in_which_no_series_is_interleaved_with_another() -> None:
     # The specification: "Metrics MUST NOT be interleaved."
     points = [("home", MIDNIGHT + day * 86_400, ALL) for day in range(3)]
-    page = render_openmetrics(cumulative_families(points, job="sonnen")).decode()
+    page = render_openmetrics(cumulative_families(points, job="sonnen", labels_of={})).decode()
 
     read = series(parse_openmetrics(page))  # type: ignore[no-untyped-call]  # in 0.26
 
-    assert read == series(cumulative_families(points, job="sonnen"))
+    assert read == series(cumulative_families(points, job="sonnen", labels_of={}))
 
 
 def promised() -> Iterator[tuple[str, str, set[str]]]:
@@ -226,7 +227,7 @@ def test_a_counter_that_is_not_finite_is_not_shown() -> None:
 
 def test_what_the_battery_counts_is_not_taken_for_what_the_agent_counted() -> None:
     samples = [
-        HeldSample(name=name, labels={"direction": "production", "meter": "4_1"}, value=5)
+        Sample(name=name, labels={"direction": "production", "meter": "4_1"}, value=5)
         for name in ("sonnen_meter_imported_watt_hours_total", "sonnen_production_watts", "push_time_seconds")
     ]
 
@@ -255,7 +256,7 @@ def test_a_real_gateway_gives_back_every_counter_as_it_was_shown_to_the_last_dig
         (group,) = server.groups()
 
     samples = [
-        HeldSample(name=name, labels=sample.labels, value=sample.value)
+        Sample(name=name, labels=sample.labels, value=sample.value)
         for name, held_samples in group.samples.items()
         for sample in held_samples
     ]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 
 import pytest
+from prometheus_client.samples import Sample
 from pytest_httpserver import HTTPServer
 from sample_groups import BARN, HOME, Sends, surroundings
 
@@ -14,7 +15,7 @@ from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import ExchangeError, Outcome
 from sonnen_agent.group import GroupKey
-from sonnen_agent.metrics.energy import HeldSample, recovered_counters
+from sonnen_agent.metrics.energy import recovered_counters
 from sonnen_agent.outputs.gateway import Gateway, group_path, held_groups
 
 _PATH = "/metrics/job/sonnen/instance/home"
@@ -197,7 +198,7 @@ def test_only_the_group_of_that_key_is_read() -> None:
 
     assert group is not None
     assert group.pushed_unix_seconds == 1.7955e9
-    assert HeldSample(name="sonnen_production_watts", labels={"job": "sonnen", "instance": "home"}, value=2000) in (
+    assert Sample(name="sonnen_production_watts", labels={"job": "sonnen", "instance": "home"}, value=2000) in (
         group.samples
     )
     assert held_groups(body, [BARN]) == {}

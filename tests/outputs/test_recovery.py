@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from by_hand import deliver, methods, said
+from prometheus_client.samples import Sample
 from pytest_httpserver import HTTPServer
 from sample_groups import BARN, HOME, battery_group, counters_of, shared_meter, surroundings
 from werkzeug import Request, Response
@@ -21,7 +22,7 @@ from sonnen_agent.destination import Destination
 from sonnen_agent.energy import Counters, EnergyCounters, EnergyMeter, MeterState, TariffCounts, TariffPeriod, Tariffs
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.metrics.battery import energy_families
-from sonnen_agent.metrics.energy import HeldSample, recovered_counters
+from sonnen_agent.metrics.energy import recovered_counters
 from sonnen_agent.outputs import Retain
 from sonnen_agent.outputs.gateway import Gateway
 from sonnen_agent.outputs.pushgateway import Options, PushgatewayOutput
@@ -393,7 +394,7 @@ def test_what_is_shown_can_be_taken_back() -> None:
         yesterday_watt_hours={("solar", "home"): 0.25},
     )
     samples = [
-        HeldSample(name=sample.name, labels=sample.labels, value=sample.value)
+        Sample(name=sample.name, labels=sample.labels, value=sample.value)
         for family in energy_families(totals, {})
         for sample in family.samples
     ]
@@ -408,4 +409,4 @@ def test_what_is_shown_can_be_taken_back() -> None:
 
 
 def test_a_group_without_counters_gives_nothing_back() -> None:
-    assert recovered_counters([HeldSample(name="sonnen_online", labels={}, value=1)], None) is None
+    assert recovered_counters([Sample(name="sonnen_online", labels={}, value=1)], None) is None

@@ -63,7 +63,7 @@ class FaultySimulator(Simulator):
         token: str | None = None,
         port: int = 0,
     ) -> None:
-        clock = Clock.starting_now(start, speed)
+        clock = Clock(start, speed)
         self.faulty = FaultyBattery(generation=generation_named(generation), seed=seed, clock=clock, token=token)
         super().__init__(self.faulty, port=port, handler=_FaultyHandler)
 

@@ -25,7 +25,7 @@ PATHS = {
 def simulated(
     generation: GenerationName = "sb10", *, seed: int = 1, speed: float = 1.0, token: str | None = None
 ) -> SimulatedBattery:
-    clock = Clock.starting_now(START, speed)
+    clock = Clock(START, speed)
     return SimulatedBattery(generation=generation_named(generation), seed=seed, clock=clock, token=token)
 
 

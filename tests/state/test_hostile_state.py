@@ -9,6 +9,7 @@ from datetime import UTC, date
 from pathlib import Path
 
 import pytest
+from prometheus_client.samples import Sample
 
 from sonnen_agent.energy import (
     Counters,
@@ -21,7 +22,7 @@ from sonnen_agent.energy import (
     state_to_json,
 )
 from sonnen_agent.energy.state import finished_day_to_json, state_from_json
-from sonnen_agent.metrics.energy import HeldSample, recovered_counters
+from sonnen_agent.metrics.energy import recovered_counters
 from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.state.checkpoint import decode, encode
 from sonnen_agent.state.ledger import Ledger, LedgerDay
@@ -117,11 +118,11 @@ def test_images_of_the_latest_beat_with_anything_in_them_cost_one_line_together(
 def test_what_the_gateway_says_never_makes_the_own_state_unreadable(number: float) -> None:
     found = recovered_counters(
         [
-            HeldSample(name="sonnen_production_watt_hours_total", labels={}, value=number),
-            HeldSample(name="sonnen_consumption_watt_hours_total", labels={}, value=5000),
-            HeldSample(name="sonnen_observed_seconds_total", labels={}, value=number),
-            HeldSample(name="sonnen_grid_cost_total", labels={"currency": "EUR"}, value=number),
-            HeldSample(name="sonnen_grid_cost_total", labels={"currency": "\ud800"}, value=1),
+            Sample(name="sonnen_production_watt_hours_total", labels={}, value=number),
+            Sample(name="sonnen_consumption_watt_hours_total", labels={}, value=5000),
+            Sample(name="sonnen_observed_seconds_total", labels={}, value=number),
+            Sample(name="sonnen_grid_cost_total", labels={"currency": "EUR"}, value=number),
+            Sample(name="sonnen_grid_cost_total", labels={"currency": "\ud800"}, value=1),
         ],
         pushed_unix_seconds=None,
     )
@@ -136,7 +137,7 @@ def test_what_the_gateway_says_never_makes_the_own_state_unreadable(number: floa
 
 def test_the_greatest_number_that_is_taken_in_is_read_again() -> None:
     found = recovered_counters(
-        [HeldSample(name="sonnen_production_watt_hours_total", labels={}, value=1e12)], pushed_unix_seconds=None
+        [Sample(name="sonnen_production_watt_hours_total", labels={}, value=1e12)], pushed_unix_seconds=None
     )
     shared = SharedMeter(EnergyMeter(zone=UTC, awaits_copy=True), lambda: None)
     shared.recover(found)

@@ -21,7 +21,7 @@ def run(  # noqa: PLR0913 - the command's options, one for one
     # Blocked before the first thread starts, so that none of them is interrupted in place of this one.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
-        clock = Clock.starting_now(start, speed)
+        clock = Clock(start, speed)
         battery = SimulatedBattery(generation=generation_named(generation), seed=seed, clock=clock, token=token)
         with Simulator(battery, port=port) as simulator:
             sys.stdout.write(f"simulating a sonnen battery ({generation}) at {simulator.url}\n")

@@ -1,13 +1,12 @@
 """What the agent counted, and others have: from a copy of our metrics back to counters, and for backfilling."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import get_args
 
 from prometheus_client.core import Metric
+from prometheus_client.samples import Sample
 
 from sonnen_agent.energy import (
+    FLOWS,
     GREATEST,
     QUANTITIES,
     Counters,
@@ -18,23 +17,12 @@ from sonnen_agent.energy import (
     TariffCounts,
 )
 from sonnen_agent.metrics.battery import ENERGY
-from sonnen_agent.reading import Place
 
-_PLACES: frozenset[str] = frozenset(get_args(Place))
 _NAMES = {row.key or field: row.name for field, row in ENERGY}
 _QUANTITIES = {_NAMES[quantity]: quantity for quantity in QUANTITIES}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldSample:
-    """A sample as a Pushgateway holds it."""
-
-    name: str
-    labels: Mapping[str, str]
-    value: float
-
-
-def recovered_counters(samples: Iterable[HeldSample], pushed_unix_seconds: float | None) -> RecoveredCounters | None:
+def recovered_counters(samples: Iterable[Sample], pushed_unix_seconds: float | None) -> RecoveredCounters | None:
     """Return the counters in a copy of a battery's group, or None when it holds none of ours."""
     samples = tuple(sample for sample in samples if 0 <= sample.value <= GREATEST)
     totals = {_QUANTITIES[sample.name]: sample.value for sample in samples if sample.name in _QUANTITIES}
@@ -58,20 +46,16 @@ def recovered_counters(samples: Iterable[HeldSample], pushed_unix_seconds: float
     )
 
 
-def _flows(samples: Iterable[HeldSample], field: str) -> dict[Flow, float]:
+def _flows(samples: Iterable[Sample], field: str) -> dict[Flow, float]:
     """Return the numbers of a field of EnergyTotals."""
-    return {
-        (_place(sample.labels["from"]), _place(sample.labels["to"])): sample.value
-        for sample in samples
-        if sample.name == _NAMES[field] and {sample.labels.get("from"), sample.labels.get("to")} <= _PLACES
+    name = _NAMES[field]
+    found = {
+        (sample.labels.get("from"), sample.labels.get("to")): sample.value for sample in samples if sample.name == name
     }
+    return {flow: found[flow] for flow in FLOWS if flow in found}
 
 
-def _place(text: str) -> Place:
-    return next(place for place in get_args(Place) if place == text)
-
-
-def _named(samples: Iterable[HeldSample], field: str, label: str) -> dict[str, float]:
+def _named(samples: Iterable[Sample], field: str, label: str) -> dict[str, float]:
     name = _NAMES[field]
     found = {sample.labels.get(label, ""): sample.value for sample in samples if sample.name == name}
     return {word: value for word, value in found.items() if word and word.isprintable()}
@@ -81,7 +65,7 @@ def cumulative_families(
     points: Iterable[tuple[str, float, EnergyTotals]],
     *,
     job: str,
-    labels_of: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    labels_of: Mapping[str, Mapping[str, str]],
 ) -> Iterator[Metric]:
     """Yield the counters as they stood at given moments; a point is battery, Unix time in seconds, totals.
 

@@ -9,11 +9,12 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from prometheus_client.samples import Sample
+
 from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import Destination, problem_of
 from sonnen_agent.errors import ExchangeError, Outcome, quoted
 from sonnen_agent.group import GroupKey
-from sonnen_agent.metrics.energy import HeldSample
 from sonnen_agent.outputs import RecordSend
 from sonnen_agent.transport import Answer
 
@@ -42,7 +43,7 @@ _CLOSED_HINT = (
 class HeldGroup:
     """One group as the gateway holds it."""
 
-    samples: tuple[HeldSample, ...]
+    samples: tuple[Sample, ...]
     pushed_unix_seconds: float | None
     """When it was pushed last, by the gateway's clock."""
 
@@ -184,13 +185,13 @@ def held_groups(body: bytes, keys: Collection[GroupKey]) -> Mapping[GroupKey, He
     return found
 
 
-def _samples(name: str, family: Mapping[str, object]) -> Iterator[HeldSample]:
+def _samples(name: str, family: Mapping[str, object]) -> Iterator[Sample]:
     metrics = family.get("metrics")
     for metric in map(_mapping, metrics if isinstance(metrics, list) else ()):
         labels = {key: value for key, value in _mapping(metric.get("labels")).items() if isinstance(value, str)}
         value = metric.get("value")
         if isinstance(value, str):  # histograms and summaries, which are not ours, have none
-            yield HeldSample(name=name, labels=labels, value=float(value))
+            yield Sample(name, labels, float(value))
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Self
 
 from sonnen_agent.simulator.firmware import FirmwareState
 from sonnen_agent.simulator.generations import Generation
@@ -24,26 +23,19 @@ START_HTML = """<!DOCTYPE html>
 """A page that is no reading (docs/battery-api.md 3)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
     """Simulated time, which passes `speed` times as fast as that of the machine."""
 
-    start: datetime
-    """When the simulation begins, in simulated time."""
-    speed: float
-    monotonic: Callable[[], float]
-    started: float
-    """What `monotonic` said when the simulation began."""
-
-    @classmethod
-    def starting_now(cls, start: datetime | None, speed: float) -> Self:
-        """Return a clock that goes on from `start`, or from the present time."""
-        begin = datetime.now(UTC) if start is None else start
-        return cls(start=begin, speed=speed, monotonic=time.monotonic, started=time.monotonic())
+    def __init__(self, start: datetime | None, speed: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Go on from `start`, or from the present time."""
+        self.start = datetime.now(UTC) if start is None else start
+        self._speed = speed
+        self._monotonic = monotonic
+        self._started = monotonic()
 
     def now(self) -> datetime:
         """Return the simulated time, in UTC."""
-        elapsed = timedelta(seconds=(self.monotonic() - self.started) * self.speed)
+        elapsed = timedelta(seconds=(self._monotonic() - self._started) * self._speed)
         return self.start.astimezone(UTC) + elapsed
 
 
