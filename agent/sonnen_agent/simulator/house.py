@@ -101,31 +101,31 @@ class House:
         self._production = production_watts(self.parameters, self._seed, self._time)
         self._consumption = consumption_watts(self.parameters, self._seed, self._time)
         # The battery's controller sees the meters of the step before: a kettle's first seconds come from the grid.
-        self._battery: Response = respond(self.parameters, self._stored, self._need, STEP_SECONDS)
-        self._feed_in = self._production + self._battery.discharge_watts - self._consumption
+        self._cells = cell_watts(self.parameters, self._stored, self._need)
+        self._discharge = discharge_watts(self.parameters, self._cells)
+        self._feed_in = self._production + self._discharge - self._consumption
         self._need = self._consumption - self._production
         self._recent.append(self._consumption)
         self._peak = max(self._peak, self._consumption)
 
     def _leave(self) -> None:
         """Count what flowed during the step, and go to the next."""
-        discharge, cells = self._battery.discharge_watts, self._battery.cell_watts
         flows = {
             "production_watt_hours": self._production,
             "consumption_watt_hours": self._consumption,
             "grid_import_watt_hours": max(0.0, -self._feed_in),
             "grid_export_watt_hours": max(0.0, self._feed_in),
-            "battery_charge_watt_hours": max(0.0, -discharge),
-            "battery_discharge_watt_hours": max(0.0, discharge),
+            "battery_charge_watt_hours": max(0.0, -self._discharge),
+            "battery_discharge_watt_hours": max(0.0, self._discharge),
         }
         for name, watts in flows.items():
             self._through[name] += watts * _HOURS
         capacity = self.parameters.capacity_watt_hours
-        self._stored = min(capacity, self._stored + cells * _HOURS)
-        self._cycles += max(0.0, -cells) * _HOURS / capacity
+        self._stored = min(capacity, self._stored + self._cells * _HOURS)
+        self._cycles += max(0.0, -self._cells) * _HOURS / capacity
         self._since_full = 0 if self._stored >= capacity - 1.0 else self._since_full + STEP_SECONDS
         cellar = cellar_celsius(self._time)
-        effort = abs(cells) / self.parameters.max_charge_watts
+        effort = abs(self._cells) / self.parameters.max_charge_watts
         warm, hot = cellar + 3.0 + 10.0 * effort * effort, cellar + 9.0 + 25.0 * effort
         self._cells_celsius += (warm - self._cells_celsius) * STEP_SECONDS / _CELLS_LAZINESS_SECONDS
         self._inverter_celsius += (hot - self._inverter_celsius) * STEP_SECONDS / _INVERTER_LAZINESS_SECONDS
@@ -136,7 +136,7 @@ class House:
         hertz, one, two, three, lowest, highest = jitter(f"{self._seed}/grid/{self._time}")
         percent = 100.0 * self._stored / parameters.capacity_watt_hours
         deep = parameters.deep_discharge_reserve_percent
-        volts = cell_volts(parameters, percent, self._battery.cell_watts)
+        volts = cell_volts(parameters, percent, self._cells)
         stack = volts * parameters.cells_in_series
         street = 230.5 + 0.0004 * self._feed_in
         return State(
@@ -146,8 +146,8 @@ class House:
             consumption_average_watts=sum(self._recent) / len(self._recent),
             consumption_peak_watts=self._peak,
             grid_feed_in_watts=self._feed_in,
-            discharge_watts=self._battery.discharge_watts,
-            cell_watts=self._battery.cell_watts,
+            discharge_watts=self._discharge,
+            cell_watts=self._cells,
             stored_watt_hours=self._stored,
             state_of_charge_percent=percent,
             usable_state_of_charge_percent=max(0.0, (percent - deep) / (100.0 - deep) * 100.0),
@@ -156,7 +156,7 @@ class House:
             grid_hertz=50.0 + 0.05 * hertz,
             phase_volts=(street + one, street + two, street + three),
             stack_volts=stack,
-            stack_amperes=self._battery.cell_watts / stack,
+            stack_amperes=self._cells / stack,
             cell_volts=(volts - 0.004 + 0.002 * lowest, volts + 0.004 + 0.002 * highest),
             cell_celsius=(self._cells_celsius - 0.6, self._cells_celsius + 0.7),
             inverter_celsius=self._inverter_celsius,
@@ -164,35 +164,24 @@ class House:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
-    """What the battery does during one step."""
-
-    discharge_watts: float
-    """AC, > 0 out of the battery; the electronics' own use included, so idle is slightly negative."""
-    cell_watts: float
-    """DC, > 0 into the cells."""
-
-
-def respond(parameters: HouseParameters, stored_watt_hours: float, need_watts: float, seconds: float) -> Response:
-    """Return what the battery does for a house that needs power (> 0) or has too much (< 0)."""
-    own = parameters.own_use_watts
-    hours = seconds / 3600.0
-    idle = Response(discharge_watts=-own, cell_watts=0.0)
-    if abs(need_watts) < _DEAD_BAND_WATTS:
-        return idle
+def cell_watts(parameters: HouseParameters, stored_watt_hours: float, need_watts: float) -> float:
+    """Return the DC power into the cells during a step in which the house needs power (> 0) or has too much (< 0)."""
+    own, spare = parameters.own_use_watts, stored_watt_hours - parameters.stored_minimum_watt_hours
+    if abs(need_watts) < _DEAD_BAND_WATTS or (need_watts > 0 and spare <= 0):
+        return 0.0
     if need_watts > 0:
-        available = (stored_watt_hours - parameters.stored_minimum_watt_hours) / hours
-        if available <= 0.0:
-            return idle
-        out = min((min(need_watts, parameters.max_discharge_watts) + own) / parameters.efficiency, available)
-        return Response(discharge_watts=out * parameters.efficiency - own, cell_watts=-out)
+        return -min((min(need_watts, parameters.max_discharge_watts) + own) / parameters.efficiency, spare / _HOURS)
     fullness = stored_watt_hours / parameters.capacity_watt_hours
     taper = max(_TAPER_LEAST, min(1.0, (1.0 - fullness) / (1.0 - _TAPER_FROM)))
     offered = min(-need_watts, parameters.max_charge_watts * taper)
-    room = max(0.0, parameters.capacity_watt_hours - stored_watt_hours) / hours
-    into = min(max(0.0, offered - own) * parameters.efficiency, room)
-    return Response(discharge_watts=-into / parameters.efficiency - own, cell_watts=into)
+    room = max(0.0, parameters.capacity_watt_hours - stored_watt_hours) / _HOURS
+    return min(max(0.0, offered - own) * parameters.efficiency, room)
+
+
+def discharge_watts(parameters: HouseParameters, cells: float) -> float:
+    """Return the AC power out of the battery; the electronics' own use included, so idle is slightly negative."""
+    outside = cells / parameters.efficiency if cells > 0 else cells * parameters.efficiency
+    return -outside - parameters.own_use_watts
 
 
 def cell_volts(parameters: HouseParameters, state_of_charge_percent: float, cell_watts: float) -> float:
