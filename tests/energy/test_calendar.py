@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sonnen_agent.energy.days import Calendar
-from sonnen_agent.energy.tariffs import Schedule, TariffPeriod, Tariffs, rates_at
+from sonnen_agent.energy.tariffs import Rates, Schedule, TariffPeriod, Tariffs
 
 ZONES = (
     "Europe/Berlin",
@@ -170,7 +170,7 @@ def test_at_any_moment_the_price_is_that_of_the_local_time(
         span = schedule.span_at(moment)
         assert span.start <= moment < span.end
         assert span.day == calendar.day_of(moment)
-        assert span.rates == rates_at(tariffs, calendar.local(moment).time())
+        assert span.rates == Rates.at(tariffs, calendar.local(moment).time())
 
 
 @settings(deadline=None)

@@ -3,7 +3,7 @@ from datetime import time
 import pytest
 
 from sonnen_agent.energy.counters import EnergyCounters, TariffCounts
-from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs, rates_at
+from sonnen_agent.energy.tariffs import Rates, TariffPeriod, Tariffs
 
 NIGHT = TariffPeriod(name="night", price_per_kilowatt_hour=0.22, start=time(22), end=time(6))
 DAY = TariffPeriod(name="day", price_per_kilowatt_hour=0.31)
@@ -12,7 +12,7 @@ USUAL = Tariffs(currency="EUR", import_periods=(NIGHT, DAY), export_periods=(FEE
 
 
 def names_at(tariffs: Tariffs | None, local_time: time) -> tuple[str | None, str | None]:
-    rates = rates_at(tariffs, local_time)
+    rates = Rates.at(tariffs, local_time)
     return (
         rates.import_period.name if rates.import_period else None,
         rates.export_period.name if rates.export_period else None,
@@ -51,12 +51,12 @@ def test_of_two_periods_that_cover_a_moment_the_first_counts() -> None:
 
 def test_without_tariffs_nothing_is_priced() -> None:
     energies = EnergyCounters(totals_watt_hours={"grid_import": 1000, "grid_export": 1000})
-    assert rates_at(None, time(12)).counts(energies) == TariffCounts()
+    assert Rates.at(None, time(12)).counts(energies) == TariffCounts()
 
 
 def test_money_is_kilowatt_hours_times_price() -> None:
     energies = EnergyCounters(totals_watt_hours={"grid_import": 2000, "grid_export": 500})
-    counts = rates_at(USUAL, time(23)).counts(energies)
+    counts = Rates.at(USUAL, time(23)).counts(energies)
     assert counts.import_watt_hours == {"night": 2000}
     assert counts.export_watt_hours == {"feed_in": 500}
     assert counts.cost == pytest.approx({"EUR": 0.44})
@@ -64,7 +64,7 @@ def test_money_is_kilowatt_hours_times_price() -> None:
 
 
 def test_a_grid_that_was_not_measured_costs_nothing() -> None:
-    assert rates_at(USUAL, time(23)).counts(EnergyCounters(totals_watt_hours={"consumption": 7})) == TariffCounts()
+    assert Rates.at(USUAL, time(23)).counts(EnergyCounters(totals_watt_hours={"consumption": 7})) == TariffCounts()
 
 
 @pytest.mark.parametrize(

@@ -78,5 +78,5 @@ def test_a_damaged_line_costs_only_itself(
 
 
 def test_coverage_is_the_observed_share_of_the_day() -> None:
-    assert day(1, observed=21_600).coverage_percent == 25
-    assert day(1, observed=86_401).coverage_percent == 100
+    assert day(1, observed=21_600).finished.coverage_percent == 25
+    assert day(1, observed=86_401).finished.coverage_percent == 100

@@ -3,11 +3,10 @@
 import csv
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import date
 
 from sonnen_agent.config.load import Config
-from sonnen_agent.energy import QUANTITIES, Calendar, Counters, EnergyMeter, MeterState
+from sonnen_agent.energy import QUANTITIES, Calendar, Counters, EnergyMeter, FinishedDay, MeterState
 from sonnen_agent.errors import StartError
 from sonnen_agent.metrics.energy import cumulative_families
 from sonnen_agent.metrics.exposition import render_openmetrics
@@ -20,21 +19,8 @@ _PERIODS: dict[str, Callable[[date], str]] = {
 }
 
 
-@dataclass(slots=True, kw_only=True)
-class _Entry:
-    """The days of one period and battery together."""
-
-    battery: str
-    period: str
-    last_day: date
-    tally: Counters = field(default_factory=Counters)
-    length_seconds: float = 0.0
-    """Of the days that are in the ledger; a day without the agent is in no ledger."""
-
-    @property
-    def coverage_percent(self) -> float:
-        observed = self.tally.energies.observed_seconds
-        return min(100.0, 100.0 * observed / self.length_seconds) if self.length_seconds else 0.0
+_Periods = dict[tuple[str, str], FinishedDay]
+"""By battery and period its days together, as long as those that are in the ledger, under the date of the last."""
 
 
 def run(config: Config, *, by: str, output_format: str) -> int:
@@ -43,34 +29,28 @@ def run(config: Config, *, by: str, output_format: str) -> int:
         days = Ledger(config.state_directory).days()
     except OSError as error:
         raise StartError(f"{error.filename}: {error.strerror}; run this as the agent's user or as root") from error
-    entries = list(_entries(days, _PERIODS[by]))
+    periods = _periods(days, _PERIODS[by])
     if output_format == "openmetrics":
-        _print_openmetrics(config, entries)
+        _print_openmetrics(config, periods)
     elif output_format == "csv":
-        csv.writer(sys.stdout).writerows(_rows(entries))
+        csv.writer(sys.stdout).writerows(_rows(periods))
     else:
-        _print_table(_rows(entries))
+        _print_table(_rows(periods))
     return 0
 
 
-def _entries(days: Iterable[LedgerDay], period_of: Callable[[date], str]) -> Iterator[_Entry]:
-    found: dict[tuple[str, str], _Entry] = {}
+def _periods(days: Iterable[LedgerDay], period_of: Callable[[date], str]) -> _Periods:
+    found: _Periods = {}
     for day in sorted(days, key=lambda day: (day.battery, day.finished.day)):
-        finished, period = day.finished, period_of(day.finished.day)
-        entry = found.setdefault(
-            (day.battery, period), _Entry(battery=day.battery, period=period, last_day=finished.day)
-        )
-        entry.last_day = finished.day
-        entry.tally = entry.tally.plus(Counters(energies=finished.energies, tariffs=finished.tariffs))
-        entry.length_seconds += finished.length_seconds
-    return iter(found.values())
+        key = day.battery, period_of(day.finished.day)
+        found[key] = found[key].plus(day.finished) if key in found else day.finished
+    return found
 
 
-def _rows(entries: list[_Entry]) -> Iterator[tuple[str, ...]]:
-    """Yield the heading and a row per entry; energy in kWh, money in its currency."""
-    tariffs = [entry.tally.tariffs for entry in entries]
-    costs = sorted({currency for tariff in tariffs for currency in tariff.cost})
-    revenues = sorted({currency for tariff in tariffs for currency in tariff.revenue})
+def _rows(periods: _Periods) -> Iterator[tuple[str, ...]]:
+    """Yield the heading and a row per battery and period; energy in kWh, money in its currency."""
+    costs = sorted({currency for whole in periods.values() for currency in whole.tariffs.cost})
+    revenues = sorted({currency for whole in periods.values() for currency in whole.tariffs.revenue})
     yield (
         "battery",
         "period",
@@ -79,15 +59,15 @@ def _rows(entries: list[_Entry]) -> Iterator[tuple[str, ...]]:
         *(f"revenue_{currency}" for currency in revenues),
         "coverage_percent",
     )
-    for entry in entries:
-        totals, money = entry.tally.energies.totals_watt_hours, entry.tally.tariffs
+    for (battery, period), whole in periods.items():
+        totals = whole.energies.totals_watt_hours
         yield (
-            entry.battery,
-            entry.period,
+            battery,
+            period,
             *(_figure(totals.get(quantity), 1000) for quantity in QUANTITIES),
-            *(_figure(money.cost.get(currency)) for currency in costs),
-            *(_figure(money.revenue.get(currency)) for currency in revenues),
-            f"{entry.coverage_percent:.1f}",
+            *(_figure(whole.tariffs.cost.get(currency)) for currency in costs),
+            *(_figure(whole.tariffs.revenue.get(currency)) for currency in revenues),
+            f"{whole.coverage_percent:.1f}",
         )
 
 
@@ -106,16 +86,16 @@ def _print_table(rows: Iterable[tuple[str, ...]]) -> None:
         print("no day is finished yet", file=sys.stderr)
 
 
-def _print_openmetrics(config: Config, entries: list[_Entry]) -> None:
+def _print_openmetrics(config: Config, periods: _Periods) -> None:
     """Print the counters at the end of each period, for `promtool tsdb create-blocks-from openmetrics`."""
-    zone = config.zone
-    calendar = Calendar(zone)
+    calendar = Calendar(config.zone)
     points = []
     running: dict[str, Counters] = {}
-    for entry in entries:
-        running[entry.battery] = running.get(entry.battery, Counters()).plus(entry.tally)
-        end = calendar.start_of(calendar.day_after(entry.last_day))
-        meter = EnergyMeter(zone=zone, tariffs=config.tariffs, state=MeterState(tally=running[entry.battery]))
-        points.append((entry.battery, end, meter.totals(wall_seconds=None)))
+    for (battery, _), whole in periods.items():
+        counted = Counters(energies=whole.energies, tariffs=whole.tariffs)
+        running[battery] = running.get(battery, Counters()).plus(counted)
+        end = calendar.start_of(calendar.day_after(whole.day))
+        meter = EnergyMeter(zone=config.zone, tariffs=config.tariffs, state=MeterState(tally=running[battery]))
+        points.append((battery, end, meter.totals(wall_seconds=None)))
     labels_of = {battery.name: battery.labels for battery in config.batteries}
     sys.stdout.buffer.write(render_openmetrics(cumulative_families(points, job=config.job, labels_of=labels_of)))

@@ -76,6 +76,20 @@ class FinishedDay:
     tariffs: TariffCounts = field(default_factory=TariffCounts)
     """Of this day; empty where no tariffs are configured."""
 
+    @property
+    def coverage_percent(self) -> float:
+        """How much of it was observed, 0 to 100."""
+        return min(100.0, 100.0 * self.energies.observed_seconds / self.length_seconds) if self.length_seconds else 0.0
+
+    def plus(self, later: "FinishedDay") -> "FinishedDay":
+        """Return both together, under the later one's date."""
+        return FinishedDay(
+            day=later.day,
+            length_seconds=self.length_seconds + later.length_seconds,
+            energies=self.energies.plus(later.energies),
+            tariffs=self.tariffs.plus(later.tariffs),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyTotals:

@@ -51,6 +51,11 @@ class Tariffs:
     export_periods: tuple[TariffPeriod, ...] = ()
 
     @property
+    def periods(self) -> Mapping[Direction, tuple[TariffPeriod, ...]]:
+        """The periods by direction."""
+        return {"import": self.import_periods, "export": self.export_periods}
+
+    @property
     def boundaries(self) -> frozenset[time]:
         """The local times at which a price may change."""
         periods = (*self.import_periods, *self.export_periods)
@@ -60,12 +65,9 @@ class Tariffs:
     def prices(self) -> Mapping[tuple[str, Direction, str], float]:
         """The price of a kilowatt-hour by name, direction and currency; periods that share a name share the price."""
         return {
-            **{
-                (period.name, "import", self.currency): period.price_per_kilowatt_hour for period in self.import_periods
-            },
-            **{
-                (period.name, "export", self.currency): period.price_per_kilowatt_hour for period in self.export_periods
-            },
+            (period.name, direction, self.currency): period.price_per_kilowatt_hour
+            for direction, periods in self.periods.items()
+            for period in periods
         }
 
     @property
@@ -81,10 +83,7 @@ class Tariffs:
     def problems(self) -> tuple[str, ...]:
         """Return what is wrong, each with its path in the config's words, the value and the fix."""
         moments = {time(), *self.boundaries}
-        problems = [
-            *_problems("import", self.import_periods, moments),
-            *_problems("export", self.export_periods, moments),
-        ]
+        problems = [one for way, periods in self.periods.items() for one in _problems(way, periods, moments)]
         if not self.currency.strip():
             problems.append(f"currency: should be a code such as EUR, got {self.currency!r}")
         if not self.import_periods and not self.export_periods:
@@ -100,6 +99,16 @@ class Rates:
     import_period: TariffPeriod | None = None
     export_period: TariffPeriod | None = None
 
+    @classmethod
+    def at(cls, tariffs: Tariffs | None, local_time: time) -> "Rates":
+        """Return what is in force at a local time of the day."""
+        tariffs = tariffs or Tariffs(currency="")
+        return cls(
+            currency=tariffs.currency,
+            import_period=_first(tariffs.import_periods, local_time),
+            export_period=_first(tariffs.export_periods, local_time),
+        )
+
     def counts(self, energies: EnergyCounters) -> TariffCounts:
         """Return what grid energy of this moment adds to the tariffs and the money."""
         bought, cost = self._priced(self.import_period, energies.totals_watt_hours.get("grid_import"))
@@ -113,16 +122,6 @@ class Rates:
             return {}, {}
         money = watt_hours / _WATT_HOURS_PER_KILOWATT_HOUR * period.price_per_kilowatt_hour
         return {period.name: watt_hours}, {self.currency: money}
-
-
-def rates_at(tariffs: Tariffs | None, local_time: time) -> Rates:
-    """Return what is in force at a local time of the day."""
-    tariffs = tariffs or Tariffs(currency="")
-    return Rates(
-        currency=tariffs.currency,
-        import_period=_first(tariffs.import_periods, local_time),
-        export_period=_first(tariffs.export_periods, local_time),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +173,7 @@ class Schedule:
                     cuts.add(calendar.unix(local_day, boundary))
                     cuts.add(calendar.unix(local_day, boundary, second_time=True))
         for left, right in pairwise(sorted(cut for cut in cuts if start <= cut <= end)):
-            local_time = calendar.local(left).time()
-            yield Span(start=left, end=right, day=day, rates=rates_at(tariffs, local_time))
+            yield Span(start=left, end=right, day=day, rates=Rates.at(tariffs, calendar.local(left).time()))
 
     def _clock_changes(self, start: float, end: float) -> Iterator[float]:
         for before, after in pairwise((*range(int(start), int(end), _SECONDS_PER_HOUR), int(end))):

@@ -27,12 +27,6 @@ class LedgerDay:
     battery: str
     finished: FinishedDay
 
-    @property
-    def coverage_percent(self) -> float:
-        """How much of the day was observed, 0 to 100."""
-        length = self.finished.length_seconds
-        return min(100.0, 100.0 * self.finished.energies.observed_seconds / length) if length else 0.0
-
 
 class Ledger:
     """The ledger file of a folder."""
@@ -85,7 +79,8 @@ class Ledger:
 
 def _line(day: LedgerDay) -> str:
     document = finished_day_to_json(day.finished)
-    head = {"day": document.pop("day"), "battery": day.battery, "coverage_percent": round(day.coverage_percent, 2)}
+    coverage_percent = round(day.finished.coverage_percent, 2)
+    head = {"day": document.pop("day"), "battery": day.battery, "coverage_percent": coverage_percent}
     return json.dumps({**head, **document}, ensure_ascii=False)
 
 
