@@ -35,7 +35,7 @@ from sonnen_agent.outputs.remote_write import Options
 from sonnen_agent.outputs.remote_write.output import RemoteWriteOutput
 from sonnen_agent.reading import Configuration, Inverter, Meter, Pack, Reading, System
 from sonnen_agent.scheduler import ProgressWatch
-from sonnen_agent.simulator.battery import Clock, SimulatedBattery
+from sonnen_agent.simulator.battery import SimulatedBattery, simulated_clock
 from sonnen_agent.simulator.generations import generation_named
 from sonnen_agent.telemetry import AgentInfo, Telemetry
 
@@ -74,7 +74,7 @@ class House:
         self._battery = SimulatedBattery(
             generation=generation_named("sb10"),
             seed=1,
-            clock=Clock(START, 1, clock.monotonic),
+            clock=simulated_clock(START, 1, clock.monotonic),
             token=None,
         )
         self._details: dict[str, object] = {}

@@ -3,14 +3,15 @@
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from simulator_faults import Endpoint, FaultName, FaultSwitches, altered_reading, body_of, broken_answer, endpoint_of
 
-from sonnen_agent.simulator.battery import Answer, Clock, SimulatedBattery, answer
+from sonnen_agent.simulator.battery import Answer, SimulatedBattery, answer
 from sonnen_agent.simulator.firmware import FirmwareState
 from sonnen_agent.simulator.generations import Generation
 
@@ -52,7 +53,7 @@ class Reply:
 class FaultyBattery(SimulatedBattery):
     """Answers from several threads at once, as the faults that are on have it."""
 
-    def __init__(self, *, generation: Generation, seed: int, clock: Clock, token: str | None) -> None:
+    def __init__(self, *, generation: Generation, seed: int, clock: Callable[[], datetime], token: str | None) -> None:
         super().__init__(generation=generation, seed=seed, clock=clock, token=token)
         self.faults = FaultSwitches()
         self._records = threading.Lock()
@@ -115,7 +116,7 @@ class FaultyBattery(SimulatedBattery):
                 Delivery(
                     number=self._delivered,
                     unix_time=time.time(),
-                    simulated_time=self.clock.now().isoformat(),
+                    simulated_time=self.clock().isoformat(),
                     endpoint=reply.endpoint,
                     path=path,
                     body=body,

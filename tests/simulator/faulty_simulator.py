@@ -41,10 +41,10 @@ from faulty_battery import Delivery, FaultyBattery, Request
 from faulty_wire import Line, send_faulty, wire_fault
 from simulator_faults import ENDPOINTS, FAULT_NAMES, Endpoint, FaultName, known_endpoint, known_fault
 
-from sonnen_agent.simulator.battery import Answer, Clock, json_answer, refused_order
+from sonnen_agent.simulator.battery import Answer, json_answer, refused_order, simulated_clock
 from sonnen_agent.simulator.generations import GENERATION_NAMES, GenerationName, generation_named
 from sonnen_agent.simulator.house import State
-from sonnen_agent.simulator.parameters import battery_zone
+from sonnen_agent.simulator.profiles import battery_zone
 from sonnen_agent.simulator.server import Handler, Simulator, rendered
 
 _PREFIX = "/simulator/"
@@ -63,7 +63,7 @@ class FaultySimulator(Simulator):
         token: str | None = None,
         port: int = 0,
     ) -> None:
-        clock = Clock(start, speed)
+        clock = simulated_clock(start, speed)
         self.faulty = FaultyBattery(generation=generation_named(generation), seed=seed, clock=clock, token=token)
         super().__init__(self.faulty, port=port, handler=_FaultyHandler)
 
@@ -135,7 +135,7 @@ def control(battery: FaultyBattery, method: str, target: str) -> Answer:
             return _log(battery, query.get("after", "0"))
         case "GET", ["house"]:
             state = battery.firmware_state().state
-            return json_answer(asdict(state) | {"time": state.time.isoformat(), "now": battery.clock.now().isoformat()})
+            return json_answer(asdict(state) | {"time": state.time.isoformat(), "now": battery.clock().isoformat()})
         case "GET", ["fault"]:
             return json_answer(battery.faults.listing())
         case "DELETE", ["fault"]:

@@ -12,8 +12,7 @@ import pytest
 
 from sonnen_agent.simulator.generations import GENERATION_NAMES, GenerationName, generation_named
 from sonnen_agent.simulator.house import House, State
-from sonnen_agent.simulator.parameters import STEP_SECONDS, HouseParameters, battery_zone
-from sonnen_agent.simulator.profiles import consumption_watts, day_plan
+from sonnen_agent.simulator.profiles import STEP_SECONDS, HouseParameters, battery_zone, consumption_watts, day_plan
 
 SUMMER = datetime(2024, 6, 20, 22, 0, tzinfo=UTC)
 WINTER = datetime(2024, 12, 10, 23, 0, tzinfo=UTC)
@@ -234,7 +233,7 @@ def test_another_process_simulates_the_same_house() -> None:
     program = (
         "import json, dataclasses, datetime\n"
         "from sonnen_agent.simulator.house import House\n"
-        "from sonnen_agent.simulator.parameters import HouseParameters\n"
+        "from sonnen_agent.simulator.profiles import HouseParameters\n"
         "start = datetime.datetime(2024, 6, 20, 22, tzinfo=datetime.UTC)\n"
         "state = House(HouseParameters(), 7, start).at(start + datetime.timedelta(hours=14))\n"
         "print(json.dumps(dataclasses.asdict(state), default=str))\n"

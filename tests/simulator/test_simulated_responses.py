@@ -10,7 +10,7 @@ from sonnen_agent.simulator.battery import answer
 from sonnen_agent.simulator.firmware import FirmwareState, single
 from sonnen_agent.simulator.generations import GENERATION_NAMES, GenerationName, generation_named
 from sonnen_agent.simulator.house import House
-from sonnen_agent.simulator.parameters import battery_zone
+from sonnen_agent.simulator.profiles import battery_zone
 
 START = datetime(2024, 6, 20, 4, 0, tzinfo=UTC)
 STATUS_PATHS = {"eco8": "/api/v1/status", "sb10": "/api/v2/status", "evo": "/api/v2/status"}

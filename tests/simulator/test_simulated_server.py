@@ -9,7 +9,7 @@ import pytest
 import urllib3
 
 from sonnen_agent.errors import StartError
-from sonnen_agent.simulator.battery import Clock, SimulatedBattery
+from sonnen_agent.simulator.battery import SimulatedBattery, simulated_clock
 from sonnen_agent.simulator.generations import GENERATION_NAMES, GenerationName, generation_named
 from sonnen_agent.simulator.server import Simulator
 
@@ -25,7 +25,7 @@ PATHS = {
 def simulated(
     generation: GenerationName = "sb10", *, seed: int = 1, speed: float = 1.0, token: str | None = None
 ) -> SimulatedBattery:
-    clock = Clock(START, speed)
+    clock = simulated_clock(START, speed)
     return SimulatedBattery(generation=generation_named(generation), seed=seed, clock=clock, token=token)
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from sonnen_agent.simulator.house import cell_volts, cell_watts, discharge_watts
-from sonnen_agent.simulator.parameters import HouseParameters
+from sonnen_agent.simulator.profiles import HouseParameters
 
 HOUSE = HouseParameters()
 HALF, FULL, RESERVE = 5900.0, HOUSE.capacity_watt_hours, HOUSE.stored_minimum_watt_hours

@@ -4,9 +4,9 @@ import signal
 import sys
 from datetime import datetime
 
-from sonnen_agent.simulator.battery import Clock, SimulatedBattery
+from sonnen_agent.simulator.battery import SimulatedBattery, simulated_clock
 from sonnen_agent.simulator.generations import GenerationName, generation_named
-from sonnen_agent.simulator.parameters import battery_zone
+from sonnen_agent.simulator.profiles import battery_zone
 from sonnen_agent.simulator.server import Simulator
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -21,7 +21,7 @@ def run(  # noqa: PLR0913 - the command's options, one for one
     # Blocked before the first thread starts, so that none of them is interrupted in place of this one.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
-        clock = Clock(start, speed)
+        clock = simulated_clock(start, speed)
         battery = SimulatedBattery(generation=generation_named(generation), seed=seed, clock=clock, token=token)
         with Simulator(battery, port=port) as simulator:
             sys.stdout.write(f"simulating a sonnen battery ({generation}) at {simulator.url}\n")

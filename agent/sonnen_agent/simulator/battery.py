@@ -11,7 +11,7 @@ from http import HTTPStatus
 from sonnen_agent.simulator.firmware import FirmwareState
 from sonnen_agent.simulator.generations import Generation
 from sonnen_agent.simulator.house import House
-from sonnen_agent.simulator.parameters import battery_zone
+from sonnen_agent.simulator.profiles import battery_zone
 
 CONFIGURATIONS = "/api/v2/configurations"
 START_HTML = """<!DOCTYPE html>
@@ -23,20 +23,13 @@ START_HTML = """<!DOCTYPE html>
 """A page that is no reading (docs/battery-api.md 3)."""
 
 
-class Clock:
-    """Simulated time, which passes `speed` times as fast as that of the machine."""
-
-    def __init__(self, start: datetime | None, speed: float, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Go on from `start`, or from the present time."""
-        self.start = datetime.now(UTC) if start is None else start
-        self._speed = speed
-        self._monotonic = monotonic
-        self._started = monotonic()
-
-    def now(self) -> datetime:
-        """Return the simulated time, in UTC."""
-        elapsed = timedelta(seconds=(self._monotonic() - self._started) * self._speed)
-        return self.start.astimezone(UTC) + elapsed
+def simulated_clock(
+    start: datetime | None, speed: float, monotonic: Callable[[], float] = time.monotonic
+) -> Callable[[], datetime]:
+    """Return a clock that goes on from `start`, or from now, `speed` times as fast as that of the machine, in UTC."""
+    begin = (start or datetime.now(UTC)).astimezone(UTC)
+    started = monotonic()
+    return lambda: begin + timedelta(seconds=(monotonic() - started) * speed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +45,17 @@ class Answer:
 class SimulatedBattery:
     """Answers from several threads at once."""
 
-    def __init__(self, *, generation: Generation, seed: int, clock: Clock, token: str | None) -> None:
+    def __init__(self, *, generation: Generation, seed: int, clock: Callable[[], datetime], token: str | None) -> None:
         self.generation = generation
         self.clock = clock
-        self._house = House(generation.house, seed, clock.start)
+        self._house = House(generation.house, seed, clock())
         self._token = token
         self._lock = threading.Lock()
 
     def firmware_state(self) -> FirmwareState:
         """Return what the battery's firmware knows now."""
         with self._lock:
-            now = self.clock.now()
+            now = self.clock()
             state = self._house.at(now)
         return FirmwareState(house=self.generation.house, state=state, clock=now.astimezone(battery_zone()))
 

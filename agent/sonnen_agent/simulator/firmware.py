@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from math import floor, hypot, sqrt
 
 from sonnen_agent.simulator.house import State
-from sonnen_agent.simulator.parameters import HouseParameters
+from sonnen_agent.simulator.profiles import HouseParameters
 
 _CORE_LAG = timedelta(seconds=1)
 """The core controller's clock is read a little before the rest."""

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import yaml
 
 from sonnen_agent.simulator.firmware import plain
-from sonnen_agent.simulator.parameters import HouseParameters
+from sonnen_agent.simulator.profiles import HouseParameters
 
 GenerationName = Literal["eco8", "sb10", "evo", "eco6"]
 GENERATION_NAMES: tuple[GenerationName, ...] = get_args(GenerationName)

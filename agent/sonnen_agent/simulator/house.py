@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from sonnen_agent.simulator.parameters import STEP_SECONDS, HouseParameters
-from sonnen_agent.simulator.profiles import cellar_celsius, consumption_watts, jitter, production_watts
+from sonnen_agent.simulator import profiles
+from sonnen_agent.simulator.profiles import STEP_SECONDS, HouseParameters
 
 _HOURS = STEP_SECONDS / 3600.0
 _AVERAGE_STEPS = 60 // STEP_SECONDS
@@ -81,7 +81,7 @@ class House:
         self._stored = parameters.capacity_watt_hours * parameters.initial_state_of_charge_percent / 100.0
         self._since_full = parameters.initial_seconds_since_full_charge
         self._cycles = parameters.earlier_cycles
-        self._cells_celsius = cellar_celsius(self._time) + 3.0
+        self._cells_celsius = profiles.cellar_celsius(self._time) + 3.0
         self._inverter_celsius = self._cells_celsius + 6.0
         self._recent: deque[float] = deque(maxlen=_AVERAGE_STEPS)
         self._peak = 0.0
@@ -98,8 +98,8 @@ class House:
 
     def _enter(self) -> None:
         """Find the powers of the step that begins now."""
-        self._production = production_watts(self.parameters, self._seed, self._time)
-        self._consumption = consumption_watts(self.parameters, self._seed, self._time)
+        self._production = profiles.production_watts(self.parameters, self._seed, self._time)
+        self._consumption = profiles.consumption_watts(self.parameters, self._seed, self._time)
         # The battery's controller sees the meters of the step before: a kettle's first seconds come from the grid.
         self._cells = cell_watts(self.parameters, self._stored, self._need)
         self._discharge = discharge_watts(self.parameters, self._cells)
@@ -124,7 +124,7 @@ class House:
         self._stored = min(capacity, self._stored + self._cells * _HOURS)
         self._cycles += max(0.0, -self._cells) * _HOURS / capacity
         self._since_full = 0 if self._stored >= capacity - 1.0 else self._since_full + STEP_SECONDS
-        cellar = cellar_celsius(self._time)
+        cellar = profiles.cellar_celsius(self._time)
         effort = abs(self._cells) / self.parameters.max_charge_watts
         warm, hot = cellar + 3.0 + 10.0 * effort * effort, cellar + 9.0 + 25.0 * effort
         self._cells_celsius += (warm - self._cells_celsius) * STEP_SECONDS / _CELLS_LAZINESS_SECONDS
@@ -133,7 +133,7 @@ class House:
 
     def _state(self) -> State:
         parameters = self.parameters
-        hertz, one, two, three, lowest, highest = jitter(f"{self._seed}/grid/{self._time}")
+        hertz, one, two, three, lowest, highest = profiles.jitter(f"{self._seed}/grid/{self._time}")
         percent = 100.0 * self._stored / parameters.capacity_watt_hours
         deep = parameters.deep_discharge_reserve_percent
         volts = cell_volts(parameters, percent, self._cells)
