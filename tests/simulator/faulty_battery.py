@@ -12,8 +12,7 @@ from http import HTTPStatus
 from simulator_faults import Endpoint, FaultName, FaultSwitches, altered_reading, body_of, broken_answer, endpoint_of
 
 from sonnen_agent.simulator.battery import Answer, SimulatedBattery, answer
-from sonnen_agent.simulator.firmware import FirmwareState
-from sonnen_agent.simulator.generations import Generation
+from sonnen_agent.simulator.generations import FirmwareState, Generation
 
 _REMEMBERED = 20_000
 _YEAR = timedelta(days=365)

@@ -7,8 +7,7 @@ from functools import cache
 import pytest
 
 from sonnen_agent.simulator.battery import answer
-from sonnen_agent.simulator.firmware import FirmwareState, single
-from sonnen_agent.simulator.generations import GENERATION_NAMES, GenerationName, generation_named
+from sonnen_agent.simulator.generations import GENERATION_NAMES, FirmwareState, GenerationName, generation_named, single
 from sonnen_agent.simulator.house import House
 from sonnen_agent.simulator.profiles import battery_zone
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
-from sonnen_agent.simulator.firmware import FirmwareState
-from sonnen_agent.simulator.generations import Generation
+from sonnen_agent.simulator.generations import FirmwareState, Generation
 from sonnen_agent.simulator.house import House
 from sonnen_agent.simulator.profiles import battery_zone
 

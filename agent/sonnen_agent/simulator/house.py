@@ -10,8 +10,8 @@ from sonnen_agent.simulator.profiles import STEP_SECONDS, HouseParameters
 
 _HOURS = STEP_SECONDS / 3600.0
 _AVERAGE_STEPS = 60 // STEP_SECONDS
-_CELLS_LAZINESS_SECONDS = 10_800.0
-_INVERTER_LAZINESS_SECONDS = 1_200.0
+_LAZINESS_SECONDS = 3_600.0
+"""Of what gets warm."""
 _DEAD_BAND_WATTS = 25.0
 """A need smaller than this does not wake the inverter."""
 _TAPER_FROM = 0.95
@@ -81,8 +81,8 @@ class House:
         self._stored = parameters.capacity_watt_hours * parameters.initial_state_of_charge_percent / 100.0
         self._since_full = parameters.initial_seconds_since_full_charge
         self._cycles = parameters.earlier_cycles
-        self._cells_celsius = profiles.cellar_celsius(self._time) + 3.0
-        self._inverter_celsius = self._cells_celsius + 6.0
+        self._effort = 0.0
+        """How hard the battery has worked lately, as a share of what it can."""
         self._recent: deque[float] = deque(maxlen=_AVERAGE_STEPS)
         self._peak = 0.0
         self._through: defaultdict[str, float] = defaultdict(float)
@@ -124,11 +124,8 @@ class House:
         self._stored = min(capacity, self._stored + self._cells * _HOURS)
         self._cycles += max(0.0, -self._cells) * _HOURS / capacity
         self._since_full = 0 if self._stored >= capacity - 1.0 else self._since_full + STEP_SECONDS
-        cellar = profiles.cellar_celsius(self._time)
         effort = abs(self._cells) / self.parameters.max_charge_watts
-        warm, hot = cellar + 3.0 + 10.0 * effort * effort, cellar + 9.0 + 25.0 * effort
-        self._cells_celsius += (warm - self._cells_celsius) * STEP_SECONDS / _CELLS_LAZINESS_SECONDS
-        self._inverter_celsius += (hot - self._inverter_celsius) * STEP_SECONDS / _INVERTER_LAZINESS_SECONDS
+        self._effort += (effort - self._effort) * STEP_SECONDS / _LAZINESS_SECONDS
         self._time += STEP_SECONDS
 
     def _state(self) -> State:
@@ -139,6 +136,8 @@ class House:
         volts = cell_volts(parameters, percent, self._cells)
         stack = volts * parameters.cells_in_series
         street = 230.5 + 0.0004 * self._feed_in
+        cellar = profiles.cellar_celsius(self._time)
+        warm = cellar + 3.0 + 10.0 * self._effort**2
         return State(
             time=datetime.fromtimestamp(self._time, UTC),
             production_watts=self._production,
@@ -158,8 +157,8 @@ class House:
             stack_volts=stack,
             stack_amperes=self._cells / stack,
             cell_volts=(volts - 0.004 + 0.002 * lowest, volts + 0.004 + 0.002 * highest),
-            cell_celsius=(self._cells_celsius - 0.6, self._cells_celsius + 0.7),
-            inverter_celsius=self._inverter_celsius,
+            cell_celsius=(warm - 0.6, warm + 0.7),
+            inverter_celsius=cellar + 9.0 + 25.0 * self._effort,
             **self._through,
         )
 

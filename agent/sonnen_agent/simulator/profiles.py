@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 STEP_SECONDS = 5
@@ -18,8 +19,8 @@ STEP_SECONDS = 5
 _SECONDS_PER_DAY = 86_400
 _SLOW_SECONDS = 900
 _FAST_SECONDS = 60
-_SKIES = ((0.97, 0.06), (0.96, 0.75), (0.45, 0.33))
-"""Clear, mixed, overcast: the brightest the sky gets, and how much of that a cloud can take."""
+_SKIES = ((0.97, 0.06),) * 3 + ((0.96, 0.75),) * 4 + ((0.45, 0.33),) * 2
+"""Clear, mixed, overcast, as often: the brightest the sky gets, and how much of that a cloud can take."""
 _SMALLEST_WATTS = 8.0
 """Below this, a PV inverter does not start."""
 _FRIDGE_WATTS = 95.0
@@ -108,33 +109,23 @@ def production_watts(parameters: HouseParameters, seed: int, time: int) -> float
     # Meinel's rule for the light that is left after its way through the air.
     direct = 1.353 * 0.7 ** ((1.0 / (height + 0.02)) ** 0.678)
     brightness = direct * max(0.0, facing) + 0.09 * height
-    watts = parameters.pv_peak_watts * 0.92 * brightness * _clearness(seed, day, second)
+    watts = parameters.pv_peak_watts * 0.92 * brightness * _clearness(seed, time)
     return min(watts, parameters.pv_peak_watts) if watts >= _SMALLEST_WATTS else 0.0
 
 
-def _clearness(seed: int, day: int, second: int) -> float:
+def _clearness(seed: int, time: int) -> float:
     """Return how much of the clear-sky light comes through, 0 to 1."""
-    brightest, depth, slow, fast = _sky(seed, day)
-    cover = 0.7 * _between(slow, second / _SLOW_SECONDS) + 0.3 * _between(fast, second / _FAST_SECONDS)
+    # One of the skies for a UTC day, whose midnight is dark where the house stands.
+    brightest, depth = _SKIES[crc32(f"{seed}/sky/{time // _SECONDS_PER_DAY}".encode()) % len(_SKIES)]
+    cover = 0.7 * _drift(f"{seed}/slow", time / _SLOW_SECONDS) + 0.3 * _drift(f"{seed}/fast", time / _FAST_SECONDS)
     return brightest - depth * min(1.0, cover * cover * 1.6)
 
 
-@lru_cache(maxsize=8)
-def _sky(seed: int, day: int) -> tuple[float, float, list[float], list[float]]:
-    """Draw one of the skies and its clouds for a UTC day, whose midnight is dark where the house stands."""
-    draw = random.Random(f"{seed}/sky/{day}")
-    brightest, depth = draw.choices(_SKIES, (3, 4, 2))[0]
-    slow, fast = (
-        [draw.random() for _ in range(_SECONDS_PER_DAY // step + 1)] for step in (_SLOW_SECONDS, _FAST_SECONDS)
-    )
-    return brightest, depth, slow, fast
-
-
-def _between(points: list[float], position: float) -> float:
-    """Return the value at a position between two neighbouring points."""
+def _drift(key: str, position: float) -> float:
+    """Return a number from 0 to 1: one that depends on the key at each whole position, and a line in between."""
     index = int(position)
-    share = position - index
-    return points[index] * (1.0 - share) + points[index + 1] * share
+    here, there = ((1.0 + jitter(f"{key}/{number}")[0]) / 2.0 for number in (index, index + 1))
+    return here + (there - here) * (position - index)
 
 
 def cellar_celsius(time: int) -> float:
@@ -172,7 +163,7 @@ def _bursts(parameters: HouseParameters, seed: int, today: date) -> tuple[Burst,
 def day_plan(parameters: HouseParameters, seed: int, day: date) -> Iterator[Burst]:
     """Yield everything that is switched on during one local day."""
     draw = random.Random(f"{seed}/loads/{day.isoformat()}")
-    midnight = _midnight(day)
+    midnight = int(datetime(day.year, day.month, day.day, tzinfo=battery_zone()).timestamp())
 
     def burst(hour: float, minutes: float, watts: float) -> Burst:
         begin = midnight + round(hour * 3600)
@@ -193,11 +184,6 @@ def day_plan(parameters: HouseParameters, seed: int, day: date) -> Iterator[Burs
         yield burst(begin + 0.3, 62.0, 180.0)
     if draw.random() < 0.4:
         yield burst(draw.uniform(17.5, 21.5), draw.uniform(60, 210), parameters.car_watts)
-
-
-def _midnight(day: date) -> int:
-    """Return the Unix time at which a local day begins."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=battery_zone()).timestamp())
 
 
 def jitter(key: str) -> tuple[float, ...]:
