@@ -64,17 +64,16 @@ class Ticker:
     def run(self, act: Callable[[], object], missed: Callable[[int], object] | None, watch: ProgressWatch) -> None:
         """Act at every beat until told to stop; beats that a slow act slept through are missed, not made up for."""
         due = self.start
-        while not self._rest(watch, due):
+        while True:
+            with watch.rest():
+                if self.wait(max(due - self.clock(), 0)):
+                    return
             act()
             following = next_beat(self.start, self.interval_seconds, self.clock())
             skipped = round((following - due) / self.interval_seconds) - 1
             if skipped > 0 and missed is not None:
                 missed(skipped)
             due = following
-
-    def _rest(self, watch: ProgressWatch, due: float) -> bool:
-        with watch.rest():
-            return self.wait(max(due - self.clock(), 0))
 
 
 @dataclass(slots=True)

@@ -92,10 +92,9 @@ def reading_words(reading: Reading | None, *, asked: bool) -> str:
     if status.production_watts is not None:
         words.append(f"{status.production_watts:,.0f} W solar".replace(",", " "))
     # As the owner sees it, where the battery says so.
-    for percent in (status.usable_state_of_charge_percent, status.state_of_charge_percent):
-        if percent is not None:
-            words.append(f"{percent:.0f} %")
-            break
+    usable, whole = status.usable_state_of_charge_percent, status.state_of_charge_percent
+    if (percent := whole if usable is None else usable) is not None:
+        words.append(f"{percent:.0f} %")
     return ", ".join(words) or "readable"
 
 

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from sonnen_agent.errors import Outcome
 from sonnen_agent.reading import Endpoint
@@ -12,13 +12,8 @@ from sonnen_agent.rows import Gauge, counter, gauge, summary
 
 _Key = TypeVar("_Key")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Durations:
-    """How often something took how long."""
-
-    count: int = 0
-    seconds: float = 0.0
+Durations: TypeAlias = tuple[int, float]
+"""How often something took how long: the number of times, and their seconds together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,5 +147,5 @@ def _add(counts: dict[_Key, int], key: _Key, number: int) -> None:
 
 
 def _time(durations: dict[_Key, Durations], key: _Key, seconds: float) -> None:
-    before = durations.get(key, Durations())
-    durations[key] = Durations(count=before.count + 1, seconds=before.seconds + seconds)
+    count, before = durations.get(key, (0, 0.0))
+    durations[key] = count + 1, before + seconds

@@ -53,6 +53,14 @@ def test_tariffs_are_read_with_their_times(load: Load) -> None:
             "{currency: EUR, import: [{name: night}]}",
             "tariffs.import[0].price: is missing; write for example price: 0.31",
         ),
+        (
+            "{currency: EUR, import: [{name: ' ', price: 1}]}",
+            "tariffs.import[0].name: should be printable text, got ' '",
+        ),
+        (
+            "{currency: ' ', import: [{name: day, price: 1}]}",
+            "tariffs.currency: should be printable text, got ' '",
+        ),
         ("{import: [{name: day, price: 1}]}", "tariffs.currency: is missing; write for example currency: EUR"),
         (
             "{currency: EUR, import: [{name: day, price: 1}, {name: night, price: 2, from: '22:00', to: '06:00'}]}",

@@ -104,10 +104,6 @@ def test_good_tariffs_have_no_problems(tariffs: Tariffs) -> None:
             "export[0].price: should be 0 or more per kilowatt-hour, got nan",
         ),
         (
-            Tariffs(currency="EUR", import_periods=(TariffPeriod(name=" ", price_per_kilowatt_hour=0.1),)),
-            "import[0].name: should be a word such as night, got ' '",
-        ),
-        (
             Tariffs(currency="EUR", import_periods=(DAY, NIGHT)),
             "import[0]: has no from and to, but others follow, which would never count; make it the last",
         ),
@@ -142,7 +138,6 @@ def test_good_tariffs_have_no_problems(tariffs: Tariffs) -> None:
             ),
             "import[1].price: 'day' costs 0.1 in an earlier period, got 0.31; give it the same price or another name",
         ),
-        (Tariffs(currency="", import_periods=(DAY,)), "currency: should be a code such as EUR, got ''"),
         (
             Tariffs(currency="EUR"),
             "import: is missing, and so is export: give at least one of them a name and a price",
@@ -154,5 +149,5 @@ def test_a_problem_names_its_place_and_the_fix(tariffs: Tariffs, problem: str) -
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    wrong = TariffPeriod(name="", price_per_kilowatt_hour=-1)
-    assert len(Tariffs(currency=" ", import_periods=(wrong,), export_periods=(wrong,)).problems()) == 5
+    wrong = TariffPeriod(name="half", price_per_kilowatt_hour=-1, start=time(6))
+    assert len(Tariffs(currency="EUR", import_periods=(wrong,), export_periods=(wrong,)).problems()) == 4

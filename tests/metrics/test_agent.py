@@ -4,7 +4,7 @@ from prometheus_client.core import Metric
 from sonnen_agent.errors import Outcome
 from sonnen_agent.metrics.agent import AGENT_LABELS, agent_families
 from sonnen_agent.reading import Endpoint
-from sonnen_agent.telemetry import AgentInfo, Counts, Durations, Telemetry
+from sonnen_agent.telemetry import AgentInfo, Counts, Telemetry
 
 ALWAYS = {
     ("sonnen_build_info", (("pythonversion", "3.11.2"), ("revision", "0123abc"), ("version", "1.2.3"))): 1.0,
@@ -47,8 +47,8 @@ def test_reads_are_counted_by_battery_endpoint_and_outcome() -> None:
 
 def test_a_duration_is_a_count_and_a_sum() -> None:
     counts = Counts(
-        read_durations={("home", "status"): Durations(count=3, seconds=0.75)},
-        send_durations={"pushgateway": Durations(count=2, seconds=1.5)},
+        read_durations={("home", "status"): (3, 0.75)},
+        send_durations={"pushgateway": (2, 1.5)},
     )
     labels = (("battery", "home"), ("endpoint", "status"))
     assert series(counts) == {

@@ -15,7 +15,7 @@ from sonnen_agent.metrics.agent import agent_families
 from sonnen_agent.metrics.battery import battery_families, energy_families
 from sonnen_agent.metrics.exposition import render
 from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, System
-from sonnen_agent.telemetry import AgentInfo, Counts, Durations, Waiting
+from sonnen_agent.telemetry import AgentInfo, Counts, Waiting
 
 GOLDEN = Path(__file__).with_name("golden.txt")
 CONTRACT = Path(__file__).parents[2] / "docs/metrics.md"
@@ -121,9 +121,9 @@ COUNTS = Counts(
         ("home", "inverter", "not_found"): 2,
         ('Kü"che', "status", "timeout"): 3,
     },
-    read_durations={("home", "status"): Durations(count=1500, seconds=12.5)},
+    read_durations={("home", "status"): (1500, 12.5)},
     sends={("pushgateway", "ok"): 1490, ("pushgateway", "rejected"): 4},
-    send_durations={"pushgateway": Durations(count=1494, seconds=7.25)},
+    send_durations={"pushgateway": (1494, 7.25)},
     sent_bytes={"pushgateway": 2_000_001},
     missed_beats={"home": 0, 'Kü"che': 5},
     relays_up={"node": True, "smart": False},

@@ -84,8 +84,6 @@ class Tariffs:
         """Return what is wrong, each with its path in the config's words, the value and the fix."""
         moments = {time(), *self.boundaries}
         problems = [one for way, periods in self.periods.items() for one in _problems(way, periods, moments)]
-        if not self.currency.strip():
-            problems.append(f"currency: should be a code such as EUR, got {self.currency!r}")
         if not self.import_periods and not self.export_periods:
             problems.append("import: is missing, and so is export: give at least one of them a name and a price")
         return tuple(problems)
@@ -193,8 +191,6 @@ def _problems(direction: Direction, periods: tuple[TariffPeriod, ...], moments: 
     prices: dict[str, float] = {}
     for index, period in enumerate(periods):
         path, price = f"{direction}[{index}]", period.price_per_kilowatt_hour
-        if not period.name.strip():
-            yield f"{path}.name: should be a word such as night, got {period.name!r}"
         if not math.isfinite(price) or price < 0:
             # A counter never goes backwards, and so money cannot be counted at a price below zero.
             yield f"{path}.price: should be 0 or more per kilowatt-hour, got {price!r}"

@@ -42,9 +42,9 @@ def agent_families(
 
 def _summary(row: Row, by_label: Mapping[str | tuple[str, ...], Durations]) -> Metric:
     family = Metric(row.name, row.help, row.kind)
-    for own, durations in by_label.items():
+    for own, (count, seconds) in by_label.items():
         values = (own,) if isinstance(own, str) else own
         labels = dict(zip(row.labels, values, strict=True))
-        family.add_sample(f"{row.name}_count", labels, float(durations.count))
-        family.add_sample(f"{row.name}_sum", labels, round(durations.seconds, COUNTED_DECIMALS))
+        family.add_sample(f"{row.name}_count", labels, float(count))
+        family.add_sample(f"{row.name}_sum", labels, round(seconds, COUNTED_DECIMALS))
     return family
