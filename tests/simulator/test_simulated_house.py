@@ -150,8 +150,8 @@ def test_what_runs_at_midnight_runs_on() -> None:
     late = [
         midnight
         for midnight in days
-        for burst in day_plan(parameters, 1, (midnight - timedelta(days=1)).astimezone(battery_zone()).date())
-        if burst.watts == 11_000.0 and burst.begin < midnight.timestamp() < burst.end - 60
+        for seconds, watts in day_plan(parameters, 1, (midnight - timedelta(days=1)).astimezone(battery_zone()).date())
+        if watts == 11_000.0 and seconds.start < midnight.timestamp() < seconds.stop - 60
     ]
     assert late
     for midnight in late:

@@ -1,7 +1,6 @@
 """`sonnen-agent simulate`: a battery of any generation on this machine, for those who have none at hand."""
 
 import signal
-import sys
 from datetime import datetime
 
 from sonnen_agent.simulator.battery import SimulatedBattery, simulated_clock
@@ -24,8 +23,7 @@ def run(  # noqa: PLR0913 - the command's options, one for one
         clock = simulated_clock(start, speed)
         battery = SimulatedBattery(generation=generation_named(generation), seed=seed, clock=clock, token=token)
         with Simulator(battery, port=port) as simulator:
-            sys.stdout.write(f"simulating a sonnen battery ({generation}) at {simulator.url}\n")
-            sys.stdout.flush()
+            print(f"simulating a sonnen battery ({generation}) at {simulator.url}", flush=True)
             signal.sigwait(_STOP_SIGNALS)
     finally:
         # An impatient second signal would end the process with an error now.

@@ -1,7 +1,6 @@
 """The agent's group: what it counts about itself, and what the kernel says of its process."""
 
 from collections.abc import Iterable, Mapping
-from itertools import chain
 
 from prometheus_client.core import Metric
 
@@ -29,14 +28,12 @@ def agent_families(
     about: AgentInfo, counts: Counts, waiting: Mapping[str, Waiting], process: Iterable[Metric] = ()
 ) -> tuple[Metric, ...]:
     """Return the group; `waiting` is by output, `process` what prometheus_client's collector measured."""
-    return tuple(
-        chain(
-            families(INFO, [(about, {})]),
-            families(COUNTS, [(counts, {})]),
-            families(WAITING, [(one, {"sink": sink}) for sink, one in waiting.items()]),
-            (summary for field, row in SUMMARIES if (summary := _summary(row, getattr(counts, field))).samples),
-            process,
-        )
+    return (
+        *families(INFO, [(about, {})]),
+        *families(COUNTS, [(counts, {})]),
+        *families(WAITING, [(one, {"sink": sink}) for sink, one in waiting.items()]),
+        *(summary for field, row in SUMMARIES if (summary := _summary(row, getattr(counts, field))).samples),
+        *process,
     )
 
 

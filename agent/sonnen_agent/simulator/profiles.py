@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
+from typing import TypeAlias
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
@@ -27,6 +28,10 @@ _FRIDGE_WATTS = 95.0
 _FRIDGE_PERIOD_SECONDS = 2700
 _FRIDGE_ON_SECONDS = 960
 _NOISE_WATTS = 5.0
+
+
+Burst: TypeAlias = tuple[range, float]
+"""A device that runs for a while: in which Unix seconds, and its watts."""
 
 
 def battery_zone() -> ZoneInfo:
@@ -140,17 +145,7 @@ def consumption_watts(parameters: HouseParameters, seed: int, time: int) -> floa
     if (time + 997 * seed) % _FRIDGE_PERIOD_SECONDS < _FRIDGE_ON_SECONDS:
         watts += _FRIDGE_WATTS
     today = datetime.fromtimestamp(time, battery_zone()).date()
-    return watts + sum(burst.watts for burst in _bursts(parameters, seed, today) if burst.begin <= time < burst.end)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Burst:
-    """A device that runs for a while."""
-
-    begin: int
-    """Unix time; the same for `end`, which is the first second without it."""
-    end: int
-    watts: float
+    return watts + sum(burst for seconds, burst in _bursts(parameters, seed, today) if time in seconds)
 
 
 @lru_cache(maxsize=8)
@@ -167,7 +162,7 @@ def day_plan(parameters: HouseParameters, seed: int, day: date) -> Iterator[Burs
 
     def burst(hour: float, minutes: float, watts: float) -> Burst:
         begin = midnight + round(hour * 3600)
-        return Burst(begin=begin, end=begin + round(minutes * 60), watts=watts)
+        return range(begin, begin + round(minutes * 60)), watts
 
     yield burst(draw.uniform(6.0, 6.8), draw.uniform(60, 110), draw.uniform(90, 150))
     evening = draw.uniform(17.0, 18.5)
