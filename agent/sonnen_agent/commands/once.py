@@ -24,8 +24,7 @@ def run(config: Config) -> int:
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         relayed = pool.map(lambda relay: relay.read(), components.relays())
         polled = list(pool.map(lambda poller: poller.poll(Deadline(_TIMEOUT_SECONDS)), pollers))
-        pages = list(relayed)
-    for group in (*polled, components.report(), *pages):
+    for group in (*polled, components.report(), *relayed):
         # JSON's quoting is what a label value needs.
         job, instance = (json.dumps(value, ensure_ascii=False) for value in (group.key.job, group.key.instance))
         # As bytes: the format is UTF-8, whatever the terminal speaks.

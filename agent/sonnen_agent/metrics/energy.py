@@ -19,16 +19,15 @@ from sonnen_agent.energy import (
 from sonnen_agent.metrics.battery import ENERGY
 
 _NAMES = {row.key or field: row.name for field, row in ENERGY}
-_QUANTITIES = {_NAMES[quantity]: quantity for quantity in QUANTITIES}
 
 
 def recovered_counters(samples: Iterable[Sample], pushed_unix_seconds: float | None) -> RecoveredCounters | None:
     """Return the counters in a copy of a battery's group, or None when it holds none of ours."""
     samples = tuple(sample for sample in samples if 0 <= sample.value <= GREATEST)
-    totals = {_QUANTITIES[sample.name]: sample.value for sample in samples if sample.name in _QUANTITIES}
+    values = {sample.name: sample.value for sample in samples}
+    totals = {quantity: values[_NAMES[quantity]] for quantity in QUANTITIES if _NAMES[quantity] in values}
     flows = _flows(samples, "flows_watt_hours")
-    observed = _NAMES["observed_seconds"]
-    seconds = max((sample.value for sample in samples if sample.name == observed), default=0.0)
+    seconds = values.get(_NAMES["observed_seconds"], 0.0)
     if not totals and not flows and not seconds:
         return None
     tariffs = TariffCounts(
