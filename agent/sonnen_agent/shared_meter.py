@@ -132,16 +132,15 @@ class SharedMeter:
             kept, seconds = self._kept.tally, self._unseen_seconds
             # What is no number goes.
             held = Counters() if recovered is None else recovered.tally.beyond(Counters())
-            more = held.beyond(kept)
-            has_more = max(more.numbers()) > _ROUNDING
-            has_all = max(kept.beyond(held).numbers()) <= _ROUNDING
+            more, amounts = held.beyond(kept), held.amounts()
+            has_more = max(more.amounts().values()) > _ROUNDING
+            has_all = max(kept.beyond(held).amounts().values()) <= _ROUNDING
+            shows_all = all(amounts.get(key) for key, amount in kept.amounts().items() if amount)
             forgot_seconds = 0.0
             if recovered is not None and recovered.unix_seconds is not None:
                 forgot_seconds = max(started_unix_seconds - recovered.unix_seconds, 0.0)
-            # Of a group that is not there a clean stop may have been the end.
-            knows_all = self._start.saved_unix_seconds > started_unix_seconds and not (
-                recovered is None and self._start.clean
-            )
+            # What was pushed after a save that was not the last one is there; a clean stop may have taken it away.
+            knows_all = self._start.saved_unix_seconds > started_unix_seconds and not self._start.clean
             if recovered is not None and has_more:
                 self._meter.merge_recovered(recovered)
                 seconds = _bounded(forgot_seconds)
@@ -150,7 +149,7 @@ class SharedMeter:
                 if self._start.clean and has_all and started_unix_seconds < math.inf:
                     seconds = 0.0  # both say the same of that stop
             self._hold_back(kept.plus(more), seconds)
-            if recovered is not None and not forgot_seconds and has_all:
+            if recovered is not None and not forgot_seconds and shows_all:
                 self._gateway_ceiling = None
             elif knows_all:
                 self._gateway_ceiling = self._kept.gateway_ceiling

@@ -1,7 +1,7 @@
 """What is counted: amounts of energy and money, as numbers that only grow; an absent key was never counted."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, NamedTuple, Self
 
@@ -55,13 +55,17 @@ class _Summable:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was counted: not the same as zero watt-hours in an observed hour."""
-        return not any(self.numbers())
+        return not any(self.amounts().values())
 
-    def numbers(self) -> Iterator[float]:
-        """Yield every number, of whatever key."""
-        for value in (getattr(self, part.name) for part in fields(self)):
-            several = value.values() if isinstance(value, Mapping) else (value,)
-            yield from value.numbers() if isinstance(value, _Summable) else several
+    def amounts(self) -> Mapping[object, float]:
+        """Return every number by its place."""
+        found: dict[object, float] = {}
+        for name, value in ((part.name, getattr(self, part.name)) for part in fields(self)):
+            several = value.amounts() if isinstance(value, _Summable) else value
+            found |= (
+                {(name, key): one for key, one in several.items()} if isinstance(several, Mapping) else {name: value}
+            )
+        return found
 
     def plus(self, more: Self) -> Self:
         """Return both together."""
