@@ -73,6 +73,9 @@ class Gateway(ThreadingHTTPServer):
         self._newest[name] = values
         self.pushes[name] += 1
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of an agent that hangs up at its end."""
+
 
 class _Pushes(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
