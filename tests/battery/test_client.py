@@ -275,7 +275,8 @@ def test_an_error_that_is_kept_keeps_nothing_of_the_answer(body: bytes, records:
         thread.join()
 
     assert kept.value.outcome == "invalid"
-    assert stays_bytes < 50_000
+    # Other threads of the test run take some, too; a document that is kept is megabytes.
+    assert stays_bytes < 200_000
 
 
 def test_a_starting_battery_is_answered_and_counted_as_not_ready(
