@@ -104,3 +104,11 @@ def problem_of(answer: Answer, hints: Mapping[Outcome, str], *, sent: bool = Fal
     said = f"answered {answer.status}" + (f": {excerpt}" if excerpt else "")
     join = "; " if excerpt else ": "
     return ExchangeError(outcome, said + (join + hint if hint else ""), status=answer.status)
+
+
+def expect_success(answer: Answer, hints: Mapping[Outcome, str], *, sent: bool = False) -> None:
+    """Raise the error that an answer's status is, unless it is a success; `problem_of` has the words."""
+    problem = problem_of(answer, hints, sent=sent)
+    if problem is not None:
+        # Another one: that in `problem` would keep this frame, and with it the answer, until the collector comes.
+        raise ExchangeError(problem.outcome, str(problem), status=problem.status)

@@ -14,7 +14,7 @@ from io import BytesIO
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import Deadline
 from sonnen_agent.config.section import Section
-from sonnen_agent.destination import Destination, problem_of
+from sonnen_agent.destination import Destination, expect_success
 from sonnen_agent.errors import ExchangeError, Outcome, quoted
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 
@@ -126,9 +126,7 @@ class Relay:
             deadline=deadline,
             body_limit=PAGE_LIMIT_BYTES,
         )
-        problem = problem_of(answer, _HINTS)
-        if problem is not None:
-            raise problem
+        expect_success(answer, _HINTS)
         return pushable(answer.body)
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.variants import Location
 from sonnen_agent.clock import Deadline
-from sonnen_agent.destination import problem_of
+from sonnen_agent.destination import expect_success
 from sonnen_agent.errors import BatteryError, ExchangeError, Outcome
 from sonnen_agent.reading import Endpoint
 from sonnen_agent.transport import Connection
@@ -62,7 +62,6 @@ class Client:
         try:
             understood = parse(parse_json(self._body(location, deadline)))
         except ExchangeError as error:
-            error.__traceback__ = None  # a frame of it may have a name for it
             # A battery that hangs up and one that does not listen are the same to its owner.
             outcome = "refused" if error.outcome == "closed" else error.outcome
             words, status = f"{self._url(location)}: {error}", error.status
@@ -91,9 +90,7 @@ class Client:
         answer = self._connections[location.port].request(
             "GET", destination.path + location.path, headers=headers, deadline=deadline, body_limit=BODY_LIMIT_BYTES
         )
-        problem = problem_of(answer, self._hints)
-        if problem is not None:
-            raise problem
+        expect_success(answer, self._hints)
         # Its texts become labels and words of the log. What is shorter than a real token may be there by chance.
         return answer.body.replace(token.encode(), b"***") if len(token) >= 16 else answer.body
 

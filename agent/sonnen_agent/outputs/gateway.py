@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from prometheus_client.samples import Sample
 
 from sonnen_agent.clock import Deadline
-from sonnen_agent.destination import Destination, problem_of
+from sonnen_agent.destination import Destination, expect_success
 from sonnen_agent.errors import ExchangeError, Outcome, quoted
 from sonnen_agent.group import GroupKey
 from sonnen_agent.outputs import RecordSend
@@ -132,8 +132,7 @@ class Gateway:
                 body_limit=body_limit,
             )
             self._late = False
-            if (problem := problem_of(answer, _HINTS, sent=True)) is not None:
-                raise problem
+            expect_success(answer, _HINTS, sent=True)
         except ExchangeError as error:
             self._late = self._late or error.outcome in ("timeout", "refused")
             hint = _CLOSED_HINT if error.outcome == "closed" else ""
