@@ -20,7 +20,9 @@ from sonnen_agent.battery.battery import Battery
 from sonnen_agent.clock import Deadline
 from sonnen_agent.config.load import Config
 from sonnen_agent.destination import Destination, Secret
-from sonnen_agent.energy import Counters, EnergyCounters, EnergyMeter, MeterState
+from sonnen_agent.energy.counters import Counters, EnergyCounters
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import MeterState
 from sonnen_agent.errors import StartError
 from sonnen_agent.group import GroupKey
 from sonnen_agent.outputs import Output, Surroundings

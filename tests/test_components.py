@@ -8,7 +8,8 @@ from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.components import Components
 from sonnen_agent.config.load import Config
 from sonnen_agent.destination import Destination
-from sonnen_agent.energy import Counters, EnergyCounters, MeterState
+from sonnen_agent.energy.counters import Counters, EnergyCounters
+from sonnen_agent.energy.state import MeterState
 from sonnen_agent.group import GroupKey
 from sonnen_agent.outputs.pushgateway import Options
 from sonnen_agent.reading import Reading, Status

@@ -17,7 +17,9 @@ from prometheus_client.core import Metric
 from sample_groups import HOME, battery_group, surroundings
 
 from sonnen_agent.destination import Destination
-from sonnen_agent.energy import EnergyMeter, TariffPeriod, Tariffs, state_from_json, state_to_json
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import state_from_json, state_to_json
+from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
 from sonnen_agent.errors import ExchangeError
 from sonnen_agent.group import Group
 from sonnen_agent.metrics.battery import energy_families

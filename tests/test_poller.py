@@ -13,7 +13,9 @@ from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import Destination, Secret
-from sonnen_agent.energy import Counters, EnergyCounters, EnergyMeter, MeterState
+from sonnen_agent.energy.counters import Counters, EnergyCounters
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import MeterState
 from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.group import Group
 from sonnen_agent.poller import Poller

@@ -7,21 +7,11 @@ from typing import TypeVar
 
 import pytest
 
-from sonnen_agent.energy import (
-    FLOWS,
-    QUANTITIES,
-    Counters,
-    EnergyCounters,
-    EnergyMeter,
-    EnergyTotals,
-    MeterState,
-    RecoveredCounters,
-    TariffCounts,
-    TariffPeriod,
-    Tariffs,
-    state_from_json,
-    state_to_json,
-)
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Counters, EnergyCounters, TariffCounts
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import MeterState, state_from_json, state_to_json
+from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
+from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters
 from sonnen_agent.reading import Reading, Status
 from sonnen_agent.shared_meter import NOBODY_SAW_MORE, NOTHING_KEPT, SharedMeter, Start
 

@@ -14,7 +14,8 @@ from sonnen_agent import __version__
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.clock import WallClock
 from sonnen_agent.config.load import Config
-from sonnen_agent.energy import DEFAULT_MAX_GAP_SECONDS, EnergyMeter, MeterState
+from sonnen_agent.energy.meter import DEFAULT_MAX_GAP_SECONDS, EnergyMeter
+from sonnen_agent.energy.state import MeterState
 from sonnen_agent.group import SHOWN_BEATS, Group
 from sonnen_agent.metrics.agent import agent_families
 from sonnen_agent.poller import Poller

@@ -17,16 +17,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sonnen_agent.energy import (
-    Ceiling,
-    Counters,
-    EnergyMeter,
-    EnergyTotals,
-    FinishedDay,
-    MeterState,
-    RecoveredCounters,
-    without_possible_resets,
-)
+from sonnen_agent.energy.counters import Counters
+from sonnen_agent.energy.days import FinishedDay
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import Ceiling, MeterState
+from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, without_possible_resets
 from sonnen_agent.reading import Reading
 
 SAVE_SECONDS = 60.0

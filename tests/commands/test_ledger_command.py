@@ -15,7 +15,8 @@ import servers
 from programs import MissingProgramError
 
 from sonnen_agent.cli import main
-from sonnen_agent.energy import FLOWS, EnergyCounters, FinishedDay, TariffCounts
+from sonnen_agent.energy.counters import FLOWS, EnergyCounters, TariffCounts
+from sonnen_agent.energy.days import FinishedDay
 from sonnen_agent.state.ledger import Ledger, LedgerDay
 
 UNPACKED = Path(__file__).parents[2] / ".cache/debian/usr/bin"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sonnen_agent.config.load import Config, zone_named
-from sonnen_agent.energy import TariffPeriod, Tariffs
+from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
 
 UNTIL_TARIFFS = """\
 batteries: [{name: home, url: "http://192.168.1.20"}]

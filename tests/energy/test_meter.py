@@ -3,8 +3,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sonnen_agent.energy import FLOWS, EnergyMeter, EnergyTotals
+from sonnen_agent.energy.counters import FLOWS
 from sonnen_agent.energy.days import Calendar
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.reading import Status
 
 BERLIN = ZoneInfo("Europe/Berlin")

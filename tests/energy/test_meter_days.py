@@ -4,8 +4,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sonnen_agent.energy import EnergyMeter
 from sonnen_agent.energy.days import Calendar
+from sonnen_agent.energy.meter import EnergyMeter
 from sonnen_agent.reading import Status
 
 HOUR = 3600.0

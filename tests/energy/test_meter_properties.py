@@ -10,19 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sonnen_agent.energy import (
-    FLOWS,
-    QUANTITIES,
-    EnergyCounters,
-    EnergyMeter,
-    FinishedDay,
-    MeterState,
-    TariffPeriod,
-    Tariffs,
-    state_from_json,
-    state_to_json,
-)
-from sonnen_agent.energy.days import Calendar
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES, EnergyCounters
+from sonnen_agent.energy.days import Calendar, FinishedDay
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import MeterState, state_from_json, state_to_json
+from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
 from sonnen_agent.reading import Status
 
 ZONES = tuple(

@@ -4,21 +4,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sonnen_agent.energy import (
-    FLOWS,
-    Counters,
-    EnergyCounters,
-    EnergyMeter,
-    EnergyTotals,
-    Flow,
-    RecoveredCounters,
-    TariffCounts,
-    TariffPeriod,
-    Tariffs,
-    state_from_json,
-    state_to_json,
-)
+from sonnen_agent.energy.counters import FLOWS, Counters, EnergyCounters, Flow, TariffCounts
 from sonnen_agent.energy.days import Calendar
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import state_from_json, state_to_json
+from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
+from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters
 from sonnen_agent.reading import Status
 
 BERLIN = ZoneInfo("Europe/Berlin")

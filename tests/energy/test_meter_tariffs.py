@@ -4,8 +4,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sonnen_agent.energy import EnergyMeter, TariffPeriod, Tariffs
 from sonnen_agent.energy.days import Calendar
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
 from sonnen_agent.reading import Status
 
 HOUR = 3600.0

@@ -8,20 +8,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sonnen_agent.energy import (
-    FLOWS,
-    QUANTITIES,
-    EnergyMeter,
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES
+from sonnen_agent.energy.days import Calendar
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import (
     MeterState,
     StateError,
-    TariffPeriod,
-    Tariffs,
     finished_day_from_json,
     finished_day_to_json,
     state_from_json,
     state_to_json,
 )
-from sonnen_agent.energy.days import Calendar
+from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
 from sonnen_agent.errors import AgentError
 from sonnen_agent.reading import Status
 

@@ -12,7 +12,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.samples import Sample
 
-from sonnen_agent.energy import FLOWS, Counters, EnergyCounters, EnergyTotals, Quantity, TariffCounts
+from sonnen_agent.energy.counters import FLOWS, Counters, EnergyCounters, Quantity, TariffCounts
+from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.metrics.battery import ENERGY, energy_families
 from sonnen_agent.metrics.energy import cumulative_families, recovered_counters
 from sonnen_agent.metrics.exposition import render, render_openmetrics

@@ -10,7 +10,8 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from status_fields import WHOLE_STATUS
 
-from sonnen_agent.energy import FLOWS, EnergyTotals
+from sonnen_agent.energy.counters import FLOWS
+from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.metrics.agent import agent_families
 from sonnen_agent.metrics.battery import battery_families, energy_families
 from sonnen_agent.metrics.exposition import render

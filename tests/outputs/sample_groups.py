@@ -7,7 +7,9 @@ from pathlib import Path
 
 from prometheus_client.core import Metric
 
-from sonnen_agent.energy import Counters, EnergyCounters, EnergyMeter, MeterState
+from sonnen_agent.energy.counters import Counters, EnergyCounters
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import MeterState
 from sonnen_agent.errors import Outcome
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 from sonnen_agent.metrics.battery import battery_families, energy_families

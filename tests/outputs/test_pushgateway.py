@@ -28,7 +28,7 @@ from werkzeug import Request, Response
 from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination, Secret
-from sonnen_agent.energy import EnergyTotals
+from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.metrics.battery import energy_families
 from sonnen_agent.outputs import Retain, Surroundings

@@ -19,7 +19,10 @@ from werkzeug import Request, Response
 
 from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import Destination
-from sonnen_agent.energy import Counters, EnergyCounters, EnergyMeter, MeterState, TariffCounts, TariffPeriod, Tariffs
+from sonnen_agent.energy.counters import Counters, EnergyCounters, TariffCounts
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import MeterState
+from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.metrics.battery import energy_families
 from sonnen_agent.metrics.energy import recovered_counters

@@ -11,17 +11,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.samples import Sample
 
-from sonnen_agent.energy import (
-    Counters,
-    EnergyCounters,
-    EnergyMeter,
-    FinishedDay,
-    MeterState,
-    StateError,
-    TariffCounts,
-    state_to_json,
-)
-from sonnen_agent.energy.state import finished_day_to_json, state_from_json
+from sonnen_agent.energy.counters import Counters, EnergyCounters, TariffCounts
+from sonnen_agent.energy.days import FinishedDay
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import MeterState, StateError, finished_day_to_json, state_from_json, state_to_json
 from sonnen_agent.metrics.energy import recovered_counters
 from sonnen_agent.shared_meter import SharedMeter
 from sonnen_agent.state.checkpoint import decode, encode

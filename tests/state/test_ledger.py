@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sonnen_agent.energy import FLOWS, EnergyCounters, FinishedDay, TariffCounts
+from sonnen_agent.energy.counters import FLOWS, EnergyCounters, TariffCounts
+from sonnen_agent.energy.days import FinishedDay
 from sonnen_agent.state.ledger import Ledger, LedgerDay
 
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from sonnen_agent.energy import Counters, EnergyCounters, MeterState
+from sonnen_agent.energy.counters import Counters, EnergyCounters
+from sonnen_agent.energy.state import MeterState
 from sonnen_agent.state.runtime_checkpoint import RuntimeCheckpoint
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sonnen_agent.energy import EnergyMeter
+from sonnen_agent.energy.meter import EnergyMeter
 from sonnen_agent.errors import StartError
 from sonnen_agent.reading import Reading, Status
 from sonnen_agent.shared_meter import SharedMeter

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sonnen_agent.clock import boot_id
-from sonnen_agent.energy import FLOWS, Counters, EnergyCounters, MeterState, TariffCounts
+from sonnen_agent.energy.counters import FLOWS, Counters, EnergyCounters, TariffCounts
+from sonnen_agent.energy.state import MeterState
 from sonnen_agent.state.checkpoint import encode
 from sonnen_agent.state.runtime_checkpoint import RuntimeCheckpoint
 from sonnen_agent.state.store import StateStore, peek

@@ -23,7 +23,8 @@ from pytest_httpserver import HTTPServer
 from servers import Agent, FaultySimulator, Prometheus, Pushgateway, RunAgent, Simulator
 from werkzeug import Request, Response
 
-from sonnen_agent.energy import FLOWS, Counters, EnergyCounters, MeterState, state_to_json
+from sonnen_agent.energy.counters import FLOWS, Counters, EnergyCounters
+from sonnen_agent.energy.state import MeterState, state_to_json
 from sonnen_agent.state.checkpoint import encode
 
 pytestmark = pytest.mark.system

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 
 from sonnen_agent.config.load import Config
-from sonnen_agent.energy import QUANTITIES, Calendar, Counters, EnergyMeter, FinishedDay, MeterState
+from sonnen_agent.energy.counters import QUANTITIES, Counters
+from sonnen_agent.energy.days import Calendar, FinishedDay
+from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import MeterState
 from sonnen_agent.errors import StartError
 from sonnen_agent.metrics.energy import cumulative_families
 from sonnen_agent.metrics.exposition import render_openmetrics

@@ -16,7 +16,7 @@ import yaml
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section, did_you_mean, redacted
-from sonnen_agent.energy import TariffPeriod, Tariffs
+from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
 from sonnen_agent.errors import ConfigError
 from sonnen_agent.files import read_regular
 from sonnen_agent.group import GroupKey

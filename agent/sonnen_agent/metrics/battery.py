@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from prometheus_client.core import Metric
 
-from sonnen_agent.energy import EnergyTotals
+from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.group import Group
 from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, families
 from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, Status, System

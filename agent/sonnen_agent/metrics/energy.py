@@ -5,17 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from prometheus_client.core import Metric
 from prometheus_client.samples import Sample
 
-from sonnen_agent.energy import (
-    FLOWS,
-    GREATEST,
-    QUANTITIES,
-    Counters,
-    EnergyCounters,
-    EnergyTotals,
-    Flow,
-    RecoveredCounters,
-    TariffCounts,
-)
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Counters, EnergyCounters, Flow, TariffCounts
+from sonnen_agent.energy.state import GREATEST
+from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters
 from sonnen_agent.metrics.battery import ENERGY
 
 _NAMES = {row.key or field: row.name for field, row in ENERGY}

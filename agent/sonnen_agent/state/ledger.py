@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sonnen_agent.energy import FinishedDay, StateError, finished_day_from_json, finished_day_to_json
+from sonnen_agent.energy.days import FinishedDay
+from sonnen_agent.energy.state import StateError, finished_day_from_json, finished_day_to_json
 from sonnen_agent.files import open_regular
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import boot_id
-from sonnen_agent.energy import MeterState, StateError, state_from_json, state_to_json
+from sonnen_agent.energy.state import MeterState, StateError, state_from_json, state_to_json
 from sonnen_agent.errors import AgentError
 from sonnen_agent.state.checkpoint import encode, overwrite, read
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import boot_id
-from sonnen_agent.energy import MeterState, StateError, state_from_json, state_to_json
+from sonnen_agent.energy.state import MeterState, StateError, state_from_json, state_to_json
 from sonnen_agent.errors import StartError
 from sonnen_agent.files import open_regular
 from sonnen_agent.shared_meter import SharedMeter, Start

@@ -19,7 +19,7 @@ from receivers import PATH, FakeReceiver, always
 from werkzeug import Response
 
 from sonnen_agent.destination import Destination
-from sonnen_agent.energy import EnergyMeter
+from sonnen_agent.energy.meter import EnergyMeter
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.remote_write import Options
