@@ -184,8 +184,9 @@ def test_prometheus_holds_what_the_battery_said_series_by_series(
         read_at = moment(series)
         expected: Series = {}
         for endpoint, of in _OF.items():
-            # The beat reads the status first, and notes the time; then what is due: its other answers follow.
-            until = read_at if endpoint == "status" else read_at + 0.5
+            # The beat reads the status first, and notes the time, rounded to a millisecond; then what is due: its other
+            # answers follow.
+            until = read_at + (0.001 if endpoint == "status" else 0.5)
             delivered = [e["body"] for e in log if e["endpoint"] == endpoint and e["unix_time"] <= until]
             bodies = [body for body in delivered if isinstance(body, list | dict)]
             # A status is of this very beat; a slow answer may be given in the moment of the push.
