@@ -1,7 +1,7 @@
 """What keeps every test to itself."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import images
@@ -23,6 +23,7 @@ LONGEST = (
     f"{_SERVERS}test_rules.py",
     f"{_SERVERS}test_demo.py",
     "tests/ansible/",
+    "tests/faults/",
     _SERVERS,
     "tests/prometheus/",
 )
@@ -56,6 +57,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: next((i for i, begin in enumerate(LONGEST) if item.nodeid.startswith(begin)), 99))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    return (yield from _without_missing_programs())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    return (yield from _without_missing_programs())
+
+
+def _without_missing_programs() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except MissingProgramError as error:
+        # Where all of it should run, a test that does not is a failure.
+        if "CI" in os.environ:
+            raise
+        pytest.skip(str(error))
+
+
 @pytest.fixture(autouse=True)
 def state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return where this test's agents keep their counters, instead of /var/lib."""
@@ -74,13 +95,7 @@ def unhurried_battery(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def golden_house() -> Golden:
     """Return the house whose truth is known (tests/golden/golden.py); the first time it takes a minute."""
-    try:
-        return golden()
-    except MissingProgramError as error:
-        # Where all of it should run, a test that does not is a failure.
-        if "CI" in os.environ:
-            raise
-        pytest.skip(str(error))
+    return golden()
 
 
 @pytest.fixture(scope="session")

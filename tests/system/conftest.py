@@ -1,7 +1,7 @@
 """Fixtures of real servers: everything they start has ended when the test has."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,26 +9,6 @@ import pytest
 from programs import MissingProgramError
 from sandbox import denied, watch_denied_calls
 from servers import Agent, FaultySimulator, Prometheus, Pushgateway, RunAgent
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup() -> Generator[None, object, object]:
-    return (yield from _without_missing_programs())
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Generator[None, object, object]:
-    return (yield from _without_missing_programs())
-
-
-def _without_missing_programs() -> Generator[None, object, object]:
-    try:
-        return (yield)
-    except MissingProgramError as error:
-        # Where all of it should run, a test that does not is a failure.
-        if "CI" in os.environ:
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)
