@@ -7,6 +7,7 @@ slowed down by one that does not.
 import base64
 import json
 from collections.abc import Callable, Iterable
+from typing import Any
 from urllib.parse import quote
 
 from peers import Behaviour, Call
@@ -15,8 +16,8 @@ _ENDLESS_BYTES = 48 * 1024 * 1024
 """Whoever reads so much of what has no end would have read on."""
 _PIECE_BYTES = 65_536
 
-Change = Callable[[dict[str, object]], object]
-"""What a fault makes of a JSON object."""
+Change = Callable[[Any], object]
+"""What a fault makes of a JSON value, whatever that is."""
 
 
 def answer(body: bytes | str = b"", status: str = "200 OK", *headers: str, length: int | None = None) -> bytes:
@@ -109,15 +110,44 @@ def alters(change: Change, *, path: str = "/status", true: bool = False) -> Beha
     return Behaviour(act)
 
 
-def edits(change: Callable[[bytes, bytes], bytes]) -> Behaviour:
-    """Send what becomes of the head and the body of the usual answer; it is still the truth."""
+def edits(change: Callable[[bytes, bytes], bytes], *, close: bool = False) -> Behaviour:
+    """Send what becomes of the head and the body of the usual answer; it is the truth all the same."""
 
     def act(call: Call) -> None:
         head, _, body = call.usual().partition(b"\r\n\r\n")
+        call.keep = not close
         call.send(change(head, body))
         call.told()
 
     return Behaviour(act)
+
+
+def begins(add: bytes, *, path: str = "/status") -> Behaviour:
+    """Put other bytes in place of the first of the usual body, where the path ends so."""
+
+    def act(call: Call) -> None:
+        if not call.request.path.endswith(path):
+            call.tell()
+            return
+        call.send(answer(add + call.usual().partition(b"\r\n\r\n")[2][1:]))
+        call.told()
+
+    return Behaviour(act)
+
+
+def only_at(path: str, behaviour: Behaviour) -> Behaviour:
+    """Behave like this towards requests whose path ends so, and as usual towards all others."""
+    return Behaviour(lambda call: behaviour.act(call) if call.request.path.endswith(path) else call.tell())
+
+
+def talks_first(data: bytes) -> Behaviour:
+    """Send an answer to whoever connects, before anything is asked."""
+
+    def act(call: Call) -> None:
+        call.send(data)
+        call.hold()
+
+    return Behaviour(act, at="connection")
 
 
 def in_turn(*behaviours: Behaviour) -> Behaviour:
@@ -196,6 +226,7 @@ TLS_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(32)) *
 FORGED_LINE = "OK\x1b[2J\x1b[31m\x00\x08\x7f\u200b"
 """A reason phrase that would clear a terminal."""
 
+USUAL = Behaviour(Call.tell)
 REFUSED = Behaviour(_nothing, at="port")
 """Nobody listens."""
 RESET_ON_CONNECT = Behaviour(_reset, at="connection")

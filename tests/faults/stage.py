@@ -3,15 +3,22 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil, inf
 from pathlib import Path
+from typing import TypeVar
 
+import pytest
 from houses import HouseBattery
-from limits import Footprint
+from limits import BACK_BEATS, LOOK_BEATS, Footprint
+from peers import Behaviour, Peer
 from programs import PATIENCE_SECONDS, ServerError, wait_until
 from servers import Agent
 
+FAULT_BEATS = 7
+"""How long a fault lasts: until nothing old may be shown any more, and some more."""
+_Row = TypeVar("_Row")
 _UNIT = Path(__file__).parents[2] / "systemd/sonnen-agent.service"
 
 
@@ -22,6 +29,97 @@ class Moment:
     unix_seconds: float
     log_lines: int
     """Of the agent, up to here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Lane:
+    """A place for one fault at a time."""
+
+    name: str
+    agent: Agent
+    peer: Peer
+    """Who misbehaves."""
+    battery: HouseBattery
+    """Whose values show what it does."""
+    clock: HouseBattery
+    """A battery that is well, by which the beats are counted."""
+
+
+@dataclass(slots=True, kw_only=True, repr=False)
+class Episode:
+    """A fault from its beginning until all should be as before."""
+
+    lane: Lane
+    began: Moment
+    ended: Moment
+    done: Moment
+    well_before: bool
+    """Whether the battery had told the truth within the last beats before it began."""
+
+    @property
+    def lines(self) -> list[str]:
+        """What the agent logged meanwhile."""
+        return log_lines(self.lane.agent)[self.began.log_lines : self.done.log_lines]
+
+    def beats_until(self, unix_seconds: float | None) -> float:
+        """Return how many beats were seen from the end of the fault until then; infinity for None."""
+        clock = self.lane.clock
+        return inf if unix_seconds is None else clock.beat_at(unix_seconds) - clock.beat_at(self.ended.unix_seconds)
+
+
+def asked_for(request: pytest.FixtureRequest, rows: Iterable[_Row]) -> list[_Row]:
+    """Return the rows whose tests are to run."""
+    wanted = [item.callspec.params.get("row") for item in request.session.items if hasattr(item, "callspec")]
+    return [row for row in rows if row in wanted]
+
+
+def waves(rows: Sequence[_Row], lanes: int) -> list[list[_Row]]:
+    """Return the rows in as few groups as there are lanes for, all of about one size."""
+    size = ceil(len(rows) / max(1, ceil(len(rows) / lanes))) or 1
+    return [list(rows[i : i + size]) for i in range(0, len(rows), size)] or [[]]
+
+
+def play(
+    plan: list[list[_Row]],
+    lanes: Sequence[Lane],
+    behaviour: Callable[[_Row], Behaviour],
+    *,
+    begun: Sequence[_Row] = (),
+    beats: int = FAULT_BEATS,
+) -> dict[_Row, Episode]:
+    """Let the faults of each group happen at once, one group after the other.
+
+    Those in `begun` have begun already: they are the first of the first group, and nothing comes after them.
+    """
+    episodes: dict[_Row, Episode] = {}
+    for wave in plan:
+        free = lanes if wave[: len(begun)] == list(begun) else lanes[len(begun) :]
+        taken = list(zip(wave, free, strict=False))
+        began = [moment(lane.agent) for _, lane in taken]
+        well = [
+            row in begun or lane.clock.beats - lane.clock.beat_at(lane.battery.told_at(time.time())) <= LOOK_BEATS
+            for row, lane in taken
+        ]
+        for row, lane in taken:
+            if row not in begun:
+                lane.peer.begin(behaviour(row))
+        _wait_for_beats([lane for _, lane in taken], beats)
+        ended = [moment(lane.agent) for _, lane in taken]
+        for _, lane in taken:
+            lane.peer.end()
+        _wait_for_beats([lane for _, lane in taken], BACK_BEATS + LOOK_BEATS + 1)
+        for n, (row, lane) in enumerate(taken):
+            start = began[n] if row not in begun else Moment(unix_seconds=0, log_lines=0)
+            episodes[row] = Episode(
+                lane=lane, began=start, ended=ended[n], done=moment(lane.agent), well_before=well[n]
+            )
+    return episodes
+
+
+def _wait_for_beats(lanes: Sequence[Lane], beats: int) -> None:
+    goals = {lane.clock: lane.clock.beats + beats for lane in lanes}
+    for clock, goal in goals.items():
+        wait_until(lambda clock=clock, goal=goal: clock.beats >= goal, f"{beats} beats")  # type: ignore[misc] # bound now
 
 
 def battery_config(name: str, battery: HouseBattery, folder: Path) -> str:

@@ -1,228 +1,136 @@
-"""What a battery can do wrong: all of it at once, beside one battery that is well.
-
-A row says what a battery does, and what is shown of it meanwhile. For all rows holds limits.py.
-"""
+"""What a battery can do wrong (battery_faults.py): some forty of them at a time, beside one that is well."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
 
-import behaviours as peer
 import pytest
-from behaviours import alters, answer, drips, edits, holds_after, in_turn, late, never_ends, once, replies, says
+from battery_faults import BATTERY_FAULTS, BatteryFault
 from houses import HouseBattery
 from limits import BACK_BEATS, LOOK_BEATS, OLDEST_BEATS, Footprint, forget_peak, log_problems
-from peers import Behaviour
 from programs import wait_until
-from servers import Agent, Pushgateway
-from stage import Moment, agent_of, battery_config, config, footprint_problems, log_lines, moment
-from viewer import Look, Viewer, view_problems
+from servers import Pushgateway
+from stage import Episode, Lane, agent_of, asked_for, battery_config, config, footprint_problems, play, waves
+from viewer import Values, Viewer, view_problems
 
 pytestmark = pytest.mark.system
 
 HEALTHY = "home"
-FAULT_BEATS = 8
-
-
-class Fault(NamedTuple):
-    """A row."""
-
-    name: str
-    """What the battery is called that does it."""
-    behaviour: Behaviour
-    shows: Literal["nothing", "all", "anything true"] = "nothing"
-    """Of the readings, while the fault lasts."""
-    lacks: str = ""
-    """The beginning of the names of the readings that are missing, with all others there."""
-    from_the_start: bool = False
-    """Whether the agent has never known it otherwise."""
-
-
-FAULTS = (
-    # The network.
-    Fault("refuses connections", peer.REFUSED),
-    Fault("refuses connections when the agent starts", peer.REFUSED, from_the_start=True),
-    Fault("accepts and is silent", peer.SILENT_ON_CONNECT),
-    Fault("accepts and closes", peer.CLOSES_ON_CONNECT),
-    Fault("accepts and resets", peer.RESET_ON_CONNECT),
-    Fault("reads and hangs", peer.HANGS),
-    Fault("reads and hangs when the agent starts", peer.HANGS, from_the_start=True),
-    Fault("reads and closes", peer.CLOSES),
-    Fault("reads and resets", peer.RESETS),
-    Fault("resets within the answer", peer.resets_after(answer(length=500), b"[1, 2")),
-    Fault("drips the head", drips(lambda call: call.usual())),
-    Fault("drips the body", drips(lambda call: call.usual().partition(b"\r\n\r\n")[2])),
-    Fault("takes half a beat", late(0.4), shows="all"),
-    Fault("takes two beats", late(2)),
-    Fault("hangs every other time", in_turn(peer.HANGS, Behaviour(lambda call: call.tell())), shows="anything true"),
-    # HTTP.
-    Fault("speaks TLS", says(peer.TLS_ALERT)),
-    Fault("speaks garbage", says(b"\x00\xff\x1b[2J garbage \r\n\r\n")),
-    Fault("never ends the status line", never_ends(b"HTTP/1.1 200 ", b"x")),
-    Fault("never ends a header", never_ends(b"HTTP/1.1 200 OK\r\nX: ", b"y")),
-    Fault("never ends the headers", never_ends(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n")),
-    Fault("continues for ever", never_ends(b"", b"HTTP/1.1 100 Continue\r\n\r\n")),
-    Fault("has a chunk of minus one byte", says(peer.CHUNKED_HEAD + b"-1\r\n", b"x" * 40_000_000)),
-    Fault("has a chunk of four gigabytes", never_ends(peer.CHUNKED_HEAD + b"ffffffff\r\n", b"x")),
-    Fault("has a chunk size of a million digits", never_ends(peer.CHUNKED_HEAD, b"f")),
-    Fault("has a chunk size that is no number", says(peer.chunked(("\x1b[2Jzz", b"{}")))),
-    Fault("never ends the chunks", never_ends(peer.CHUNKED_HEAD, b"1\r\n \r\n")),
-    Fault("never ends the trailers", never_ends(peer.CHUNKED_HEAD + b"2\r\n{}\r\n0\r\n", b"X: y\r\n")),
-    Fault("announces four gigabytes", never_ends(answer(b"", length=4 << 30), b" ")),
-    Fault("announces minus five bytes", says(answer(b"{}", length=-5))),
-    Fault("sends half of what it announces", says(answer(b'{"Production_W": 66666', length=4000))),
-    Fault("holds back the last byte", holds_after(answer(b'{"Production_W": 66666', length=23))),
-    Fault("redirects", replies(b"", "301 Moved Permanently", "Location: http://127.0.0.1:9/api/v2/status")),
-    Fault(
-        "answers once with 401", once(replies('{"error": "Unauthorized"}', "401 Unauthorized")), shows="anything true"
-    ),
-    Fault("clears the terminal", replies(b"", f"500 {peer.FORGED_LINE}")),
-    Fault("repeats the token", peer.repeats_the_request("500 Internal Server Error")),
-    Fault("chunks the truth", edits(lambda _, body: peer.in_chunks(body)), shows="all"),
-    # JSON.
-    Fault("nests 240,000 deep", replies(b"[" * 120_000 + b"]" * 120_000)),
-    Fault("sends nulls", alters(dict.fromkeys)),
-    Fault("sends a list", alters(lambda status: [status])),
-    Fault("says error with 200", replies('{"error": "Production_W 66666"}')),
-    Fault(
-        "does not know the frequency",
-        alters(lambda status: status | {"Fac": None}, true=True),
-        lacks="sonnen_frequency_inverter",
-        shows="all",
-    ),
-)
+LANES = 35
+"""Batteries in the config: what an agent reads in a second beside its tests, on a small machine."""
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
 class Stage:
     """What happened."""
 
-    agent: Agent
-    healthy: HouseBattery
-    batteries: dict[str, HouseBattery]
+    healthy: Lane
     viewer: Viewer
-    began: Moment
-    ended: Moment
-    done: Moment
-    before: Footprint
+    episodes: dict[BatteryFault, Episode]
     problems: list[str]
-    lines: list[str] = field(default_factory=list)
+    """Of the agent as a whole."""
+    other_lines: list[str]
+    """Of its log, about no battery that was ill."""
 
-    def looks(self, name: str) -> list[Look]:
-        return self.viewer.looks.get(name, [])
-
-
-def _batteries(faults: list[Fault]) -> dict[str, HouseBattery]:
-    return {name: HouseBattery(number) for number, name in enumerate([HEALTHY, *(fault.name for fault in faults)])}
+    @property
+    def usual(self) -> Values:
+        """The readings of a battery that is well."""
+        return max((look.readings for look in self.viewer.looks[HEALTHY]), key=len)
 
 
 @pytest.fixture(scope="module")
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Let all faults that are asked for happen at once."""
-    wanted = {item.callspec.params.get("fault") for item in request.session.items if hasattr(item, "callspec")}
-    faults = [fault for fault in FAULTS if fault in wanted]
+    """Let all faults happen that are asked for."""
+    rows = asked_for(request, BATTERY_FAULTS)
+    begin = [row for row in rows if row.from_the_start]
+    later = [row for row in rows if not row.from_the_start]
+    # Whoever backs off is not well again in time for another fault.
+    later.sort(key=lambda row: row.backs_off)
     folder = tmp_path_factory.mktemp("batteries")
-    batteries = _batteries(faults)
-    healthy = batteries[HEALTHY]
     with ExitStack() as running:
         gateway = running.enter_context(Pushgateway(folder))
-        for battery in batteries.values():
-            running.enter_context(battery)
-        for fault in faults:
-            if fault.from_the_start:
-                batteries[fault.name].begin(fault.behaviour)
-        viewer = running.enter_context(Viewer(gateway, lambda: healthy.beats))
-        entries = [battery_config(name, battery, folder) for name, battery in batteries.items()]
+        healthy = running.enter_context(HouseBattery(0))
+        # What is asked now and then stays wrong for longer than the others: no other fault comes after it.
+        plan = [[*begin, *wave] for wave in waves(later, LANES)[:1]] + waves(later, LANES)[1:]
+        batteries = {f"house {n:02}": running.enter_context(HouseBattery(n)) for n in range(1, len(plan[0]) + 1)}
+        entries = [battery_config(name, battery, folder) for name, battery in {HEALTHY: healthy, **batteries}.items()]
         text = config(entries, f"pushgateway: {{url: '{gateway.url}'}}")
-        agent = running.enter_context(agent_of(folder / "batteries.yml", text))
-        known = [HEALTHY, *(fault.name for fault in faults if not fault.from_the_start)]
-        wait_until(lambda: all(_is_online(viewer, name) for name in known), "readings of all batteries")
-        healthy.wait_for_beats(3)
-
+        agent = agent_of(folder / "batteries.yml", text)
+        lanes = [Lane(name=name, agent=agent, peer=one, battery=one, clock=healthy) for name, one in batteries.items()]
+        for row, lane in zip(begin, lanes, strict=False):
+            lane.peer.begin(row.behaviour)
+        viewer = running.enter_context(Viewer(gateway, lambda: healthy.beats))
+        running.enter_context(agent)
+        away = {lane.name for row, lane in zip(begin, lanes, strict=False) if row.shows != "all"}
+        wait_until(lambda: all(viewer.is_online(name) for name in {HEALTHY, *batteries} - away), "readings of all")
+        healthy.wait_for_beats(2)
         before = Footprint.of(agent.pid)
         # A battery that could not be reached has no connection yet.
-        before = replace(before, files=before.files + sum(fault.from_the_start for fault in faults))
+        before = replace(before, files=before.files + len(away))
         forget_peak(agent.pid)
-        began = moment(agent)
-        for fault in faults:
-            if not fault.from_the_start:
-                batteries[fault.name].begin(fault.behaviour)
-        healthy.wait_for_beats(FAULT_BEATS)
-        ended = moment(agent)
-        for fault in faults:
-            batteries[fault.name].end()
-        healthy.wait_for_beats(BACK_BEATS + LOOK_BEATS + 2)
+
+        episodes = play(plan, lanes, lambda row: row.behaviour, begun=begin)
         problems = footprint_problems(agent, before)
-        done = moment(agent)
-        lines = log_lines(agent)
         code = agent.stop()
         if code != 0:
             problems.append(f"the exit code is {code}")
         yield Stage(
-            agent=agent,
-            healthy=healthy,
-            batteries=batteries,
+            healthy=Lane(name=HEALTHY, agent=agent, peer=healthy, battery=healthy, clock=healthy),
             viewer=viewer,
-            began=began,
-            ended=ended,
-            done=done,
-            before=before,
+            episodes=episodes,
             problems=problems,
-            lines=lines,
+            other_lines=[line for line in agent.log.splitlines() if not any(name in line for name in batteries)],
         )
 
 
-def _is_online(viewer: Viewer, name: str) -> bool:
-    look = viewer.latest(name)
-    return look is not None and look.is_online
+@pytest.mark.parametrize("row", BATTERY_FAULTS, ids=[row.name.replace(" ", "-") for row in BATTERY_FAULTS])
+def test_what_is_shown_of_a_battery_is_true(stage: Stage, row: BatteryFault) -> None:
+    episode, usual = stage.episodes[row], stage.usual
+    clock, lane = episode.lane.clock, episode.lane
+    assert episode.well_before, "the fault before has not ended"
+    looks = [
+        look
+        for look in stage.viewer.looks[lane.name]
+        if episode.began.unix_seconds <= look.unix_seconds <= episode.done.unix_seconds
+    ]
+    strange = {name for look in looks for name in look.readings.keys() - usual.keys()}
+    assert {name for name in strange if not name.startswith(row.differs)} == set()
+    assert all(name.isprintable() and len(name) < 200 for look in looks for name in look.values)
+    assert view_problems(looks, lane.battery, clock.beat_at, usual, but=row.differs) == []
+    lines = [line for line in episode.lines if lane.name in line]
+    assert log_problems(lines, [lane.battery.house.token]) == []
 
-
-@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name.replace(" ", "-") for fault in FAULTS])
-def test_nothing_wrong_is_shown(stage: Stage, fault: Fault) -> None:
-    battery, looks = stage.batteries[fault.name], stage.looks(fault.name)
-
-    assert view_problems(looks, battery, stage.healthy.beat_at) == []
-    assert log_problems(lines_about(stage, fault.name), [battery.house.token]) == []
-    begun = 0.0 if fault.from_the_start else stage.began.unix_seconds
-    beat = stage.healthy.beat_at(begun)
+    first = 0 if row.from_the_start else clock.beat_at(episode.began.unix_seconds)
     meanwhile = [
         look
         for look in looks
-        if look.beat > beat + OLDEST_BEATS + LOOK_BEATS and begun < look.unix_seconds < stage.ended.unix_seconds
+        if look.beat > first + OLDEST_BEATS + LOOK_BEATS and look.unix_seconds < episode.ended.unix_seconds
     ]
     assert meanwhile
-    if fault.shows == "nothing":
+    if row.shows == "nothing":
         assert [look.readings for look in meanwhile if look.is_online or look.readings] == []
-    elif fault.shows == "all":
-        usual = max((look.readings.keys() for look in looks if look.unix_seconds < begun), key=len)
-        for look in meanwhile:
-            assert look.is_online
-            missing = usual - look.readings.keys()
-            assert {name for name in missing if not fault.lacks or not name.startswith(fault.lacks)} == set()
-            assert not fault.lacks or missing
-    back = next(look for look in looks if look.read_at > stage.ended.unix_seconds)
-    beats = stage.healthy.beat_at(back.read_at) - stage.healthy.beat_at(stage.ended.unix_seconds)
-    assert beats <= BACK_BEATS + 1
+    elif row.shows == "all":
+        assert all(look.is_online for look in meanwhile)
+        missing = {name for look in meanwhile for name in usual.keys() - look.readings.keys()}
+        assert {name for name in missing if not name.startswith(row.lacks)} == set()
+        assert [begin for begin in row.lacks if not any(name.startswith(begin) for name in missing)] == []
+    if not row.backs_off:
+        assert (
+            episode.beats_until(
+                next((look.read_at for look in looks if look.read_at > episode.ended.unix_seconds), None)
+            )
+            <= BACK_BEATS + 1
+        )
 
 
-def lines_about(stage: Stage, name: str) -> list[str]:
-    """Return the lines that a fault cost."""
-    return [line for line in stage.lines[stage.began.log_lines : stage.done.log_lines] if name in line]
+def test_the_battery_that_is_well_is_shown_all_the_time(stage: Stage) -> None:
+    looks = stage.viewer.looks[HEALTHY]
 
-
-def test_the_healthy_battery_is_shown_all_the_time(stage: Stage) -> None:
-    looks = stage.looks(HEALTHY)
-
-    assert view_problems(looks, stage.healthy, stage.healthy.beat_at) == []
+    assert view_problems(looks, stage.healthy.battery, stage.healthy.clock.beat_at, stage.usual) == []
     assert all(look.is_online for look in looks)
-    assert {look.read_at for look in looks if look.unix_seconds > stage.began.unix_seconds}
 
 
-def test_the_agent_is_what_it_was(stage: Stage) -> None:
+def test_of_all_that_nothing_is_left_in_the_agent(stage: Stage) -> None:
     assert stage.problems == []
-    names = [name for name in stage.batteries if name != HEALTHY]
-    others = [line for line in stage.lines[stage.began.log_lines :] if not any(name in line for name in names)]
-    assert others == []
-    tokens = [battery.house.token for battery in stage.batteries.values()]
-    assert log_problems(stage.lines[stage.began.log_lines :], tokens, limit=10_000) == []
+    # The start, and the stop.
+    assert log_problems(stage.other_lines, [stage.healthy.battery.house.token], limit=6) == []

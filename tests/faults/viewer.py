@@ -17,6 +17,7 @@ Values = Mapping[str, float]
 """By the series as it would stand on a page, without job and instance."""
 
 _PAUSE_SECONDS = 0.3
+_OBSERVED = "sonnen_observed_seconds_total"
 _STAY = re.compile(
     r"sonnen_(online|endpoint_up|last_reading_timestamp_seconds)\b"
     r"|push_(failure_)?time_seconds|sonnen_\w+_watt_hours_total|sonnen_observed_seconds_total"
@@ -74,10 +75,10 @@ class Viewer:
         if self._thread is not None:
             self._thread.join()
 
-    def latest(self, name: str) -> Look | None:
-        """Return the latest look at a battery."""
+    def is_online(self, name: str) -> bool:
+        """Return whether a battery was online at the latest look."""
         looks = self.looks.get(name)
-        return looks[-1] if looks else None
+        return looks is not None and looks[-1].is_online
 
     def _run(self) -> None:
         while not self._over.wait(_PAUSE_SECONDS):
@@ -99,30 +100,35 @@ def _series(group: Group) -> Iterator[tuple[str, float]]:
             yield f"{name}{{{labels}}}" if labels else name, sample.value
 
 
-def view_problems(looks: list[Look], battery: HouseBattery, beat_at: Callable[[float], int]) -> list[str]:
+def view_problems(
+    looks: list[Look],
+    battery: HouseBattery,
+    beat_at: Callable[[float], int],
+    usual: Values,
+    *,
+    but: tuple[str, ...] = (),
+) -> list[str]:
     """Return what was seen and cannot be: wrong, too old, or a counter that fell or leapt.
 
-    `beat_at` tells how many beats had begun at a Unix time.
+    `beat_at` tells how many beats had begun at a Unix time, `usual` has the right readings but for the powers, and
+    `but` how the names begin of those that may be others.
     """
     watts = battery.house.watts
-    problems = [*_wrong_readings(looks, watts), *_falls(looks)]
+    problems = [*_wrong_readings(looks, {**usual, **watts}, but), *_falls(looks), *_wrong_counters(looks, watts, but)]
     for look in looks:
         age = look.beat - beat_at(battery.told_at(look.unix_seconds)) if look.readings else 0
         if age > OLDEST_BEATS + LOOK_BEATS:
             problems.append(f"readings of {age} beats ago")
-        problems += _wrong_counters(look.values, watts)
     return list(dict.fromkeys(problems))
 
 
-def _wrong_readings(looks: list[Look], watts: Values) -> Iterator[str]:
-    """Tell of powers that are not those of the house, and of whatever else was now this, now that."""
-    known: dict[str, float] = {}
+def _wrong_readings(looks: list[Look], right: Values, but: tuple[str, ...]) -> Iterator[str]:
     for look in looks:
         for name, value in look.readings.items():
             power = name.removeprefix("sonnen_").removesuffix("_watts")
-            right = watts[power] if power in watts else known.setdefault(name, value)
-            if value != right and not _MOVES.match(name):
-                yield f"{name} was {value:g}, not {right:g}"
+            expected = right.get(power, right.get(name))
+            if value != expected and not _MOVES.match(name) and not name.startswith(but):
+                yield f"{name} was {value:g}, not {expected}"
 
 
 def _falls(looks: list[Look]) -> Iterator[str]:
@@ -135,17 +141,22 @@ def _falls(looks: list[Look]) -> Iterator[str]:
                 seen[name] = value
 
 
-def _wrong_counters(values: Values, watts: Values) -> Iterator[str]:
-    seconds = values.get("sonnen_observed_seconds_total", 0.0)
-    for quantity, power in (
-        ("production", watts["production"]),
-        ("consumption", watts["consumption"]),
-        ("grid_export", watts["grid_feed_in"]),
-        ("grid_import", 0.0),
-        ("battery_charge", -watts["discharge"]),
-        ("battery_discharge", 0.0),
-    ):
-        counted, right = values.get(f"sonnen_{quantity}_watt_hours_total", 0.0), power * seconds / 3600
-        # Four decimals are shown.
-        if abs(counted - right) > COUNTER_SHARE * right + 0.001:
-            yield f"{quantity} is {counted:g} Wh after {seconds:g} s of {power:g} W"
+def _wrong_counters(looks: list[Look], watts: Values, but: tuple[str, ...]) -> Iterator[str]:
+    """Tell of energy that is not what the house had in the seconds that were observed."""
+    before: dict[str, float] = {}
+    powers = {
+        "sonnen_production_watt_hours_total": watts["production"],
+        "sonnen_consumption_watt_hours_total": watts["consumption"],
+        "sonnen_grid_export_watt_hours_total": watts["grid_feed_in"],
+        "sonnen_grid_import_watt_hours_total": 0.0,
+        "sonnen_battery_charge_watt_hours_total": -watts["discharge"],
+        "sonnen_battery_discharge_watt_hours_total": 0.0,
+    }
+    for look in looks:
+        seconds = look.values.get(_OBSERVED, 0.0) - before.setdefault(_OBSERVED, look.values.get(_OBSERVED, 0.0))
+        for name, power in powers.items():
+            now = look.values.get(name, 0.0)
+            counted, right = now - before.setdefault(name, now), power * seconds / 3600
+            # Four decimals are shown.
+            if abs(counted - right) > COUNTER_SHARE * right + 0.001 and not name.startswith(but):
+                yield f"{name} rose by {counted:g} in {seconds:g} s of {power:g} W"
