@@ -87,7 +87,7 @@ BATTERY_FAULTS = (
     BatteryFault(
         "goes through all troubles", in_turn(peer.CLOSES, says(b"?"), replies("[]"), replies("", "404 Not Found"))
     ),
-    BatteryFault("talks before it is asked", peer.talks_first(answer(WRONG))),
+    BatteryFault("talks before it is asked", peer.talks_first(answer("{}"))),
     BatteryFault("answers twice", edits(lambda head, body: head + b"\r\n\r\n" + body + answer(WRONG)), shows="all"),
     # HTTP.
     BatteryFault("speaks TLS", says(peer.TLS_ALERT)),

@@ -135,6 +135,16 @@ def begins(add: bytes, *, path: str = "/status") -> Behaviour:
     return Behaviour(act)
 
 
+def takes_and(then: Behaviour) -> Behaviour:
+    """Do what is asked, and then something else instead of the answer to it."""
+
+    def act(call: Call) -> None:
+        call.usual()
+        then.act(call)
+
+    return Behaviour(act)
+
+
 def only_at(path: str, behaviour: Behaviour) -> Behaviour:
     """Behave like this towards requests whose path ends so, and as usual towards all others."""
     return Behaviour(lambda call: behaviour.act(call) if call.request.path.endswith(path) else call.tell())

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from types import TracebackType
 from typing import Literal, Self
 
@@ -19,6 +20,7 @@ from programs import HOST, free_port, wait_until
 
 _HEAD_LIMIT_BYTES = 65_536
 _PATIENCE_SECONDS = 30
+_OF_THE_WAY = ("connection", "transfer-encoding", "content-length")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,3 +259,25 @@ class Peer:
             with self._lock:
                 self._connections.discard(connection)
             connection.close()
+
+
+class Gate(Peer):
+    """Hands each request on to a real server on this machine, as long as it is well."""
+
+    def __init__(self, port: int) -> None:
+        """`port` is that of the real server."""
+        self._behind = port
+        super().__init__(self._forward)
+
+    def _forward(self, request: Request) -> bytes:
+        server = HTTPConnection(HOST, self._behind, timeout=_PATIENCE_SECONDS)
+        kept = {name: value for name, value in request.headers.items() if name not in ("connection", "host")}
+        try:
+            server.request(request.method, request.path, request.body or None, kept)
+            response = server.getresponse()
+            body = response.read()
+        finally:
+            server.close()
+        lines = [f"{name}: {value}" for name, value in response.getheaders() if name.lower() not in _OF_THE_WAY]
+        head = [f"HTTP/1.1 {response.status} {response.reason}", *lines, f"Content-Length: {len(body)}", "", ""]
+        return "\r\n".join(head).encode("latin-1") + body

@@ -4,17 +4,18 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from houses import HouseBattery
-from limits import BACK_BEATS, LOOK_BEATS, Footprint
+from limits import BACK_BEATS, LOOK_BEATS, Footprint, forget_peak
 from peers import Behaviour, Peer
 from programs import PATIENCE_SECONDS, ServerError, wait_until
 from servers import Agent
+from viewer import Look, Viewer
 
 FAULT_BEATS = 7
 """How long a fault lasts: until nothing old may be shown any more, and some more."""
@@ -55,11 +56,17 @@ class Episode:
     done: Moment
     well_before: bool
     """Whether the battery had told the truth within the last beats before it began."""
+    left: list[str]
+    """What the agent has, at the end, more than it had before this fault and those beside it."""
 
     @property
     def lines(self) -> list[str]:
         """What the agent logged meanwhile."""
         return log_lines(self.lane.agent)[self.began.log_lines : self.done.log_lines]
+
+    def during(self, looks: Iterable[Look]) -> list[Look]:
+        """Return those of the looks that fall into it."""
+        return [look for look in looks if self.began.unix_seconds <= look.unix_seconds <= self.done.unix_seconds]
 
     def beats_until(self, unix_seconds: float | None) -> float:
         """Return how many beats were seen from the end of the fault until then; infinity for None."""
@@ -95,6 +102,9 @@ def play(
     for wave in plan:
         free = lanes if wave[: len(begun)] == list(begun) else lanes[len(begun) :]
         taken = list(zip(wave, free, strict=False))
+        before = {lane.agent: Footprint.of(lane.agent.pid) for _, lane in taken}
+        for agent in before:
+            forget_peak(agent.pid)
         began = [moment(lane.agent) for _, lane in taken]
         well = [
             row in begun or lane.clock.beats - lane.clock.beat_at(lane.battery.told_at(time.time())) <= LOOK_BEATS
@@ -108,10 +118,18 @@ def play(
         for _, lane in taken:
             lane.peer.end()
         _wait_for_beats([lane for _, lane in taken], BACK_BEATS + LOOK_BEATS + 1)
+        # A battery that could not be reached from the start had no connection yet.
+        late = len(begun) if free is lanes else 0
+        left = {agent: footprint_problems(agent, one, files=late) for agent, one in before.items()}
         for n, (row, lane) in enumerate(taken):
             start = began[n] if row not in begun else Moment(unix_seconds=0, log_lines=0)
             episodes[row] = Episode(
-                lane=lane, began=start, ended=ended[n], done=moment(lane.agent), well_before=well[n]
+                lane=lane,
+                began=start,
+                ended=ended[n],
+                done=moment(lane.agent),
+                well_before=well[n],
+                left=left[lane.agent],
             )
     return episodes
 
@@ -120,6 +138,18 @@ def _wait_for_beats(lanes: Sequence[Lane], beats: int) -> None:
     goals = {lane.clock: lane.clock.beats + beats for lane in lanes}
     for clock, goal in goals.items():
         wait_until(lambda clock=clock, goal=goal: clock.beats >= goal, f"{beats} beats")  # type: ignore[misc] # bound now
+
+
+def wait_for_readings(viewer: Viewer, lanes: Sequence[Lane]) -> None:
+    """Return when there are readings of all the batteries, and their agents have found their pace."""
+
+    def are_there() -> bool:
+        for lane in lanes:
+            lane.agent.check_running()
+        return all(viewer.is_online(lane.name) for lane in lanes)
+
+    wait_until(are_there, "a reading of each battery")
+    _wait_for_beats(lanes, 2)
 
 
 def battery_config(name: str, battery: HouseBattery, folder: Path) -> str:
@@ -160,6 +190,7 @@ def settles(measure: Callable[[], list[str]], *, seconds: float = PATIENCE_SECON
     return []
 
 
-def footprint_problems(agent: Agent, before: Footprint) -> list[str]:
-    """Return what the agent still has more than it had before, once it has had time to tidy up."""
+def footprint_problems(agent: Agent, before: Footprint, *, files: int = 0) -> list[str]:
+    """Return what the agent still has more than it had before, and than so many files, once it could tidy up."""
+    before = replace(before, files=before.files + files)
     return settles(lambda: Footprint.of(agent.pid).problems(before), seconds=15)

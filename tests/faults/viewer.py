@@ -24,8 +24,8 @@ _STAY = re.compile(
     r"|sonnen_energy_(today|yesterday)_watt_hours|sonnen_grid_cost_total"
 )
 """What is not a reading, and may be shown of a battery that is away."""
-_MOVES = re.compile(r"sonnen_(clock_offset_seconds|status_age_seconds|seconds_since_full_charge)\b")
-"""What changes by itself though the house stands still."""
+_MOVES = re.compile(r"sonnen_(clock_offset_seconds|seconds_since_full_charge|battery_info)\b")
+"""What changes though the house stands still: clocks, and which API answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Viewer:
     gateway: Pushgateway
     beats: Callable[[], int]
     looks: dict[str, list[Look]] = field(default_factory=dict)
-    """Of each battery, by its name, oldest first."""
+    """Of each battery, by its name, and of all others, by their job; oldest first."""
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -88,9 +88,9 @@ class Viewer:
             except ServerError:
                 continue
             for group in groups:
-                if group.labels["job"] == "sonnen":
-                    look = Look(unix_seconds=time.time(), beat=beat, values=dict(_series(group)))
-                    self.looks.setdefault(group.labels["instance"], []).append(look)
+                job, instance = group.labels["job"], group.labels["instance"]
+                look = Look(unix_seconds=time.time(), beat=beat, values=dict(_series(group)))
+                self.looks.setdefault(instance if job == "sonnen" else job, []).append(look)
 
 
 def _series(group: Group) -> Iterator[tuple[str, float]]:
@@ -107,16 +107,17 @@ def view_problems(
     usual: Values,
     *,
     but: tuple[str, ...] = (),
+    reached: bool = True,
 ) -> list[str]:
     """Return what was seen and cannot be: wrong, too old, or a counter that fell or leapt.
 
     `beat_at` tells how many beats had begun at a Unix time, `usual` has the right readings but for the powers, and
-    `but` how the names begin of those that may be others.
+    `but` how the names begin of those that may be others. What does not reach the gateway may grow old there.
     """
     watts = battery.house.watts
     problems = [*_wrong_readings(looks, {**usual, **watts}, but), *_falls(looks), *_wrong_counters(looks, watts, but)]
     for look in looks:
-        age = look.beat - beat_at(battery.told_at(look.unix_seconds)) if look.readings else 0
+        age = look.beat - beat_at(battery.told_at(look.unix_seconds)) if look.readings and reached else 0
         if age > OLDEST_BEATS + LOOK_BEATS:
             problems.append(f"readings of {age} beats ago")
     return list(dict.fromkeys(problems))
