@@ -154,6 +154,7 @@ BATTERY_FAULTS = (
     BatteryFault("clears the terminal in the page", replies(peer.FORGED_LINE * 50, "500 Internal Server Error")),
     BatteryFault("forges a line of the log", replies("x\nWARNING home: forged\r\nINFO home: forged", "500 No")),
     BatteryFault("repeats the token", peer.repeats_the_request("500 Internal Server Error")),
+    BatteryFault("repeats half of the token", peer.repeats_the_request("500 No", behind="x" * 270)),
     # JSON.
     BatteryFault("says nothing", replies("")),
     BatteryFault("says half of it", replies('{"Production_W": 66666, "Consumption_W": ')),

@@ -180,7 +180,7 @@ def late(seconds: float) -> Behaviour:
     return Behaviour(act)
 
 
-def repeats_the_request(status: str = "403 Forbidden") -> Behaviour:
+def repeats_the_request(status: str, *, behind: str = "") -> Behaviour:
     """Answer with a page that repeats the request's headers, the secrets in all the ways they may be written."""
 
     def act(call: Call) -> None:
@@ -188,7 +188,7 @@ def repeats_the_request(status: str = "403 Forbidden") -> Behaviour:
         values = [value for name, value in call.request.headers.items() if name in ("auth-token", "authorization")]
         words = [word for value in values for word in value.split()]
         spellings = [spelling for word in words for spelling in spelled(word)]
-        call.send(answer(f"You sent {' '.join(spellings)} in {head}", status))
+        call.send(answer(f"{behind}You sent {' '.join(spellings)} in {head}", status))
 
     return Behaviour(act)
 

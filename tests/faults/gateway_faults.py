@@ -62,5 +62,6 @@ GATEWAY_FAULTS = (
     ),
     GatewayFault("clears the terminal in the reason", replies("", f"500 {peer.FORGED_LINE * 99}")),
     GatewayFault("repeats the password", peer.repeats_the_request("500 Internal Server Error")),
+    GatewayFault("repeats half of the password", peer.repeats_the_request("500 No", behind="x" * 270)),
     GatewayFault("repeats the password in a 400", peer.repeats_the_request("400 Bad Request")),
 )

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from peers import Peer, Request
-from programs import PATIENCE_SECONDS, wait_until
 
 from sonnen_agent.simulator.battery import Clock, SimulatedBattery, answer
 from sonnen_agent.simulator.generations import generation_named
@@ -91,7 +90,6 @@ class HouseBattery(Peer):
         told = bisect(self._told, unix_seconds)
         return self._told[told - 1] if told else 0.0
 
-    def wait_for_beats(self, beats: int) -> None:
-        """Return when so many more beats have been seen."""
-        goal = self.beats + beats
-        wait_until(lambda: self.beats >= goal, f"{beats} beats", seconds=PATIENCE_SECONDS)
+    def told_between(self, begin: float, end: float) -> list[float]:
+        """Return the Unix times within these two at which it told the truth."""
+        return [moment for moment in self._told if begin <= moment <= end]

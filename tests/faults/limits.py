@@ -1,7 +1,7 @@
 """What must hold for every fault, whatever it is: the one table of limits, and how they are measured."""
 
-import base64
 import re
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ LOOK_BEATS = 2
 """What measuring itself may add: one beat that was under way, and one for the push and the look."""
 
 _TRACEBACK = re.compile(r"Traceback|crashed: please report|Fatal Python error")
+_TELLING_CHARACTERS = 12
 _MIB = 1024 * 1024
 
 
@@ -45,9 +46,16 @@ def log_problems(lines: list[str], secrets: Iterable[str], *, limit: int = LOG_L
 
 
 def spelled(secret: str) -> set[str]:
-    """Return a secret as it is, and as base64 and URL quoting have it: those without their variable end."""
-    encoded = {base64.b64encode(secret.encode()).decode(), base64.urlsafe_b64encode(secret.encode()).decode()}
-    return {secret, quote(secret), quote(secret, safe=""), *(text.rstrip("=")[:-1] for text in encoded)}
+    """Return how a secret begins, as it is and as base64 and URL quoting have it: half a secret is one, too."""
+    encoded = secret.encode()
+    spellings = (
+        secret,
+        quote(secret),
+        quote(secret, safe=""),
+        b64encode(encoded).decode(),
+        urlsafe_b64encode(encoded).decode(),
+    )
+    return {spelling[:_TELLING_CHARACTERS] for spelling in spellings}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

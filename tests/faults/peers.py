@@ -4,7 +4,6 @@ A peer has a usual behaviour, and between `begin` and `end` another: a fault. Be
 """
 
 import os
-import selectors
 import socket
 import struct
 import threading
@@ -20,6 +19,7 @@ from programs import HOST, free_port, wait_until
 
 _HEAD_LIMIT_BYTES = 65_536
 _PATIENCE_SECONDS = 30
+_LOOK_SECONDS = 0.05
 _OF_THE_WAY = ("connection", "transfer-encoding", "content-length")
 
 
@@ -91,11 +91,18 @@ class Call:
     def pause(self, seconds: float) -> None:
         """Wait, but raise HungUpError as soon as the other side hangs up or the fault is over."""
         end = time.monotonic() + seconds
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._connection, selectors.EVENT_READ)
-            while (left := end - time.monotonic()) > 0:
-                if self.over or selector.select(min(left, 0.05)):
-                    raise HungUpError
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_SECONDS))
+            if self.over or self._hung_up():
+                raise HungUpError
+
+    def _hung_up(self) -> bool:
+        try:
+            return not self._connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def hold(self) -> None:
         """Say nothing until the fault is over or the other side hangs up."""
@@ -267,7 +274,16 @@ class Gate(Peer):
     def __init__(self, port: int) -> None:
         """`port` is that of the real server."""
         self._behind = port
+        self._passed: list[float] = []
         super().__init__(self._forward)
+
+    def note(self, request: Request) -> None:
+        del request
+        self._passed.append(time.time())
+
+    def first_passed(self, unix_seconds: float) -> float | None:
+        """Return when the first request from that time on had passed; None if none has."""
+        return next((moment for moment in self._passed if moment >= unix_seconds), None)
 
     def _forward(self, request: Request) -> bytes:
         server = HTTPConnection(HOST, self._behind, timeout=_PATIENCE_SECONDS)
