@@ -59,7 +59,7 @@ class Viewer:
     gateway: Pushgateway
     beats: Callable[[], int]
     looks: dict[str, list[Look]] = field(default_factory=dict)
-    """Of each battery, by its name, and of all others, by their job; oldest first."""
+    """Of each group by its instance, such as a battery's name, and by its job; oldest first."""
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -88,9 +88,9 @@ class Viewer:
             except ServerError:
                 continue
             for group in groups:
-                job, instance = group.labels["job"], group.labels["instance"]
                 look = Look(unix_seconds=time.time(), beat=beat, values=dict(_series(group)))
-                self.looks.setdefault(instance if job == "sonnen" else job, []).append(look)
+                for name in group.labels.values():
+                    self.looks.setdefault(name, []).append(look)
 
 
 def _series(group: Group) -> Iterator[tuple[str, float]]:
