@@ -96,8 +96,6 @@ class MachineFault(NamedTuple):
     """With which it ends by itself; None where it goes on."""
     gaps: bool = False
     """Whether the values may be missing meanwhile."""
-    unclean: bool = False
-    """Whether what is on the disk cannot be kept: the stop says so, and is an orderly one all the same."""
     environment: tuple[tuple[str, str], ...] = ()
     """Variables and their values, with `{outside}` for that folder."""
     wrapper: tuple[str, ...] = ()
@@ -349,10 +347,10 @@ MACHINE_FAULTS = (
         emptied,
     ),
     MachineFault("the state directory is missing", gone),
-    MachineFault("the state directory is a file", no_folder, unclean=True),
+    MachineFault("the state directory is a file", no_folder),
     MachineFault("another agent has the state directory", locked, exit_code=1),
-    MachineFault("the lock is a folder", replaced(a_folder, "lock"), unclean=True),
-    MachineFault("the lock is a link", replaced(a_link_to_the_victim, "lock"), unclean=True),
+    MachineFault("the lock is a folder", replaced(a_folder, "lock")),
+    MachineFault("the lock is a link", replaced(a_link_to_the_victim, "lock")),
     MachineFault("the lock is a FIFO", replaced(a_fifo, "lock")),
     MachineFault("the counters are empty files", written("")),
     MachineFault("the counters are cut short", cut_short),
@@ -383,13 +381,11 @@ MACHINE_FAULTS = (
         "the spool is a link", replaced(lambda file, place: file.symlink_to(place.outside), "spool"), more=AWAY
     ),
     # The disk, during the run.
-    MachineFault("the state directory is removed", during=gone, unclean=True),
-    MachineFault("the disk is full", mounted("size=64k", fill=True), needs_root=True, unclean=True),
-    MachineFault("the disk has no inodes", mounted("size=1m,nr_inodes=1"), needs_root=True, unclean=True),
-    MachineFault("the disk is read only", mounted("ro"), needs_root=True, unclean=True),
-    MachineFault(
-        "the disk runs full with a spool", mounted("size=256k"), filled, needs_root=True, unclean=True, more=AWAY
-    ),
+    MachineFault("the state directory is removed", during=gone),
+    MachineFault("the disk is full", mounted("size=64k", fill=True), needs_root=True),
+    MachineFault("the disk has no inodes", mounted("size=1m,nr_inodes=1"), needs_root=True),
+    MachineFault("the disk is read only", mounted("ro"), needs_root=True),
+    MachineFault("the disk runs full with a spool", mounted("size=256k"), filled, needs_root=True, more=AWAY),
     MachineFault("the spool is removed again and again", during=spool_gone, more=AWAY),
     MachineFault("the runtime directory is removed", during=runtime_gone),
     MachineFault("the runtime directory is hostile", during=runtime_is_hostile),

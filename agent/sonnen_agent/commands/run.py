@@ -37,7 +37,8 @@ def run(load: Callable[[], Config], notifier: Notifier, runtime_directory: Path 
     # Blocked before any thread exists, so that only the main thread ever sees them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     # A watchdog ends us by SIGABRT: then the journal shows where every thread was.
-    faulthandler.enable()
+    if sys.stderr is not None:
+        faulthandler.enable()
     reloaded = os.environ.pop(_RELOADED, None) is not None
     try:
         config = load()
