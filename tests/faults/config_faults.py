@@ -94,7 +94,7 @@ CONFIG_FAULTS = (
     ConfigFault("is a socket", socket_file),
     ConfigFault("is a link to itself", loop),
     ConfigFault("is /dev/zero", at("/dev/zero")),
-    ConfigFault("is /dev/null", at("/dev/null"), "empty"),
+    ConfigFault("is /dev/null", at("/dev/null")),
     ConfigFault("has 50 megabytes of comments", large),
     ConfigFault("has four gigabytes of nothing", sparse),
     # Bytes.

@@ -48,6 +48,11 @@ class Place:
         return self.state / "counters.json"
 
     @property
+    def clock(self) -> Path:
+        """What its wall clock is ahead of ours, in seconds."""
+        return self.outside / "clock"
+
+    @property
     def victim(self) -> Path:
         return self.outside / "victim"
 
@@ -77,8 +82,11 @@ class Place:
 
     def set_clock(self, seconds: float | None) -> None:
         """Put the agent's wall clock ahead by so many seconds; None stops it."""
-        (self.outside / "clock.new").write_text("stop" if seconds is None else repr(seconds))
-        (self.outside / "clock.new").rename(self.outside / "clock")
+        said = "stop" if seconds is None else f"{seconds:.3f}"
+        self.clock.touch()
+        with self.clock.open("r+") as file:
+            # In one go and of one length: it is read meanwhile.
+            file.write(said.ljust(40))
 
 
 Act = Callable[[Place], object]
@@ -317,6 +325,18 @@ def manager_is_deaf(place: Place) -> None:
             return
 
 
+def a_pipe_for_a_log(place: Place) -> None:
+    os.mkfifo(place.outside / "clock.log")
+
+
+def talkative(place: Place) -> None:
+    """Let its log fill the pipe that nobody reads: each reload that is refused is told."""
+    good = place.config_file.read_text()
+    place.undo.callback(place.config_file.write_text, good)
+    place.config_file.write_text("".join(f"key{number}: {'x' * 300}\n" for number in range(400)))
+    place.each_beat(lambda _: place.send(signal.SIGHUP))
+
+
 def clock(*seconds: float | None) -> Act:
     """Return what puts the clock ahead by so many seconds, one after the other, and right again."""
 
@@ -422,6 +442,12 @@ MACHINE_FAULTS = (
     MachineFault("it knows no folder of its own", wrapper=("env", "-C", "/proc/self", "-u", "HOME", "-u", "PATH")),
     MachineFault("it has no standard input", wrapper=("bash", "-c", 'exec "$0" "$@" <&-')),
     MachineFault("its log is full", wrapper=("bash", "-c", 'exec "$0" "$@" >/dev/full 2>&1')),
+    MachineFault(
+        "nobody reads its log",
+        a_pipe_for_a_log,
+        talkative,
+        wrapper=("bash", "-c", 'exec "$0" "$@" 1<>"$CLOCK.log" 2>&1'),
+    ),
     MachineFault("its log is closed", wrapper=("bash", "-c", 'exec "$0" "$@" >&- 2>&-')),
     # The clock.
     MachineFault("the clock is ten years ahead for some beats", during=clock(10 * YEAR)),

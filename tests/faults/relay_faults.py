@@ -31,7 +31,7 @@ RELAY_FAULTS = (
     RelayFault("resets within the page", peer.resets_after(answer(length=5000), WRONG.encode()), "refused"),
     RelayFault("drips the page", drips(lambda call: call.usual().partition(b"\r\n\r\n")[2]), ""),
     RelayFault("takes two beats", late(2), "timeout"),
-    RelayFault("speaks TLS", says(peer.TLS_ALERT)),
+    RelayFault("speaks TLS", says(peer.TLS_ALERT), ""),
     RelayFault("never ends a header", never_ends(b"HTTP/1.1 200 OK\r\nX: ", b"y")),
     RelayFault("has a chunk of minus one byte", says(peer.CHUNKED_HEAD + b"-1\r\n", b"x" * 40_000_000)),
     RelayFault("never ends the page", never_ends(b"HTTP/1.1 200 OK\r\n\r\n", b"a 1\n")),

@@ -28,15 +28,13 @@ START_LINES = 5
 _PROGRAM = """\
 #!{python}
 import os, sys, time
-from pathlib import Path
-true, clock, stopped = time.time, Path(os.environ["CLOCK"]), []
+true, stopped = time.time, []
+# Open from the start: there may be no file left later.
+clock = os.open(os.environ["CLOCK"], os.O_RDONLY)
 
 def told():
-    try:
-        said = clock.read_text()
-    except FileNotFoundError:
-        return true()
-    if said == "stop":
+    said = os.pread(clock, 40, 0).decode()
+    if said.startswith("stop"):
         stopped[:] = stopped or [true()]
         return stopped[0]
     stopped.clear()
@@ -107,13 +105,15 @@ def _tell(row: MachineFault, folder: Path, seed: Path, gateway: Pushgateway, vie
     for one in (place.runtime, place.outside):
         one.mkdir()
     place.victim.write_bytes(VICTIM)
+    place.set_clock(0)
     shutil.copytree(seed, place.state)
     story = Story(place=place)
     with suppress_into(story), place.battery, place.undo:
         more = [f"pushgateway: {{url: '{gateway.url}', job: {job}}}", row.more]
         text = config([battery_config("home", place.battery, folder)], *more)
-        clock = str(place.outside / "clock")
-        environment = {"CLOCK": clock} | {name: value.format(outside=place.outside) for name, value in row.environment}
+        environment = {"CLOCK": str(place.clock)} | {
+            name: value.format(outside=place.outside) for name, value in row.environment
+        }
         agent = agent_of(place.config_file, text, RUNTIME_DIRECTORY=str(place.runtime), **environment)
         agent.command = [*row.wrapper, str(folder.with_name("agent")), *agent.command[1:]]
         if row.before is not None:
