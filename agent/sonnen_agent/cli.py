@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run_command(sys.argv[1:] if arguments is None else list(arguments))
         finally:
             # What is still in the buffer would otherwise fail at exit, where nobody can catch it.
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has enough; do not complain about it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
