@@ -191,41 +191,6 @@ def fifo(tmp_path: Path) -> Iterator[Path]:
     os.close(writer)
 
 
-def test_a_device_without_an_end_is_no_config() -> None:
-    assert check("/dev/zero") == (
-        78,
-        "/dev/zero: cannot be read: it is no regular file; name the config with --config FILE\n",
-    )
-
-
 def test_a_pipe_that_nobody_writes_into_is_given_up(fifo: Path) -> None:
     code, words = check(fifo)
     assert (code, "what writes it does not end within 5 s" in words) == (78, True)
-
-
-def test_a_pipe_that_nobody_has_open_is_empty(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    code, words = check(tmp_path / "fifo")
-    assert (code, "is empty" in words) == (78, True)
-
-
-def test_what_a_shell_writes_into_a_pipe_is_a_config(tmp_path: Path) -> None:
-    (tmp_path / "config.yml").write_text(_GOOD)
-    script = f"{_AGENT} check --config <(sleep 0.5; cat {tmp_path / 'config.yml'})"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.mark.parametrize("key", ["password_file", "ca_file", "bearer_token_file"])
-@pytest.mark.parametrize("device", ["fifo", "/dev/zero", "huge"])
-def test_no_file_that_the_config_names_holds_it_up(tmp_path: Path, fifo: Path, key: str, device: str) -> None:
-    with (tmp_path / "huge").open("wb") as huge:
-        huge.truncate(1 << 40)
-        os.fchmod(huge.fileno(), 0o600)
-    name = {"fifo": fifo, "huge": tmp_path / "huge"}.get(device, device)
-    (tmp_path / "config.yml").write_text(_GOOD.replace(":9}", f":9, username: pi, {key}: {name}}}"))
-
-    code, words = check(tmp_path / "config.yml")
-
-    assert code == 78
-    assert f"pushgateway.{key}: " in words

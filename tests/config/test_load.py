@@ -7,7 +7,6 @@ import trustme
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.config.load import Config, load_config
 from sonnen_agent.destination import Destination, Secret
-from sonnen_agent.errors import ConfigError
 from sonnen_agent.outputs import pull, pushgateway, remote_write
 
 SMALLEST = "batteries: [{name: home, url: http://192.168.1.20}] and pushgateway: {url: http://gateway.example:9091}"
@@ -250,34 +249,10 @@ def test_a_value_that_yaml_cannot_make_sense_of_is_refused_with_the_place(proble
     assert problem.startswith("line 1, column 19: ")
 
 
-def test_a_file_that_nests_without_end_is_refused(problems: Problems) -> None:
-    assert len(problems("[" * 5000)) == 1
-
-
 def test_objects_of_python_are_refused(problems: Problems, tmp_path: Path) -> None:
     (problem,) = problems(f"batteries: !!python/object/apply:os.mkdir [{tmp_path / 'made'}]\n")
     assert problem.startswith("line 1, column 12: ")
     assert not (tmp_path / "made").exists()
-
-
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
-        load_config(tmp_path / "none.yml", None)
-    assert str(caught.value) == (
-        f"{tmp_path / 'none.yml'}: cannot be read: No such file or directory; name the config with --config FILE"
-    )
-
-
-def test_a_folder_is_no_config(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read: it is no regular file; name the config with --config FILE"):
-        load_config(tmp_path, None)
-
-
-def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "config.yml"
-    file.write_bytes("batteries: [{name: Küche}]".encode("latin-1"))
-    with pytest.raises(ConfigError, match="cannot be read: it is not a UTF-8 text file"):
-        load_config(file, None)
 
 
 @pytest.mark.parametrize(

@@ -88,12 +88,12 @@ def at(path: str) -> Make:
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
 CONFIG_FAULTS = (
     # Another thing than a file.
-    ConfigFault("is missing", at("/nowhere/config.yml")),
-    ConfigFault("is a folder", lambda folder: folder),
-    ConfigFault("is a FIFO that nobody writes to", fifo),
+    ConfigFault("is missing", at("/nowhere/config.yml"), "cannot be read: No such file or directory; name the config"),
+    ConfigFault("is a folder", lambda folder: folder, "cannot be read: it is no regular file; name the config"),
+    ConfigFault("is a FIFO that nobody writes to", fifo, "is empty"),
     ConfigFault("is a socket", socket_file),
     ConfigFault("is a link to itself", loop),
-    ConfigFault("is /dev/zero", at("/dev/zero")),
+    ConfigFault("is /dev/zero", at("/dev/zero"), "cannot be read: it is no regular file; name the config"),
     ConfigFault("is /dev/null", at("/dev/null")),
     ConfigFault("has 50 megabytes of comments", large),
     ConfigFault("has four gigabytes of nothing", sparse),
@@ -102,7 +102,9 @@ CONFIG_FAULTS = (
     ConfigFault("is only comments", "# a\n#b\n", "empty"),
     ConfigFault("has null bytes", GOOD.encode() + b"\0\0"),
     ConfigFault("is UTF 16", GOOD.encode("utf-16")),
-    ConfigFault("is Latin 1", "batteries: [{name: Küche}]".encode("latin-1"), "UTF-8"),
+    ConfigFault(
+        "is Latin 1", "batteries: [{name: Küche}]".encode("latin-1"), "cannot be read: it is not a UTF-8 text file"
+    ),
     ConfigFault("is a program", b"\x7fELF" + bytes(range(256)) * 40),
     ConfigFault("has escape sequences", f"{GOOD}\x1b[2J: \x1b[31m\n"),
     ConfigFault("has quoted escape sequences", f'{GOOD}"\\x1b[2J\\n\\0 forged": "\\x1b[31m"\n'),

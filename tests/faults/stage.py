@@ -17,7 +17,7 @@ from programs import PATIENCE_SECONDS, ServerError, wait_until
 from servers import Agent
 from viewer import Look, Viewer
 
-FAULT_BEATS = 7
+FAULT_BEATS = 6
 """How long a fault lasts: until nothing old may be shown any more, and some more."""
 _Row = TypeVar("_Row")
 _UNIT = Path(__file__).parents[2] / "systemd/sonnen-agent.service"

@@ -18,7 +18,7 @@ from viewer import Viewer, view_problems
 
 pytestmark = pytest.mark.system
 
-LANES = 9
+LANES = 14
 PASSWORD = f"{SECRET}gateway"
 ACCESS = ("username: pi, password_file: password", "bearer_token_file: password")
 

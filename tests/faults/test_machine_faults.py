@@ -21,7 +21,7 @@ from viewer import Look, Viewer, view_problems
 
 pytestmark = pytest.mark.system
 
-AT_ONCE = 18
+AT_ONCE = 24
 """Agents that run side by side."""
 START_LINES = 5
 """What an agent logs that has no trouble: its start, what it reads from, and its stop."""

@@ -18,7 +18,7 @@ from stage import Episode, Lane, agent_of, asked_for, battery_config, config, pl
 
 pytestmark = pytest.mark.system
 
-LANES = 7
+LANES = 12
 PASSWORD = f"{SECRET}receiver"
 APART_SECONDS = 0.5
 """Between the answer of a battery and its sample, at most."""

@@ -5,7 +5,6 @@ import re
 import signal
 import ssl
 import subprocess
-import sys
 import urllib.request
 from collections import defaultdict
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 import trustme
 from programs import find_program, free_port, wait_until
-from servers import Agent, FaultySimulator, Pushgateway, RunAgent, Simulator
+from servers import Agent, Pushgateway, RunAgent, Simulator
 
 pytestmark = pytest.mark.system
 
@@ -99,24 +98,6 @@ def assert_most_beats_were_kept(gateway: Pushgateway, battery: str) -> None:
     wait_until(lambda: beats(gateway).get(battery, 0) > before, "what the agent says of itself")
     missed = pushed(gateway, "sonnen_agent", "sonnen_agent_missed_beats_total")[battery, os.uname().nodename]
     assert beats(gateway)[battery] > 3 * missed
-
-
-def test_a_dead_battery_delays_no_other(
-    running: ExitStack, tmp_path: Path, simulator: Simulator, pushgateway: Pushgateway, run_agent: RunAgent
-) -> None:
-    silent = running.enter_context(FaultySimulator(tmp_path))
-    request = urllib.request.Request(f"{silent.url}/simulator/fault/timeout", method="PUT")
-    urllib.request.urlopen(request, timeout=10).close()
-    second = f"  - name: silent\n    url: {silent.url}\n"
-    agent = run_agent(config(simulator, pushgateway.url).replace("pushgateway:", f"{second}pushgateway:"))
-
-    agent.wait_for_log("silent: not readable (timeout)")
-    before = requests(simulator)
-    wait_until(lambda: requests(simulator) >= before + 5, "five more readings of the other")
-
-    assert pushed(pushgateway, "sonnen", "sonnen_online") == {("home",): 1, ("silent",): 0}
-    assert_most_beats_were_kept(pushgateway, "home")
-    assert agent.log.count("silent: not readable") == 1
 
 
 def test_fifty_batteries_in_one_agent_are_all_read_beat_by_beat(
@@ -310,16 +291,3 @@ def port_answers(port: int) -> bool:
 def watt_hours_are_no_base_unit(output: bytes) -> bytes:
     """Return the lines that complain of the contract's unit, and of nothing else."""
     return b"".join(line for line in output.splitlines(keepends=True) if b"_watt_hours" in line and b'"hours"' in line)
-
-
-def test_a_user_error_shows_no_traceback(tmp_path: Path) -> None:
-    file = tmp_path / "config.yml"
-    file.write_text("batteries:\n\t- name: home\n")
-
-    ended = subprocess.run(
-        [Path(sys.executable).parent / "sonnen-agent", "run", "--config", file], capture_output=True, check=False
-    )
-
-    assert ended.returncode == 78
-    assert b"indent with spaces, not with tabs" in ended.stderr
-    assert b"Traceback" not in ended.stderr

@@ -4,8 +4,8 @@ import re
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -25,19 +25,17 @@ def node_exporter(running: ExitStack, tmp_path: Path) -> NodeExporter:
 
 
 class Exporter:
-    """An exporter that does what a test wants, one way by each path."""
+    """An exporter that shows the page of a test."""
 
-    def __init__(self, elsewhere: str = "") -> None:
-        self.elsewhere = elsewhere
+    def __init__(self) -> None:
         self.page = ""
-        self.hangs = threading.Event()
         exporter = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                # The agent may hang up, as it should.
-                with suppress(OSError):
-                    _ANSWERS[self.path.strip("/")](self, exporter)
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(exporter.page.encode())
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -48,62 +46,8 @@ class Exporter:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
-        self.hangs.set()
         self._server.shutdown()
         self._server.server_close()
-
-
-def _send(handler: BaseHTTPRequestHandler, status: int, *, headers: Mapping[str, str] | None = None) -> None:
-    handler.send_response(status)
-    for name, value in (headers or {}).items():
-        handler.send_header(name, value)
-    handler.end_headers()
-
-
-def _page(handler: BaseHTTPRequestHandler, exporter: Exporter) -> None:
-    _send(handler, 200)
-    handler.wfile.write(exporter.page.encode())
-
-
-def _hang(_: BaseHTTPRequestHandler, exporter: Exporter) -> None:
-    exporter.hangs.wait()
-
-
-def _drip(handler: BaseHTTPRequestHandler, exporter: Exporter) -> None:
-    _send(handler, 200)
-    while not exporter.hangs.wait(0.2):
-        handler.wfile.write(b"a")
-
-
-def _error(handler: BaseHTTPRequestHandler, _: Exporter) -> None:
-    _send(handler, 500)
-    handler.wfile.write(b"exporter_ok 0\n")
-
-
-def _redirect(handler: BaseHTTPRequestHandler, exporter: Exporter) -> None:
-    _send(handler, 302, headers={"Location": exporter.elsewhere, "Content-Length": "0"})
-
-
-def _html(handler: BaseHTTPRequestHandler, _: Exporter) -> None:
-    _send(handler, 200, headers={"Content-Type": "text/html"})
-    handler.wfile.write(b"<html><a href='/metrics'>Metrics</a></html>")
-
-
-def _gigabyte(handler: BaseHTTPRequestHandler, _: Exporter) -> None:
-    _send(handler, 200)
-    for number in range(1024):
-        handler.wfile.write(b"".join(b'big{n="%d",m="%d"} 1\n' % (number, n) for n in range(50_000)))
-
-
-_ANSWERS: dict[str, Callable[[BaseHTTPRequestHandler, Exporter], None]] = {
-    "metrics": _page,
-    "hang": _hang,
-    "drip": _drip,
-    "error": _error,
-    "redirect": _redirect,
-    "html": _html,
-    "gigabyte": _gigabyte,
-}
 
 
 @pytest.fixture
@@ -217,53 +161,6 @@ def test_a_killed_exporter_leaves_an_empty_group_that_is_fresh_and_comes_back(
     ]
 
 
-@pytest.mark.parametrize(
-    ("way", "outcome"),
-    [
-        ("hang", "timeout"),
-        ("drip", "timeout"),
-        ("error", "http_error"),
-        ("redirect", "http_error"),
-        ("html", "invalid"),
-        ("gigabyte", "invalid"),
-    ],
-)
-def test_an_exporter_that_misbehaves_delays_and_shows_nothing(
-    simulator: Simulator,
-    node_exporter: NodeExporter,
-    exporter: Exporter,
-    pushgateway: Pushgateway,
-    run_agent: RunAgent,
-    way: str,
-    outcome: str,
-) -> None:
-    exporter.elsewhere = f"{node_exporter.url}/metrics"
-    urls = {"node": f"{node_exporter.url}/metrics", "bad": f"{exporter.url}/{way}"}
-    agent = run_agent(config(simulator, pushgateway, **urls))
-    wait_until(lambda: bool(holds(pushgateway, "node")), "a first page of the other")
-
-    wait_for_beats(pushgateway, 4)
-
-    assert holds(pushgateway, "bad") == set()
-    labels = {"relay": "bad", "outcome": outcome}
-    assert (value(pushgateway, "sonnen_agent", "sonnen_agent_relay_reads_total", **labels) or 0) >= 2
-    assert value(pushgateway, "sonnen_agent", "sonnen_agent_relay_up", relay="bad") == 0
-    assert value(pushgateway, "sonnen_agent", "sonnen_agent_relay_up", relay="node") == 1
-    pushed_at = value(pushgateway, "node", "push_time_seconds") or 0
-    wait_until(lambda: (value(pushgateway, "node", "push_time_seconds") or 0) > pushed_at, "another push of the other")
-    assert [line.partition(": http")[0] for line in agent.log.splitlines() if "WARNING" in line] == [
-        f"WARNING relay bad: not readable ({outcome})"
-    ]
-    assert resident_bytes(agent.pid) < 100e6
-    assert agent.stop() == 0
-    assert [group.labels["job"] for group in pushgateway.groups()] == ["sonnen"]
-
-
-def resident_bytes(pid: int) -> float:
-    (kib,) = re.findall(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return int(kib) * 1024
-
-
 def test_timestamps_and_the_line_ends_of_windows_are_no_obstacle(
     simulator: Simulator, exporter: Exporter, pushgateway: Pushgateway, run_agent: RunAgent
 ) -> None:
@@ -295,17 +192,6 @@ def test_a_page_that_the_gateway_rejects_takes_its_old_values_away_and_harms_nob
     wait_until(lambda: value(pushgateway, "room", "temperature") == 21, "the mended page")
     agent.wait_for_log("pushing works again; ")
     assert agent.log.count("push of room/") == 1
-
-
-def test_a_page_with_our_own_names_cannot_lock_the_batteries_out(
-    simulator: Simulator, exporter: Exporter, pushgateway: Pushgateway, run_agent: RunAgent
-) -> None:
-    exporter.page = "# TYPE sonnen_online counter\nsonnen_online 1\n"
-    agent = run_agent(config(simulator, pushgateway, other=f"{exporter.url}/metrics"))
-
-    agent.wait_for_log("line 2: sonnen_online is a name of the agent's own, and not pushed along")
-    wait_for_beats(pushgateway, 2)
-    assert holds(pushgateway, "other") == set()
 
 
 def test_a_relay_that_leaves_the_config_leaves_the_gateway(
