@@ -1,6 +1,7 @@
 """Every error of ours, split by who acts on it: the operator, the next beat, or nobody."""
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Literal
 
@@ -30,7 +31,8 @@ def one_line(text: str) -> str:
 def quoted(said: str, secrets: Sequence[str] = ()) -> str:
     """Return what a peer says as a message may have it: one printable line, short, and none of our secrets in it."""
     if said and secrets:
-        said = re.sub("|".join(map(_spellings, secrets)), "***", said, flags=re.IGNORECASE)
+        encoded = (b64encode(secret.encode()).decode().rstrip("=") for secret in secrets)
+        said = re.sub("|".join(map(_spellings, (*secrets, *encoded))), "***", said, flags=re.IGNORECASE)
     return one_line(" ".join(said.split()))[:_QUOTED_CHARACTERS]
 
 

@@ -44,6 +44,18 @@ INVERTER = (
     "sonnen_pv_watts",
     "sonnen_microgrid_watts",
 )
+SLOW = (
+    *METERS,
+    *SYSTEM,
+    *INVERTER,
+    "sonnen_cell_",
+    "sonnen_battery_c",
+    "sonnen_battery_info",
+    "sonnen_system_",
+    "sonnen_full_charge",
+    "sonnen_installed",
+)
+"""How the names of the readings begin that are asked for now and then; a busy machine does not always get to that."""
 
 
 def path(end: str, behaviour: Behaviour) -> Behaviour:
