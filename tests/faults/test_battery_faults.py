@@ -1,15 +1,28 @@
 """What a battery can do wrong (battery_faults.py): some forty of them at a time, beside one that is well."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from battery_faults import BATTERY_FAULTS, SLOW, BatteryFault
 from houses import HouseBattery
 from limits import BACK_BEATS, LOOK_BEATS, OLDEST_BEATS, log_problems
 from servers import Pushgateway
-from stage import Episode, Lane, agent_of, asked_for, battery_config, config, play, wait_for_readings, waves
+from stage import (
+    FAULT_BEATS,
+    Episode,
+    Lane,
+    Replays,
+    agent_of,
+    asked_for,
+    battery_config,
+    config,
+    play,
+    wait_for_readings,
+    waves,
+)
 from viewer import Values, Viewer, view_problems
 
 pytestmark = pytest.mark.system
@@ -32,19 +45,32 @@ class Stage:
 
     @property
     def usual(self) -> Values:
-        """The readings of a battery that is well."""
-        return max((look.readings for look in self.viewer.looks[HEALTHY]), key=len)
+        """All readings of a battery that is well: of these houses, only the powers differ."""
+        first = min(episode.ended.unix_seconds for episode in self.episodes.values())
+        ill = {episode.lane.name for row, episode in self.episodes.items() if row.from_the_start}
+        well = (looks for name, looks in self.viewer.looks.items() if name not in ill)
+        early = (look for looks in well for look in looks if look.unix_seconds < first - FAULT_BEATS)
+        return {name: value for look in early for name, value in look.readings.items()}
 
 
 @pytest.fixture(scope="module")
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Let all faults happen that are asked for."""
-    rows = asked_for(request, BATTERY_FAULTS)
+    with staged(asked_for(request, BATTERY_FAULTS), tmp_path_factory.mktemp("batteries")) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def replays(tmp_path_factory: pytest.TempPathFactory) -> Replays[BatteryFault, Stage]:
+    return Replays(lambda rows: staged(rows, tmp_path_factory.mktemp("alone")))
+
+
+@contextmanager
+def staged(rows: list[BatteryFault], folder: Path) -> Iterator[Stage]:
+    """Let the faults happen, and return what did."""
     begin = [row for row in rows if row.from_the_start]
     later = [row for row in rows if not row.from_the_start]
     # Whoever backs off is not well again in time for another fault.
     later.sort(key=lambda row: row.backs_off)
-    folder = tmp_path_factory.mktemp("batteries")
     with ExitStack() as running:
         gateway = running.enter_context(Pushgateway(folder))
         healthy = running.enter_context(HouseBattery(0))
@@ -73,7 +99,13 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("row", BATTERY_FAULTS, ids=[row.name.replace(" ", "-") for row in BATTERY_FAULTS])
-def test_what_is_shown_of_a_battery_is_true(stage: Stage, row: BatteryFault) -> None:
+def test_what_is_shown_of_a_battery_is_true(
+    stage: Stage, replays: Replays[BatteryFault, Stage], row: BatteryFault
+) -> None:
+    replays.judge(stage, row, judge)
+
+
+def judge(stage: Stage, row: BatteryFault) -> None:
     episode, usual = stage.episodes[row], stage.usual
     clock, lane = episode.lane.clock, episode.lane
     assert episode.well_before, "the fault before has not ended"

@@ -4,8 +4,9 @@ Behind all of them is one real gateway, at which somebody looks.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from gateway_faults import GATEWAY_FAULTS, GatewayFault
@@ -13,7 +14,7 @@ from houses import SECRET, HouseBattery
 from limits import BACK_BEATS, LOOK_BEATS, log_problems
 from peers import Gate
 from servers import Pushgateway
-from stage import Episode, Lane, agent_of, asked_for, battery_config, config, play, wait_for_readings, waves
+from stage import Episode, Lane, Replays, agent_of, asked_for, battery_config, config, play, wait_for_readings, waves
 from viewer import Viewer, view_problems
 
 pytestmark = pytest.mark.system
@@ -34,9 +35,19 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Let all faults happen that are asked for."""
-    plan = waves(asked_for(request, GATEWAY_FAULTS), LANES)
-    folder = tmp_path_factory.mktemp("gateways")
+    with staged(asked_for(request, GATEWAY_FAULTS), tmp_path_factory.mktemp("gateways")) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def replays(tmp_path_factory: pytest.TempPathFactory) -> Replays[GatewayFault, Stage]:
+    return Replays(lambda rows: staged(rows, tmp_path_factory.mktemp("alone")))
+
+
+@contextmanager
+def staged(rows: list[GatewayFault], folder: Path) -> Iterator[Stage]:
+    """Let the faults happen, and return what did."""
+    plan = waves(rows, LANES)
     password = folder / "password"
     password.touch(mode=0o600)
     password.write_text(PASSWORD)
@@ -60,7 +71,11 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.parametrize("row", GATEWAY_FAULTS, ids=[row.name.replace(" ", "-") for row in GATEWAY_FAULTS])
-def test_what_a_gateway_shows_is_true(stage: Stage, row: GatewayFault) -> None:
+def test_what_a_gateway_shows_is_true(stage: Stage, replays: Replays[GatewayFault, Stage], row: GatewayFault) -> None:
+    replays.judge(stage, row, judge)
+
+
+def judge(stage: Stage, row: GatewayFault) -> None:
     episode = stage.episodes[row]
     lane = episode.lane
     all_looks = stage.viewer.looks[lane.name]

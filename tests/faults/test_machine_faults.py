@@ -16,7 +16,7 @@ from limits import BACK_BEATS, LOG_LINES, LOOK_BEATS, Footprint, log_problems
 from machine_faults import MACHINE_FAULTS, VICTIM, MachineFault, Place
 from programs import wait_until
 from servers import Agent, Pushgateway
-from stage import FAULT_BEATS, agent_of, asked_for, battery_config, config, footprint_problems, log_lines
+from stage import FAULT_BEATS, Replays, agent_of, asked_for, battery_config, config, footprint_problems, log_lines
 from viewer import Look, Viewer, view_problems
 
 pytestmark = pytest.mark.system
@@ -62,11 +62,25 @@ class Story:
     exit_code: int | None = None
 
 
+Stories = dict[str, Story]
+"""By the names of the rows."""
+
+
 @pytest.fixture(scope="module")
-def stories(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Story]]:
-    """Let all that is asked for happen, some at a time."""
-    folder = tmp_path_factory.mktemp("machines")
-    rows = [row for row in asked_for(request, MACHINE_FAULTS) if not row.needs_root or os.geteuid() == 0]
+def stories(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stories]:
+    with staged(asked_for(request, MACHINE_FAULTS), tmp_path_factory.mktemp("machines")) as stories:
+        yield stories
+
+
+@pytest.fixture(scope="module")
+def replays(tmp_path_factory: pytest.TempPathFactory) -> Replays[MachineFault, Stories]:
+    return Replays(lambda rows: staged(rows, tmp_path_factory.mktemp("alone")))
+
+
+@contextmanager
+def staged(rows: list[MachineFault], folder: Path) -> Iterator[Stories]:
+    """Let all that is asked for happen, some at a time, and return what did."""
+    rows = [row for row in rows if not row.needs_root or os.geteuid() == 0]
     with ExitStack() as running:
         gateway = running.enter_context(Pushgateway(folder))
         viewer = running.enter_context(Viewer(gateway, lambda: 0))
@@ -172,9 +186,15 @@ IDS = [row.name.replace(" ", "-") for row in MACHINE_FAULTS]
 
 
 @pytest.mark.parametrize("row", MACHINE_FAULTS, ids=IDS)
-def test_an_agent_goes_on_or_ends_in_order(stories: dict[str, Story], row: MachineFault) -> None:
+def test_an_agent_goes_on_or_ends_in_order(
+    stories: Stories, replays: Replays[MachineFault, Stories], row: MachineFault
+) -> None:
     if row.name not in stories:
         pytest.skip("a file system can only be mounted as root")
+    replays.judge(stories, row, judge)
+
+
+def judge(stories: Stories, row: MachineFault) -> None:
     story = stories[row.name]
     battery, looks = story.place.battery, story.looks
     if story.problem is not None:

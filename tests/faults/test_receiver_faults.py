@@ -5,8 +5,9 @@ Behind all of them is one real Prometheus that takes late samples, and holds all
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from houses import SECRET, HouseBattery
@@ -14,7 +15,7 @@ from limits import BACK_BEATS, LOOK_BEATS, log_problems
 from peers import Gate
 from receiver_faults import RECEIVER_FAULTS, ReceiverFault
 from servers import Prometheus
-from stage import Episode, Lane, agent_of, asked_for, battery_config, config, play, settles, waves
+from stage import Episode, Lane, Replays, agent_of, asked_for, battery_config, config, play, settles, waves
 
 pytestmark = pytest.mark.system
 
@@ -39,10 +40,20 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Let all faults happen that are asked for."""
-    rows = sorted(asked_for(request, RECEIVER_FAULTS), key=lambda row: row.backs_off)
+    with staged(asked_for(request, RECEIVER_FAULTS), tmp_path_factory.mktemp("receivers")) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def replays(tmp_path_factory: pytest.TempPathFactory) -> Replays[ReceiverFault, Stage]:
+    return Replays(lambda rows: staged(rows, tmp_path_factory.mktemp("alone")))
+
+
+@contextmanager
+def staged(rows: list[ReceiverFault], folder: Path) -> Iterator[Stage]:
+    """Let the faults happen, and return what did."""
+    rows = sorted(rows, key=lambda row: row.backs_off)
     plan = waves(rows, LANES)
-    folder = tmp_path_factory.mktemp("receivers")
     password = folder / "password"
     password.touch(mode=0o600)
     password.write_text(PASSWORD)
@@ -98,7 +109,13 @@ def _missing(held: dict[str, Samples], episode: Episode) -> list[float]:
 
 
 @pytest.mark.parametrize("row", RECEIVER_FAULTS, ids=[row.name.replace(" ", "-") for row in RECEIVER_FAULTS])
-def test_what_a_receiver_holds_is_true_and_whole(stage: Stage, row: ReceiverFault) -> None:
+def test_what_a_receiver_holds_is_true_and_whole(
+    stage: Stage, replays: Replays[ReceiverFault, Stage], row: ReceiverFault
+) -> None:
+    replays.judge(stage, row, judge)
+
+
+def judge(stage: Stage, row: ReceiverFault) -> None:
     episode = stage.episodes[row]
     lane = episode.lane
     held = stage.held[lane.name]

@@ -1,8 +1,9 @@
 """What another exporter can do wrong (relay_faults.py): all of it at once, with several relays in each agent."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from houses import HouseBattery
@@ -11,7 +12,7 @@ from peers import Peer
 from programs import wait_until
 from relay_faults import PAGE, RELAY_FAULTS, RelayFault
 from servers import Pushgateway
-from stage import Episode, Lane, agent_of, asked_for, battery_config, config, play, wait_for_readings
+from stage import Episode, Lane, Replays, agent_of, asked_for, battery_config, config, play, wait_for_readings
 from viewer import Viewer, view_problems
 
 pytestmark = pytest.mark.system
@@ -32,9 +33,18 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Let all faults happen that are asked for."""
-    rows = asked_for(request, RELAY_FAULTS)
-    folder = tmp_path_factory.mktemp("relays")
+    with staged(asked_for(request, RELAY_FAULTS), tmp_path_factory.mktemp("relays")) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def replays(tmp_path_factory: pytest.TempPathFactory) -> Replays[RelayFault, Stage]:
+    return Replays(lambda rows: staged(rows, tmp_path_factory.mktemp("alone")))
+
+
+@contextmanager
+def staged(rows: list[RelayFault], folder: Path) -> Iterator[Stage]:
+    """Let the faults happen, and return what did."""
     page = f"HTTP/1.1 200 OK\r\nContent-Length: {len(PAGE)}\r\n\r\n{PAGE}".encode()
     with ExitStack() as running:
         gateway = running.enter_context(Pushgateway(folder))
@@ -83,7 +93,13 @@ def reported_at(viewer: Viewer, lane: Lane) -> float:
 
 
 @pytest.mark.parametrize("row", RELAY_FAULTS, ids=[job_of(row) for row in RELAY_FAULTS])
-def test_what_is_shown_of_an_exporter_is_true(stage: Stage, row: RelayFault) -> None:
+def test_what_is_shown_of_an_exporter_is_true(
+    stage: Stage, replays: Replays[RelayFault, Stage], row: RelayFault
+) -> None:
+    replays.judge(stage, row, judge)
+
+
+def judge(stage: Stage, row: RelayFault) -> None:
     episode, job = stage.episodes[row], job_of(row)
     clock = episode.lane.clock
     looks = episode.during(stage.viewer.looks[job])
