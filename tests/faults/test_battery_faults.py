@@ -47,9 +47,8 @@ class Stage:
     def usual(self) -> Values:
         """All readings of a battery that is well: of these houses, only the powers differ."""
         first = min(episode.ended.unix_seconds for episode in self.episodes.values())
-        ill = {episode.lane.name for row, episode in self.episodes.items() if row.from_the_start}
-        well = (looks for name, looks in self.viewer.looks.items() if name not in ill)
-        early = (look for looks in well for look in looks if look.unix_seconds < first - FAULT_BEATS)
+        well = {HEALTHY, *(one.lane.name for row, one in self.episodes.items() if not row.from_the_start)}
+        early = (look for name in well for look in self.viewer.looks[name] if look.unix_seconds < first - FAULT_BEATS)
         return {name: value for look in early for name, value in look.readings.items()}
 
 
