@@ -83,24 +83,32 @@ def asked_for(request: pytest.FixtureRequest, rows: Iterable[_Row]) -> list[_Row
 
 
 class Replays(Generic[_Row, _Stage]):
-    """Plays a fault again by itself where something was wrong: beside others, the machine may have been too busy."""
+    """Plays again, once and together, what went wrong: beside others, the machine may have been too busy."""
 
-    def __init__(self, staged: Callable[[list[_Row]], AbstractContextManager[_Stage]]) -> None:
+    def __init__(self, rows: list[_Row], staged: Callable[[list[_Row]], AbstractContextManager[_Stage]]) -> None:
         """`staged` plays some rows, and returns what happened."""
+        self._rows = rows
         self._staged = staged
-        self._left = 4
-        """Where much is wrong, it is not the machine."""
+        self._again: _Stage | None = None
 
     def judge(self, stage: _Stage, row: _Row, judge: Callable[[_Stage, _Row], None]) -> None:
-        """Judge a row by what happened, and if need be by what happens when it is played alone."""
+        """Judge a row by what happened, and if need be by what happens when it is played again."""
         try:
             judge(stage, row)
         except AssertionError:
-            if not self._left:
-                raise
-            self._left -= 1
-            with self._staged([row]) as alone:
-                judge(alone, row)
+            if self._again is None:
+                wrong = [one for one in self._rows if not _is_right(stage, one, judge)]
+                with self._staged(wrong) as self._again:
+                    pass
+            judge(self._again, row)
+
+
+def _is_right(stage: _Stage, row: _Row, judge: Callable[[_Stage, _Row], None]) -> bool:
+    try:
+        judge(stage, row)
+    except AssertionError:
+        return False
+    return True
 
 
 def waves(rows: Sequence[_Row], lanes: int) -> list[list[_Row]]:

@@ -40,8 +40,9 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def replays(tmp_path_factory: pytest.TempPathFactory) -> Replays[GatewayFault, Stage]:
-    return Replays(lambda rows: staged(rows, tmp_path_factory.mktemp("alone")))
+def replays(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Replays[GatewayFault, Stage]:
+    rows = asked_for(request, GATEWAY_FAULTS)
+    return Replays(rows, lambda wrong: staged(wrong, tmp_path_factory.mktemp("again")))
 
 
 @contextmanager
