@@ -8,9 +8,9 @@ from datetime import datetime
 
 from peers import Peer, Request
 
-from sonnen_agent.simulator.battery import Clock, SimulatedBattery, answer
+from sonnen_agent.simulator.battery import SimulatedBattery, answer
 from sonnen_agent.simulator.generations import generation_named
-from sonnen_agent.simulator.parameters import battery_zone
+from sonnen_agent.simulator.profiles import battery_zone
 from sonnen_agent.simulator.server import rendered
 
 SECRET = "a-made-up/secret+of="
@@ -18,9 +18,7 @@ SECRET = "a-made-up/secret+of="
 
 _GENERATION = generation_named("sb10")
 _NOON = datetime(2026, 6, 21, 12, tzinfo=battery_zone())
-_FIRMWARE = SimulatedBattery(
-    generation=_GENERATION, seed=1, clock=Clock.starting_now(_NOON, 1.0), token=None
-).firmware_state()
+_FIRMWARE = SimulatedBattery(generation=_GENERATION, seed=1, clock=lambda: _NOON, token=None).firmware_state()
 
 
 @dataclass(frozen=True, slots=True)
