@@ -363,6 +363,14 @@ def test_an_eco6_that_does_not_tell_all_at_once_is_asked_code_by_code(
     assert [outcome for _, outcome in records[3:]] == ["ok" if code in UNIT else "not_found" for code in ECO6_CODES]
 
 
+def test_what_says_the_same_number_whatever_is_asked_is_no_eco6(box: Box, probe: Probe) -> None:
+    box.answers |= dict.fromkeys((*EVERY_VARIANT, *EVERY_CODE), "66666\n")
+
+    for _ in range(4):
+        with pytest.raises(BatteryError):
+            probe.read_status(Deadline(60))
+
+
 def test_an_eco6_is_then_asked_only_the_codes_it_knows(box: Box, probe: Probe) -> None:
     box.answers |= {f"{ECO6}/{code}": f"{value}\n" for code, value in UNIT.items()}
     found(probe)

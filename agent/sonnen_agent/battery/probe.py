@@ -73,6 +73,8 @@ class StatusReader:
             known.append(code)
         if not found:
             raise BatteryError("not_found", f"{variant.status.path} on port {variant.port} knows none of the codes")
+        if len(found) > 1 and len({*found.values()}) == 1 and 0 not in found.values():
+            raise BatteryError("invalid", f"{variant.status.path} on port {variant.port} says the same for every code")
         status = self._checked(parse_eco6_status(found))
         self._codes = tuple(known)
         return status
