@@ -10,10 +10,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import golden_events
+from grafana_asking import Prometheus
+from sketch.drawing import Canvas
 
 from golden import GoldenPrometheus, golden
-from sketch.asking import Prometheus
-from sketch.drawing import Canvas
 
 GRAFANA = Path(__file__).parents[1] / "grafana"
 ZONE = ZoneInfo("Europe/Berlin")

@@ -12,7 +12,7 @@ from generator.tiles import Query, Stat
 _TEMPLATE = re.compile(r"\{\{.*\}\}")
 """What Prometheus fills in when an alert fires, from the first to the last."""
 _COLOURS = {"critical": colours.BAD, "warning": colours.WARNING, "info": colours.HOUSE}
-_NONE = "0 * max(sonnen:rules:loaded{})"
+_NONE = "0 * max(sonnen:alerts:loaded{})"
 """Where the rules are not loaded nothing fires, and that is no good news: then there is no value."""
 RULES = Path(__file__).parents[2] / "prometheus/rules/alerts.yml"
 

@@ -4,7 +4,7 @@ from generator import colours, units
 from generator.board import Board, Section
 from generator.data_quality import DATA_QUALITY
 from generator.now import USABLE, charge
-from generator.promql import RANGE, energy, fresh, select
+from generator.promql import RANGE, STEP, energy, fresh, select
 from generator.tiles import Chart, CountStat, Query, Stat
 
 _ON = "on (job, instance)"
@@ -39,6 +39,12 @@ _GIVEN_BACK = (
     f"({energy('battery_discharge')} + on (instance) ({_STILL_STORED}))"
     f" / on (instance) ({energy('battery_charge')} > on (instance) 5 * {_CAPACITY})"
 )
+
+
+def _peak(which: str, series: str) -> str:
+    """Return the highest or the lowest of each step: a look at its end would miss most of them."""
+    return f"{which}_over_time({series}[{STEP}])"
+
 
 _PACK = "Source: the battery's own readings (API v2 with a token), means of five minutes by the rules."
 _UNTOLD = "no data, or no token"
@@ -100,7 +106,7 @@ BOARD = Board(
         Section(
             title="$instance",
             tiles=[
-                DATA_QUALITY,
+                *DATA_QUALITY,
                 charge(4, 6),
                 blackout(6, 6),
                 nights(4, 6),
@@ -108,7 +114,7 @@ BOARD = Board(
                     title="Use",
                     description=(
                         "Full cycles of the battery's life as it counts them; in the chosen time, energy discharged "
-                        "divided by the full charge capacity; and what is given back of the energy charged: "
+                        "divided by the full charge capacity; and the round trip: of the energy charged, what was "
                         "discharged, or still stored and not before, divided by charged. The last one only where five "
                         "times the capacity was charged and the charge at the beginning is known, or it would tell "
                         "of roundings. Source: cyclecount, RSOC, and energy counted by the agent."
@@ -125,7 +131,7 @@ BOARD = Board(
                             colour=colours.CHARGING,
                             look={"decimals": 1},
                         ),
-                        Query(expr=_GIVEN_BACK, name="given back", unit=units.SHARE, colour=colours.NEUTRAL),
+                        Query(expr=_GIVEN_BACK, name="round trip", unit=units.SHARE, colour=colours.NEUTRAL),
                     ],
                     w=5,
                     h=6,
@@ -252,21 +258,22 @@ BOARD = Board(
                 Chart(
                     title="Temperatures",
                     description=(
-                        "Of the coldest and the warmest cell, and of the inverter's probes, in degrees Celsius. "
+                        "Of the coldest and the warmest cell, and of the inverter's probes, the extremes of each "
+                        "step, in degrees Celsius. "
                         f"Source: the battery's battery and inverter readings. {_PACK}"
                     ),
                     queries=[
                         Query(
-                            expr=select("sonnen:cell_temperature_celsius:max5m", 'stat="max"'),
+                            expr=_peak("max", select("sonnen:cell_temperature_celsius:max5m", 'stat="max"')),
                             name="warmest cell",
                             colour=colours.WARNING,
                         ),
                         Query(
-                            expr=select("sonnen:cell_temperature_celsius:min5m", 'stat="min"'),
+                            expr=_peak("min", select("sonnen:cell_temperature_celsius:min5m", 'stat="min"')),
                             name="coldest cell",
                             colour=colours.COLD,
                         ),
-                        Query(expr=select("sonnen:temperature:mean5m"), name="inverter {{probe}}"),
+                        Query(expr=_peak("max", select("sonnen:temperature:max5m")), name="inverter {{probe}}"),
                     ],
                     unit=units.CELSIUS,
                     nothing=_UNTOLD,
@@ -278,13 +285,13 @@ BOARD = Board(
                 Chart(
                     title="Spread of the cells at rest",
                     description=(
-                        "Voltage of the strongest less that of the weakest cell, only while the battery gives or "
-                        "takes less than 200 W: under load it says nothing. A spread that grows over weeks is a "
-                        f"cell that ages. {_PACK}"
+                        "Voltage of the strongest less that of the weakest cell, the most of each step, only while the "
+                        "battery gives or takes less than 200 W: under load it says nothing. A spread that grows over "
+                        f"weeks is a cell that ages. {_PACK}"
                     ),
                     queries=[
                         Query(
-                            expr=_SPREAD,
+                            expr=f"max_over_time(({_SPREAD})[{STEP}:5m])",
                             name="spread",
                             colour=colours.BATTERY,
                         )

@@ -10,6 +10,9 @@ from generator.promql import select
 from generator.tiles import DATASOURCE, Tile
 
 TAG = "sonnen"
+# Days begin where the battery's do, whoever looks from where. In "browser" time Grafana would let those of a stretch
+# that is picked in the calendar begin at UTC's midnight (docs/grafana.md#2-what-grafana-does-with-an-answer).
+TIMEZONE = "Europe/Berlin"
 WIDTH = 24
 TIMES = {
     "Today": ("now/d", "now"),
@@ -52,7 +55,7 @@ class Board:
             title=f"Sonnen: {self.title}",
             description=self.description,
             tags=[TAG],
-            timezone="browser",
+            timezone=TIMEZONE,
             editable=False,
             graph_tooltip=dashboard.DashboardCursorSync.CROSSHAIR,
             live_now=False,
@@ -127,7 +130,7 @@ def _variables() -> list[dashboard.VariableModel]:
             current=dashboard.VariableOption(selected=True, text="default", value="default"),
         ),
         variable("job", "Job", "label_values(sonnen_online, job)"),
-        variable("instance", "Instance", 'label_values(sonnen_online{job=~"$job"}, instance)'),
+        variable("instance", "Instance", "label_values(sonnen_online{job=~`${job:regex}`}, instance)"),
     ]
 
 
@@ -139,9 +142,12 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
         f"(count by (instance, firmware) ({told}) unless count by (instance, firmware) ({known}))"
         f" and on (instance) count by (instance) ({known})"
     )
-    started = 'sonnen_agent_start_time_seconds{job=~"${job}_agent"}'
+    started = "sonnen_agent_start_time_seconds{job=~`${job:regex}_agent`}"
     return [
-        _annotation("Outages", colours.BAD, f"{select('sonnen:on_grid:min5m')} == 0", "Off grid", "{{instance}}"),
+        # Only what is above 0 makes a mark.
+        _annotation(
+            "Outages", colours.BAD, f"({select('sonnen:on_grid:min5m')} == bool 0) > 0", "Off grid", "{{instance}}"
+        ),
         _annotation(
             "Alerts",
             colours.WARNING,
@@ -151,7 +157,9 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
         ),
         _annotation("Firmware", colours.HOUSE, new_firmware, "New firmware {{firmware}}", "{{instance}}"),
         # Marks last for an hour: on a year Grafana asks no more often.
-        _annotation("Agent started", colours.NEUTRAL, f"time() - {started} < 3600", "Agent started", "{{instance}}"),
+        _annotation(
+            "Agent started", colours.NEUTRAL, f"(time() - {started} < bool 3600) > 0", "Agent started", "{{instance}}"
+        ),
     ]
 
 

@@ -13,10 +13,10 @@ _SECONDS = f"300 * sum_over_time({{}}[{RANGE}])"
 _BY_DAY = "300 * sum_over_time({}[1d] offset -1d)"
 
 
-def _phases(series: str, together: str = "sum") -> Iterator[Query]:
+def _phases(series: str, *matchers: str, together: str = "sum") -> Iterator[Query]:
     """Return a query for each phase; what several meters measure is added up, but for volts."""
     for phase, colour in zip("123", colours.PHASES, strict=True):
-        matched = series.replace("}", f',phase="{phase}"}}')
+        matched = select(series, *matchers, f'phase="{phase}"')
         expr = f"{together} by (instance) (avg_over_time({matched}[{STEP}]))"
         yield Query(expr=expr, name=f"L{phase}", colour=colour)
 
@@ -44,7 +44,6 @@ def _outages() -> CourseTable:
         ],
         nothing="no outage in this time",
         step="5m",
-        points=10000,
         transformations=[
             transformation("merge"),
             # A moment of no outage has no start.
@@ -97,7 +96,7 @@ BOARD = Board(
         Section(
             title="$instance",
             tiles=[
-                DATA_QUALITY,
+                *DATA_QUALITY,
                 Timeline(
                     title="On grid",
                     description="Whether the battery is on grid, or carries the house alone. Source: SystemStatus.",
@@ -154,7 +153,7 @@ BOARD = Board(
                         "Phase to neutral, in volts, means of five minutes or a longer step. "
                         f"{_BAND}. Source: the power meters, else the inverter."
                     ),
-                    queries=list(_phases(select("sonnen:phase_volts:mean5m"), "avg")),
+                    queries=list(_phases("sonnen:phase_volts:mean5m", together="avg")),
                     unit=units.VOLT,
                     fill=0,
                     step="5m",
@@ -194,7 +193,7 @@ BOARD = Board(
                         "the others may be one that a three-phase battery cannot fill. Source: w_l1 to w_l3 of the "
                         "power meters."
                     ),
-                    queries=list(_phases(select("sonnen:meter_watts:mean5m", 'direction="consumption"'))),
+                    queries=list(_phases("sonnen:meter_watts:mean5m", 'direction="consumption"')),
                     unit=units.WATT,
                     fill=0,
                     step="5m",
@@ -206,7 +205,7 @@ BOARD = Board(
                     description=(
                         "Amperes at the consumption meters, means of each step. Source: a_l1 to a_l3 of the meters."
                     ),
-                    queries=list(_phases(select("sonnen:meter_current:fresh", 'direction="consumption"'))),
+                    queries=list(_phases("sonnen:meter_current:fresh", 'direction="consumption"')),
                     unit=units.AMPERE,
                     fill=0,
                     step="1m",

@@ -1,6 +1,6 @@
 """Now: what the house, the sun, the battery and the grid are doing, and for how long."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 
 from generator import colours, units
 from generator.alerts import firing
@@ -9,37 +9,67 @@ from generator.data_quality import DATA_QUALITY, covered
 from generator.promql import (
     FLOWS,
     STEP,
+    flow_watts,
     fresh,
     select,
     self_consumption_today,
     self_sufficiency_today,
     today,
-    while_steady,
+    yesterday,
 )
-from generator.tiles import BarGauge, Chart, Gauge, Query, Stat, States, mapping
+from generator.tiles import (
+    UNTOLD,
+    BarGauge,
+    Chart,
+    Gauge,
+    Query,
+    Stat,
+    States,
+    Table,
+    columns,
+    mapping,
+    override,
+    transformation,
+)
 
-PLACES = {"solar": "Sun", "battery": "Battery", "grid": "Grid", "home": "House"}
+PLACES = {"solar": "Solar", "battery": "Battery", "grid": "Grid", "home": "Home"}
 COLOUR_FROM = {"solar": colours.SUN, "battery": colours.BATTERY, "grid": colours.FROM_GRID}
 USABLE = "usable_state_of_charge_percent"
-_MEAN_DISCHARGE = f"avg_over_time({fresh('discharge_watts')}[15m])"
-_CAPACITY = (
-    f"({fresh('full_charge_capacity_watt_hours')} or on (job, instance) {fresh('installed_capacity_watt_hours')})"
-)
+_ON = "on (job, instance)"
+_DAY = 86_400
 
 
-def _moment(percent: str, watts: str) -> str:
-    """Return when so much charge will have come or gone at a power, to five minutes, in milliseconds."""
+def _surplus(at: str = "") -> str:
+    """Return what the sun has ever given more than the house used, up to a moment."""
+    production, consumption = (
+        f"max by (job, instance) ({select(f'sonnen:{name}_watt_hours_total:copy1m')}{at})"
+        for name in ("production", "consumption")
+    )
+    return f"({production} - {consumption})"
+
+
+def _reached(percent: str, change: str) -> str:
+    """Return when so much charge will have come or gone, if the day goes on as the last one did at the same time.
+
+    It is found out when the surplus had changed by so much a day ago. If it did not within a day, there is no answer.
+    """
+    capacity, installed = (f"{fresh(f'{kind}_capacity_watt_hours')} @ end()" for kind in ("full_charge", "installed"))
     # A tenth less than the battery says of itself, as in the rules' sonnen:usable_watt_hours:fresh.
-    watt_hours = f"0.9 * ({percent}) / 100 * on (job, instance) {_CAPACITY}"
-    seconds = f"3600 * ({watt_hours} > 0) / on (job, instance) ({watts} > 100)"
-    return f"round(time() + ({seconds} < 86400), 300) * 1000"
+    watt_hours = f"max by (job, instance) (0.9 * ({percent}) / 100 * {_ON} ({capacity} or {_ON} {installed}))"
+    return f"({_DAY} + min_over_time((time() + 0 * ({change} >= {watt_hours}))[1d:10m]))"
 
 
 # What is left to 100 % is rounded, and filled slowly: from 99 % on the battery counts as full.
 _FULL = f"{fresh(USABLE)} >= 99"
 _AT_RESERVE = f"{fresh(USABLE)} <= on (job, instance) {fresh('backup_buffer_percent')}"
-FULL_AT = _moment(f"100 - ({fresh(USABLE)} < 99)", f"-1 * {_MEAN_DISCHARGE}")
-RESERVE_AT = _moment(f"{fresh(USABLE)} - {fresh('backup_buffer_percent')}", _MEAN_DISCHARGE)
+_FULL_AT = _reached(f"100 - ({fresh(USABLE)} @ end() < 99)", f"({_surplus()} - {_surplus(' @ end() offset 1d')})")
+_RESERVE_AT = _reached(
+    f"({fresh(USABLE)} @ end() - {_ON} {fresh('backup_buffer_percent')} @ end()) > 0",
+    f"({_surplus(' @ end() offset 1d')} - {_surplus()})",
+)
+# Whichever comes first: what happens later depends on it.
+FULL_AT = f"1000 * ({_FULL_AT} unless {_ON} {_FULL_AT} > {_RESERVE_AT})"
+RESERVE_AT = f"1000 * ({_RESERVE_AT} unless {_ON} {_RESERVE_AT} > {_FULL_AT})"
 
 _STATUS = "Source: the battery's status API, every 5 s; shown only while it is pushed."
 
@@ -47,9 +77,9 @@ _STATUS = "Source: the battery's status API, every 5 s; shown only while it is p
 def sun(w: int, h: int) -> Stat:
     """Return the sun's power now."""
     return Stat(
-        title="Sun",
+        title="Solar",
         description=f"PV production now, in watts. {_STATUS}",
-        queries=[Query(expr=fresh("production_watts"), name="sun", colour=colours.SUN)],
+        queries=[Query(expr=fresh("production_watts"), name="solar", colour=colours.SUN)],
         unit=units.WATT,
         w=w,
         h=h,
@@ -59,9 +89,9 @@ def sun(w: int, h: int) -> Stat:
 def house(w: int, h: int) -> Stat:
     """Return the house's power now."""
     return Stat(
-        title="House",
+        title="Home",
         description=f"What the house uses now, in watts. {_STATUS}",
-        queries=[Query(expr=fresh("consumption_watts"), name="house", colour=colours.HOUSE)],
+        queries=[Query(expr=fresh("consumption_watts"), name="home", colour=colours.HOUSE)],
         unit=units.WATT,
         w=w,
         h=h,
@@ -124,12 +154,13 @@ def outlook(w: int, h: int) -> Stat:
     """Return when the battery will be full or at its reserve, or that it is."""
     reached: States = {1: ("full", colours.CHARGING), 2: ("at the reserve", colours.RESERVE)}
     return Stat(
-        title="Until when",
+        title="Full or at its reserve",
         description=(
-            "When the battery will be full, or down to the reserve its owner set, if the mean power of the last 15 "
-            "minutes goes on; to five minutes. Or that it is full (99 % or more), or at its reserve. Not foreseeable "
-            "below 100 W, beyond a day, and where the capacity is not known, as without a token. Source: USOC, "
-            "BackupBuffer, full charge capacity (installed capacity where the battery does not tell it), Pac_total_W."
+            "Which comes first, and when: the battery full, or down to the reserve its owner set, if sun and house go "
+            "on as they did a day ago from this hour on; to ten minutes. Or that it is full (99 % or more), or at its "
+            "reserve. Nothing is said of what is more than a day away, on the first day, and where the capacity is not "
+            "known, as without a token. Source: USOC, BackupBuffer, full charge capacity (installed capacity where the "
+            "battery does not tell it); energy counted by the agent."
         ),
         queries=[
             Query(expr=FULL_AT, name="full at", colour=colours.CHARGING),
@@ -142,7 +173,7 @@ def outlook(w: int, h: int) -> Stat:
             ),
         ],
         unit=units.MOMENT,
-        nothing="not foreseeable",
+        nothing="not within a day",
         w=w,
         h=h,
     )
@@ -189,20 +220,17 @@ def course(w: int, h: int) -> Chart:
 
 def flows(w: int, h: int) -> BarGauge:
     """Return what flows where now."""
-    expr = "sum by (instance) (rate({}[2m])) * 3600"
     return BarGauge(
-        title="Flows, mean of two minutes",
+        title="Energy flow, mean of two minutes",
         description=(
             "Power of each of the seven flows in watts, mean of the last two minutes, so not quite the numbers "
             "above, and nothing where the battery was not heard of all that time. The sun feeds the house first, then "
             "the battery and the grid. "
-            "Source: sonnen_flow_watt_hours_total, counted by the agent."
+            "Source: sonnen_flow_watt_hours_total and sonnen_observed_seconds_total, counted by the agent."
         ),
         queries=[
             Query(
-                expr=while_steady(
-                    expr.format(select("sonnen_flow_watt_hours_total", f'from="{source}"', f'to="{target}"')), "2m"
-                ),
+                expr=flow_watts(source, target),
                 name=f"{PLACES[source]} → {PLACES[target].lower()}",
                 colour=COLOUR_FROM[source],
             )
@@ -215,49 +243,69 @@ def flows(w: int, h: int) -> BarGauge:
     )
 
 
-def totals(w: int, h: int) -> Stat:
-    """Return today's energy, and how much of today it covers."""
+ROWS: Mapping[str, tuple[str, str]] = {
+    "Solar": ("solar", ""),
+    "Home": ("", "home"),
+    "Import": ("grid", ""),
+    "Feed-in": ("", "grid"),
+    "Battery charge": ("", "battery"),
+    "of that from the grid": ("grid", "battery"),
+    "Battery discharge": ("battery", ""),
+}
+"""What is told of a day, and between which places it flows."""
 
-    def queries() -> Iterator[Query]:
-        yield Query(expr=today("", "home"), name="used", colour=colours.HOUSE)
-        yield Query(expr=today("solar"), name="from the sun", colour=colours.SUN)
-        yield Query(expr=today("grid"), name="imported", colour=colours.FROM_GRID)
-        yield Query(expr=today("", "grid"), name="fed in", colour=colours.TO_GRID)
-        yield Query(expr=today("", "battery"), name="charged", colour=colours.CHARGING)
-        yield Query(expr=today("battery"), name="discharged", colour=colours.BATTERY)
-        yield covered()
 
-    return Stat(
-        title="Today",
+def totals(w: int, h: int) -> Table:
+    """Return the energy of today beside that of yesterday."""
+
+    def rows(of_day: Callable[[str, str], str]) -> str:
+        return " or ".join(
+            f'label_replace({of_day(*places)} / 1000, "what", "{name}", "", "")' for name, places in ROWS.items()
+        )
+
+    return Table(
+        title="Today and yesterday",
         description=(
-            "Energy since midnight in the agent's time zone: used by the house, produced by the sun, imported from "
-            "and fed into the grid, charged into and discharged from the battery; and the coverage, the share of "
-            "today, in the time zone of your browser, that was counted. Source: sonnen_energy_today_watt_hours, sums "
-            "of flows; sonnen_observed_seconds_total."
+            "Energy since midnight in the agent's time zone, and of the whole day before, in kWh: produced by the sun, "
+            "used by the house, imported from and fed into the grid, charged into and discharged from the battery. "
+            "Source: sonnen_energy_today_watt_hours, sonnen_energy_yesterday_watt_hours, sums of flows."
         ),
-        queries=list(queries()),
-        unit=units.WATT_HOUR,
-        span="now/d",
+        queries=[Query(expr=rows(today), name="today"), Query(expr=rows(yesterday), name="yesterday")],
+        unit=units.KILOWATT_HOUR,
+        nothing="no data: the agent tells it once it reads the battery",
+        transformations=[
+            transformation("merge"),
+            columns(
+                ["what", "Value #A", "Value #B"],
+                {"what": "Energy", "Value #A": "Today", "Value #B": "Yesterday"},
+                hidden=["Time", "instance"],
+            ),
+        ],
+        overrides=[override("byName", name, {"noValue": UNTOLD}) for name in ("Today", "Yesterday")],
         w=w,
         h=h,
     )
 
 
 def shares(w: int, h: int) -> Stat:
-    """Return today's two shares."""
+    """Return today's two shares, and how much of today was counted."""
     return Stat(
         title="Shares today",
         description=(
-            "Self-sufficient: the share of what the house used that did not come straight from the grid. Own use: "
-            "the share of the sun's energy that did not go straight to the grid. Since midnight in the agent's time "
-            "zone; quotients of energies, never means of momentary shares. Source: sonnen_energy_today_watt_hours."
+            "Self-sufficiency: the share of what the house used that was not bought, neither at once nor by way of the "
+            "battery, whose output is taken to be from sun and grid as its input was. Self-consumption: the share of "
+            "the sun's energy that did not go straight to the grid. Coverage: the share of today that was counted. "
+            "Since midnight in the agent's time zone; quotients of energies, never means of momentary shares. Source: "
+            "sonnen_energy_today_watt_hours; sonnen_observed_seconds_total."
         ),
         queries=[
-            Query(expr=self_sufficiency_today(), name="self-sufficient", colour=colours.GOOD),
-            Query(expr=self_consumption_today(), name="own use of the sun", colour=colours.SUN),
+            Query(expr=self_sufficiency_today(), name="self-sufficiency", colour=colours.GOOD),
+            Query(expr=self_consumption_today(), name="self-consumption", colour=colours.SUN),
+            covered(),
         ],
         unit=units.SHARE,
         decimals=0,
+        span="now/d",
         w=w,
         h=h,
     )
@@ -273,7 +321,7 @@ BOARD = Board(
         Section(
             title="$instance",
             tiles=[
-                DATA_QUALITY,
+                *DATA_QUALITY,
                 sun(4, 4),
                 house(4, 4),
                 battery(4, 4),
@@ -281,10 +329,10 @@ BOARD = Board(
                 charge(4, 4),
                 outlook(4, 4),
                 course(24, 12),
-                flows(8, 9),
-                totals(10, 9),
-                shares(3, 9),
-                firing(3, 9),
+                flows(9, 10),
+                totals(8, 10),
+                shares(4, 10),
+                firing(3, 10),
             ],
         )
     ],

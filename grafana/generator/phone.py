@@ -24,8 +24,8 @@ POWERS = Stat(
         "sign. Source: the battery's status API, every 5 s; shown only while it is pushed."
     ),
     queries=[
-        Query(expr=fresh("production_watts"), name="sun", colour=colours.SUN),
-        Query(expr=fresh("consumption_watts"), name="house", colour=colours.HOUSE),
+        Query(expr=fresh("production_watts"), name="solar", colour=colours.SUN),
+        Query(expr=fresh("consumption_watts"), name="home", colour=colours.HOUSE),
         Query(expr=_BATTERY["below"], name="battery charging", colour=colours.CHARGING),
         Query(expr=_BATTERY["above"], name="battery discharging", colour=colours.BATTERY),
         Query(expr=_GRID["below"], name="importing", colour=colours.FROM_GRID),
@@ -46,13 +46,13 @@ BOARD = Board(
         Section(
             title="$instance",
             tiles=[
-                DATA_QUALITY,
+                *DATA_QUALITY,
                 charge(24, 7),
                 POWERS,
                 outlook(24, 4),
                 replace(course(24, 10), title="Power and charge"),
-                totals(24, 9),
-                shares(24, 5),
+                totals(24, 10),
+                shares(24, 6),
             ],
         )
     ],

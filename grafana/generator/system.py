@@ -9,7 +9,7 @@ from generator.tiles import Chart, Query, Stat, States, Table, Timeline, columns
 _RATE = "$__rate_interval"
 _FRESH = agent("sonnen_agent:fresh:bool")
 _ALIVE = f"unless on (job, instance) ({_FRESH} == 0)"
-_NODE = 'job="node",instance=~"$agent"'
+_NODE = 'job="node",instance=~`${agent:regex}`'
 _ROOT = 'mountpoint="/"'
 _UP: States = {1: ("answers", colours.GOOD), 0: ("does not", colours.BAD)}
 _STATES = f"max by (component, state, instance) ({while_fresh(select('sonnen_component_state'))})"
@@ -25,9 +25,14 @@ def _told(label: str) -> str:
 _COUNTS = "Source: the agent's counts."
 
 
-def _node(name: str, *matchers: str) -> str:
-    """Return a gauge of the Pi that was relayed in the last 15 minutes; a gateway repeats it for ever."""
+def _node(name: str, *matchers: str, over: str = "") -> str:
+    """Return a gauge of the Pi that was relayed in the last 15 minutes; a gateway repeats it for ever.
+
+    `over` is what is taken of each step, instead of what the step ends with.
+    """
     relayed = f"{name}{{{','.join((_NODE, *matchers))}}}"
+    if over:
+        relayed = f"{over}({relayed}[{STEP}])"
     return f"({relayed} unless on (job, instance) (time() - push_time_seconds{{{_NODE}}} > 900))"
 
 
@@ -37,7 +42,7 @@ def _worst_while(fresh: str, gauge: str) -> str:
 
 
 _BATTERY = (
-    DATA_QUALITY,
+    *DATA_QUALITY,
     Timeline(
         title="Endpoints of the battery",
         description=(
@@ -319,10 +324,10 @@ _PI = (
     ),
     Chart(
         title="Temperature of the Pi",
-        description=f"Of the CPU, in degrees Celsius; a Pi slows down at 80. {_RELAYED}",
+        description=f"Of the CPU, the highest of each step, in degrees Celsius; a Pi slows down at 80. {_RELAYED}",
         queries=[
             Query(
-                expr=f"max by (instance) ({_node('node_thermal_zone_temp')})",
+                expr=f"max by (instance) ({_node('node_thermal_zone_temp', over='max_over_time')})",
                 name="CPU temperature",
                 colour=colours.WARNING,
             )
@@ -334,8 +339,8 @@ _PI = (
     ),
     Chart(
         title="Load of the Pi",
-        description=f"Mean number of processes that run or wait, over one minute. {_RELAYED}",
-        queries=[Query(expr=_node("node_load1"), name="load", colour=colours.HOUSE)],
+        description=f"Number of processes that run or wait, mean of one minute, the highest of each step. {_RELAYED}",
+        queries=[Query(expr=_node("node_load1", over="max_over_time"), name="load", colour=colours.HOUSE)],
         low=0,
         nothing="not relayed",
         w=8,
@@ -350,7 +355,7 @@ BOARD = Board(
     description="The agent, its way to Prometheus, the battery's own health, the Pi, and every alert.",
     start="now-24h",
     refresh="30s",
-    variables=[variable("agent", "Agent", 'label_values(sonnen_build_info{job=~"${job}_agent"}, instance)')],
+    variables=[variable("agent", "Agent", "label_values(sonnen_build_info{job=~`${job:regex}_agent`}, instance)")],
     sections=[
         Section(title="Battery $instance", tiles=_BATTERY),
         Section(title="Alerts", tiles=tuple(alerts.tiles()), repeat=None),

@@ -1,7 +1,7 @@
 """Panels described as data, and how each kind becomes a panel of Grafana's classic model."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -25,6 +25,14 @@ _OWN_TIME = (
     "in a chart: then that counts instead."
 )
 DATASOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
+# Grafana shows three significant digits where it is told nothing, and of a duration only its first part.
+_DECIMALS = {units.DURATION: 1, units.MONEY: 2, units.KILOWATT_HOUR: 1, **dict.fromkeys(units.CURRENCIES.values(), 2)}
+POINTS = 6000
+"""Grafana rounds steps down, too, by up to a factor of 1.75, and Prometheus gives no more than 11,000 points."""
+UNTOLD = "\N{EN DASH}"
+"""In a table's cell of which nothing is known."""
+_COLUMN_PIXELS = 90
+"""A column is at least so wide; with Grafana's 150 the last ones would be outside of the panel."""
 Look = Mapping[str, object]
 """Properties of a field, such as {"custom.lineWidth": 2}."""
 States = Mapping[float, tuple[str, str]]
@@ -57,6 +65,9 @@ class Query:
 
 def override(matcher: str, options: str, look: Look) -> dashboard.DashboardFieldConfigSourceOverrides:
     """Return the properties of the fields that a matcher finds."""
+    decimals = _DECIMALS.get(str(look.get("unit")))
+    if decimals is not None:
+        look = {"decimals": decimals, **look}
     return dashboard.DashboardFieldConfigSourceOverrides(
         matcher=dashboard.MatcherConfig(id_val=matcher, options=options),
         properties=[dashboard.DynamicConfigValue(id_val=key, value=value) for key, value in look.items()],
@@ -70,7 +81,6 @@ class Tile:
     kind: ClassVar[str]
     instant: ClassVar[bool] = False
     """Whether it shows one moment, the end of the range, instead of a course."""
-    tabular: ClassVar[bool] = False
 
     title: str
     description: str
@@ -104,6 +114,10 @@ class Tile:
         """Return its kind's properties of a field."""
         return {}
 
+    def tabular(self) -> bool:
+        """Return whether each query is a table, with its labels as columns."""
+        return False
+
     def mode(self) -> dashboard.FieldColorModeId:
         """Return where colours come from that no query fixes."""
         by_value = self.thresholds or self.states
@@ -134,7 +148,7 @@ class Tile:
             field_config=dashboard.FieldConfigSource(
                 defaults=dashboard.FieldConfig(
                     unit=self.unit,
-                    decimals=self.decimals,
+                    decimals=self.decimals if self.decimals is not None else _DECIMALS.get(self.unit),
                     min_val=self.low,
                     max_val=self.high,
                     no_value=self.nothing,
@@ -143,9 +157,15 @@ class Tile:
                     mappings=[mapping(self.states)] if self.states else [],
                     custom=self.custom(),
                 ),
-                overrides=[one for one in own if one] + list(self.overrides),
+                overrides=[one for one in own if one] + [*self._currencies(), *self.overrides],
             ),
         )
+
+    def _currencies(self) -> Iterator[dashboard.DashboardFieldConfigSourceOverrides]:
+        """Yield what gives money the sign of the currency that its name ends with."""
+        if self.unit == units.MONEY:
+            for currency, unit in units.CURRENCIES.items():
+                yield override("byRegexp", f"/ {currency}$/", {"unit": unit})
 
     def _target(self, letter: str, query: Query) -> prometheus.Dataquery:
         return prometheus.Dataquery(
@@ -156,7 +176,7 @@ class Tile:
             legend_format=query.name,
             instant=self.instant,
             range_val=not self.instant,
-            format_val=prometheus.PromQueryFormat.TABLE if self.tabular else prometheus.PromQueryFormat.TIME_SERIES,
+            format_val=prometheus.PromQueryFormat.TABLE if self.tabular() else prometheus.PromQueryFormat.TIME_SERIES,
         )
 
 
@@ -197,7 +217,7 @@ class Stat(Tile):
 
     # What an increase over a long range is made from is so many points apart.
     step: str | None = "1m"
-    points: int | None = 10_000
+    points: int | None = POINTS
     filled: bool = False
     """Whether the colour is the background's."""
 
@@ -211,7 +231,8 @@ class Stat(Tile):
             text_mode=common.BigValueTextMode.VALUE_AND_NAME if named else common.BigValueTextMode.VALUE,
             wide_layout=True,
             reduce_options=last(),
-            orientation=common.VizOrientation.AUTO,
+            # Side by side, all names are as small as the longest one has to be.
+            orientation=common.VizOrientation.HORIZONTAL if named else common.VizOrientation.AUTO,
             percent_change_color_mode=common.PercentChangeColorMode.STANDARD,
         )
 
@@ -302,10 +323,15 @@ class Bars(Tile):
     """Stacked bars by a label such as the month, added up from the days of a range."""
 
     kind: ClassVar[str] = "barchart"
-    tabular: ClassVar[bool] = True
 
     by: str
     stacked: bool = True
+    tables: bool = True
+    """Whether each query is a table; otherwise each series is a frame of its own."""
+
+    def tabular(self) -> bool:
+        """Return whether each query is a table."""
+        return self.tables
 
     def options(self) -> barchart.Options:
         """Return the options of a bar chart."""
@@ -351,13 +377,16 @@ class Table(Tile):
     """Rows of text and numbers."""
 
     kind: ClassVar[str] = "table"
-    tabular: ClassVar[bool] = True
     instant: ClassVar[bool] = True
 
     step: str | None = "1m"
-    points: int | None = 10_000
+    points: int | None = POINTS
     sort: str = ""
     descending: bool = False
+
+    def tabular(self) -> bool:
+        """Return that each query is a table."""
+        return True
 
     def options(self) -> table.Options:
         """Return the options of a table."""
@@ -366,7 +395,7 @@ class Table(Tile):
 
     def custom(self) -> common.TableFieldOptions:
         """Return how cells look."""
-        return common.TableFieldOptions(align=common.FieldTextAlignment.AUTO, inspect=False)
+        return common.TableFieldOptions(align=common.FieldTextAlignment.AUTO, inspect=False, min_width=_COLUMN_PIXELS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
