@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from grafana_foundation_sdk.models import dashboard
 
 from generator import colours
-from generator.promql import select
+from generator.promql import STEP, select
 from generator.tiles import DATASOURCE, Tile
 
 TAG = "sonnen"
@@ -142,12 +142,12 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
         f"(count by (instance, firmware) ({told}) unless count by (instance, firmware) ({known}))"
         f" and on (instance) count by (instance) ({known})"
     )
+    on_grid = select("sonnen:on_grid:min5m")
+    lowest = f"min_over_time({on_grid}[{STEP}])"
     started = "sonnen_agent_start_time_seconds{job=~`${job:regex}_agent`}"
     return [
-        # Only what is above 0 makes a mark.
-        _annotation(
-            "Outages", colours.BAD, f"({select('sonnen:on_grid:min5m')} == bool 0) > 0", "Off grid", "{{instance}}"
-        ),
+        # Only what is above 0 makes a mark. Between two steps none is missed.
+        _annotation("Outages", colours.BAD, f"(({lowest} or {on_grid}) == bool 0) > 0", "Off grid", "{{instance}}"),
         _annotation(
             "Alerts",
             colours.WARNING,

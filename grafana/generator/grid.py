@@ -13,12 +13,25 @@ _SECONDS = f"300 * sum_over_time({{}}[{RANGE}])"
 _BY_DAY = "300 * sum_over_time({}[1d] offset -1d)"
 
 
-def _phases(series: str, *matchers: str, together: str = "sum") -> Iterator[Query]:
-    """Return a query for each phase; what several meters measure is added up, but for volts."""
+def _phases(series: str, *matchers: str) -> Iterator[Query]:
+    """Return a query for each phase; what several meters measure is added up."""
     for phase, colour in zip("123", colours.PHASES, strict=True):
         matched = select(series, *matchers, f'phase="{phase}"')
-        expr = f"{together} by (instance) (avg_over_time({matched}[{STEP}]))"
+        expr = f"sum by (instance) (avg_over_time({matched}[{STEP}]))"
         yield Query(expr=expr, name=f"L{phase}", colour=colour)
+
+
+def _volts() -> Iterator[Query]:
+    """Return the highest and the lowest voltage of each phase: a mean would hide what is out of band."""
+    for phase, colour in zip("123", colours.PHASES, strict=True):
+        of_phase = f'phase="{phase}"'
+        highest, lowest = (
+            f"{which} by (instance) ({which}_over_time({select(f'sonnen:phase_volts:{which}5m', of_phase)}[{STEP}]))"
+            for which in ("max", "min")
+        )
+        band: dict[str, object] = {"custom.fillBelowTo": f"L{phase} lowest", "custom.fillOpacity": 30}
+        yield Query(expr=highest, name=f"L{phase} highest", colour=colour, look=band)
+        yield Query(expr=lowest, name=f"L{phase} lowest", colour=colour)
 
 
 def _outages() -> CourseTable:
@@ -150,10 +163,10 @@ BOARD = Board(
                 Chart(
                     title="Voltage",
                     description=(
-                        "Phase to neutral, in volts, means of five minutes or a longer step. "
+                        "Phase to neutral, in volts, the highest and the lowest of each step. "
                         f"{_BAND}. Source: the power meters, else the inverter."
                     ),
-                    queries=list(_phases("sonnen:phase_volts:mean5m", together="avg")),
+                    queries=list(_volts()),
                     unit=units.VOLT,
                     fill=0,
                     step="5m",

@@ -2,7 +2,7 @@
 
 WATT = "watt"
 WATT_HOUR = "watth"
-KILOWATT_HOUR = "suffix: kWh"
+KILOWATT_HOUR = "suffix:kWh"
 """Always kWh: Grafana's own unit writes 832 Wh beside 24.5 kWh, and the smaller one reads as the larger."""
 VOLT = "volt"
 MILLIVOLT = "mvolt"
@@ -22,19 +22,19 @@ CURRENCIES = {
     "AUD": "prefix:A$",
     "NZD": "prefix:NZ$",
     "CAD": "prefix:C$",
-    "SEK": "suffix: kr",
-    "DKK": "suffix: kr",
-    "NOK": "suffix: kr",
-    "PLN": "suffix: zł",
-    "CZK": "suffix: Kč",
+    "SEK": "suffix:kr",
+    "DKK": "suffix:kr",
+    "NOK": "suffix:kr",
+    "PLN": "suffix:zł",
+    "CZK": "suffix:Kč",
 }
 """Grafana's own units of money write 1234.56 as 1.23K."""
 SECONDS = "s"
 DURATION = "dtdurations"
 """With one decimal it says two parts, as in 14 hours, 30 minutes; with none only the first."""
-MOMENT = "dateTimeAsLocalNoDateIfToday"
-"""Milliseconds since 1970; today only the time is shown."""
-DATE = "dateTimeAsLocal"
+MOMENT = "time:ddd HH:mm"
+"""Milliseconds since 1970, of within a day. Grafana's own units of time follow the viewer's language."""
+DATE = "time:YYYY-MM-DD HH:mm"
 AGO = "dateTimeFromNow"
 BYTES = "bytes"
 BYTES_PER_SECOND = "Bps"

@@ -59,7 +59,7 @@ def unit_of(panel: Json, target: Json) -> str:
 def close_to(truth: float, unit: str = "watth", *, share: float = 1e-3) -> Any:  # noqa: ANN401 - pytest's own
     """Return what equals the truth but for a thousandth of it or of a euro, or two watt-hours, seconds or watts."""
     return pytest.approx(
-        truth, rel=share, abs={"percentunit": share, "suffix:": share, "suffix: kWh": 2 * share}.get(unit, 2000 * share)
+        truth, rel=share, abs={"percentunit": share, "suffix:": share, "suffix:kWh": 2 * share}.get(unit, 2000 * share)
     )
 
 

@@ -201,7 +201,7 @@ def wrong_numbers(viewer: Viewer, *uids: str) -> dict[Key, tuple[float, float]]:
             # A day that is over ends a millisecond before midnight: its last minute is taken to be like the others.
             share = 1e-3 if end == viewer.now else 2e-3
             unit = unit_of(panel, target)
-            truth /= 1000 if unit == "suffix: kWh" else 1
+            truth /= 1000 if unit == "suffix:kWh" else 1
             if viewer.value(key) != close_to(truth, unit, share=share):
                 wrong[key] = (viewer.value(key), truth)
     return wrong
@@ -284,7 +284,7 @@ def test_the_outlook_is_right_within_hours_where_one_day_is_like_the_other(
 def test_the_grid_balance_of_a_day_is_the_truth(viewer: Viewer) -> None:
     end = viewer.now - LAG
     sold, bought = (viewer.truth.watt_hours(f"grid_{way}", end - 86_400, end) for way in ("export", "import"))
-    assert viewer.value(("sonnen-energy", "Grid balance", "A")) == close_to((sold - bought) / 1000, "suffix: kWh")
+    assert viewer.value(("sonnen-energy", "Grid balance", "A")) == close_to((sold - bought) / 1000, "suffix:kWh")
 
 
 def test_what_happens_now_is_the_truth(viewer: Viewer) -> None:
@@ -430,8 +430,8 @@ def test_panels_agree_with_one_another(viewer: Viewer) -> None:
     for row, value in (("home", used), ("solar", produced), ("import", bought), ("feed-in", sold)):
         assert viewer.value((energy, "Compared with the time before", "A"), what=row) == pytest.approx(value)
     rows = {name: viewer.value((money, "By tariff", "A"), tariff=name) for name in ("night", "day", "feed_in")}
-    assert rows["night"] + rows["day"] == close_to(bought, "suffix: kWh")
-    assert rows["feed_in"] == close_to(sold, "suffix: kWh")
+    assert rows["night"] + rows["day"] == close_to(bought, "suffix:kWh")
+    assert rows["feed_in"] == close_to(sold, "suffix:kWh")
     paid, earned, rest = (viewer.value((money, "Grid costs", ref)) for ref in "ABC")
     assert rest == pytest.approx(paid - earned, abs=1e-6)
     saved, sun, battery, neither = (viewer.value((money, "Saved", ref)) for ref in "ABCD")
@@ -457,6 +457,6 @@ def test_today_and_yesterday_are_the_house_s_days(viewer: Viewer) -> None:
     table = ("sonnen-now", "Today and yesterday")
     for row, places in ROWS.items():
         today, yesterday = (viewer.value((*table, ref), what=row) for ref in "AB")
-        assert today == close_to(viewer.truth.flow(*places, midnight.timestamp(), end) / 1000, "suffix: kWh")
-        assert yesterday == close_to(viewer.truth.flow(*places, began, midnight.timestamp()) / 1000, "suffix: kWh")
+        assert today == close_to(viewer.truth.flow(*places, midnight.timestamp(), end) / 1000, "suffix:kWh")
+        assert yesterday == close_to(viewer.truth.flow(*places, began, midnight.timestamp()) / 1000, "suffix:kWh")
         assert viewer.value(("sonnen-phone", table[1], "A"), what=row) == today

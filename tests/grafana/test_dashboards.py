@@ -65,7 +65,7 @@ UNITS = {
     *("watt", "watth", "volt", "mvolt", "amp", "hertz", "celsius", "percent", "percentunit", "none", "string"),
     *(
         "suffix:",
-        "suffix: kWh",
+        "suffix:kWh",
         "prefix:€",
         "prefix:$",
         "prefix:£",
@@ -74,8 +74,8 @@ UNITS = {
         "prefix:NZ$",
         "prefix:C$",
     ),
-    *("suffix: kr", "suffix: zł", "suffix: Kč"),
-    *("s", "dtdurations", "dateTimeAsLocalNoDateIfToday", "dateTimeAsLocal", "dateTimeFromNow", "bytes", "Bps", "cpm"),
+    *("suffix:kr", "suffix:zł", "suffix:Kč"),
+    *("s", "dtdurations", "time:ddd HH:mm", "time:YYYY-MM-DD HH:mm", "dateTimeFromNow", "bytes", "Bps", "cpm"),
 }
 CORE_PANELS = {"stat", "gauge", "bargauge", "timeseries", "barchart", "state-timeline", "table", "row"}
 WORDS = {"and", "or", "unless", "bool", "offset", "by", "on", "group_left", "group_right"}
@@ -463,7 +463,7 @@ def test_no_range_from_an_hour_to_ten_years_asks_for_more_points_than_prometheus
 
 @each_board()
 def test_durations_have_two_parts_and_money_two_decimals(board: Json) -> None:
-    wanted = {"dtdurations": 1, "suffix:": 2, "suffix: kWh": 1}
+    wanted = {"dtdurations": 1, "suffix:": 2, "suffix:kWh": 1}
     for panel in panels(board):
         defaults = panel["fieldConfig"]["defaults"]
         for unit, decimals in wanted.items():

@@ -125,11 +125,11 @@ def test_two_meters_of_consumption_are_added_up_but_not_their_volts(tmp_path: Pa
     series = {
         f'sonnen:meter_watts:mean5m{{{BATTERY},direction="consumption",phase="1",meter="4_2"}}': "300x12",
         f'sonnen:meter_watts:mean5m{{{BATTERY},direction="consumption",phase="1",meter="5_2"}}': "100x12",
-        f'sonnen:phase_volts:mean5m{{{BATTERY},phase="1"}}': "230x12",
+        f'sonnen:phase_volts:max5m{{{BATTERY},phase="1"}}': "230x8 255 230x3",
     }
     asked = {
         query_of("sonnen-grid", "Power of the house by phase", "A"): ("30m", 400.0),
-        query_of("sonnen-grid", "Voltage", "A"): ("30m", 230.0),
+        query_of("sonnen-grid", "Voltage", "A"): ("50m", 255.0),
     }
     hold(tmp_path, series, asked)
 
