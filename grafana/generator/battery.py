@@ -108,8 +108,8 @@ BOARD = Board(
             tiles=[
                 *DATA_QUALITY,
                 charge(4, 6),
-                blackout(6, 6),
-                nights(4, 6),
+                blackout(7, 6),
+                nights(5, 6),
                 Stat(
                     title="Use",
                     description=(
@@ -133,7 +133,7 @@ BOARD = Board(
                         ),
                         Query(expr=_GIVEN_BACK, name="round trip", unit=units.SHARE, colour=colours.NEUTRAL),
                     ],
-                    w=5,
+                    w=8,
                     h=6,
                 ),
                 Stat(
@@ -163,7 +163,7 @@ BOARD = Board(
                     ],
                     unit=units.WATT_HOUR,
                     nothing=_UNTOLD,
-                    w=5,
+                    w=12,
                     h=6,
                 ),
                 Chart(

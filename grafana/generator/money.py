@@ -7,7 +7,7 @@ from generator.promql import RANGE, STEP, by_month, day, energy, flow, increase,
 from generator.tiles import UNTOLD, Bars, Chart, Query, Stat, Table, columns, override, transformation
 
 _BOXES = (
-    textbox("price_import", "Price of a kWh (with a point)", "0.31", "Only where the agent's config has no tariffs"),
+    textbox("price_import", "Price per kWh (with a point)", "0.31", "Only where the agent's config has no tariffs"),
     textbox("price_export", "Paid for a kWh (with a point)", "0.08", "Only where the agent's config has no tariffs"),
     textbox("currency", "Currency", "EUR", "Only where the agent's config has no tariffs"),
 )
@@ -80,9 +80,6 @@ def _by_tariff() -> Table:
         grown = f"sum by (instance, tariff) (increase({series}[{RANGE}:{STEP}]))"
         return f'label_replace({grown}, "direction", "{way}", "", "")'
 
-    def named(expression: str) -> str:
-        return f'label_join({expression}, "what", " ", "direction", "tariff")'
-
     by_tariff = f"({bought('import')} or {bought('export')}) / 1000"
     told = select("sonnen_tariff_price_per_kilowatt_hour")
     price = f"max by (instance, tariff, direction, currency) (last_over_time({told}[1h]))"
@@ -94,28 +91,28 @@ def _by_tariff() -> Table:
             "earned. Source: tariffs in the agent's config; empty without tariffs there."
         ),
         queries=[
-            Query(expr=named(f"({energies})"), name="energy"),
-            Query(expr=named(price), name="price"),
-            Query(expr=named(f"({energies} * on (instance, tariff, direction, currency) {price})"), name="money"),
+            Query(expr=energies, name="energy"),
+            Query(expr=price, name="price"),
+            Query(expr=f"{energies} * on (instance, tariff, direction, currency) {price}", name="money"),
         ],
         nothing="no tariffs in the agent's config",
         transformations=[
             transformation("merge"),
             columns(
-                ["what", "Value #A", "Value #B", "Value #C", "currency"],
+                ["tariff", "Value #A", "Value #B", "Value #C", "currency"],
                 {
-                    "what": "Tariff",
+                    "tariff": "Tariff",
                     "Value #A": "Energy",
-                    "Value #B": "Price of a kWh",
+                    "Value #B": "Price per kWh",
                     "Value #C": "Amount",
                     "currency": "Currency",
                 },
-                hidden=["Time", "instance", "tariff", "direction"],
+                hidden=["Time", "instance", "direction"],
             ),
         ],
         overrides=[
             override("byName", "Energy", {"unit": units.KILOWATT_HOUR, "noValue": UNTOLD}),
-            override("byName", "Price of a kWh", {"decimals": 4, "noValue": UNTOLD}),
+            override("byName", "Price per kWh", {"decimals": 4, "noValue": UNTOLD}),
             override("byName", "Amount", {"decimals": 2, "noValue": UNTOLD}),
         ],
         w=12,

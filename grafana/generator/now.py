@@ -110,6 +110,7 @@ def battery(w: int, h: int) -> Stat:
             Query(expr=f"abs({watts}) <= 20", name="idle", colour=colours.NEUTRAL),
         ],
         unit=units.WATT,
+        one=True,
         w=w,
         h=h,
     )
@@ -127,6 +128,7 @@ def grid(w: int, h: int) -> Stat:
             Query(expr=f"abs({watts}) <= 20", name="balanced", colour=colours.NEUTRAL),
         ],
         unit=units.WATT,
+        one=True,
         w=w,
         h=h,
     )
@@ -157,8 +159,8 @@ def outlook(w: int, h: int) -> Stat:
         title="Full or at its reserve",
         description=(
             "Which comes first, and when: the battery full, or down to the reserve its owner set, if sun and house go "
-            "on as they did a day ago from this hour on; to ten minutes. Or that it is full (99 % or more), or at its "
-            "reserve. Nothing is said of what is more than a day away, on the first day, and where the capacity is not "
+            "on as they did a day ago from this hour on; to ten minutes. Where that is not within a day, whether it is "
+            "full (99 % or more), or at its reserve. Nothing is said on the first day, and where the capacity is not "
             "known, as without a token. Source: USOC, BackupBuffer, full charge capacity (installed capacity where the "
             "battery does not tell it); energy counted by the agent."
         ),
@@ -166,7 +168,9 @@ def outlook(w: int, h: int) -> Stat:
             Query(expr=FULL_AT, name="full at", colour=colours.CHARGING),
             Query(expr=RESERVE_AT, name="reserve at", colour=colours.RESERVE),
             Query(
-                expr=f"0 * ({_FULL}) + 1 or 0 * ({_AT_RESERVE}) + 2",
+                # One value is all that can be read in a small tile.
+                expr=f"(0 * ({_FULL}) + 1 or 0 * ({_AT_RESERVE}) + 2)"
+                f" unless {_ON} {_FULL_AT} unless {_ON} {_RESERVE_AT}",
                 name="battery",
                 unit=units.COUNT,
                 look={"mappings": [mapping(reached)]},
@@ -174,6 +178,7 @@ def outlook(w: int, h: int) -> Stat:
         ],
         unit=units.MOMENT,
         nothing="not within a day",
+        one=True,
         w=w,
         h=h,
     )
@@ -249,7 +254,7 @@ ROWS: Mapping[str, tuple[str, str]] = {
     "Import": ("grid", ""),
     "Feed-in": ("", "grid"),
     "Battery charge": ("", "battery"),
-    "of that from the grid": ("grid", "battery"),
+    "from the grid": ("grid", "battery"),
     "Battery discharge": ("battery", ""),
 }
 """What is told of a day, and between which places it flows."""

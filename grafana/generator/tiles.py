@@ -31,7 +31,7 @@ POINTS = 6000
 """Grafana rounds steps down, too, by up to a factor of 1.75, and Prometheus gives no more than 11,000 points."""
 UNTOLD = "\N{EN DASH}"
 """In a table's cell of which nothing is known."""
-_COLUMN_PIXELS = 90
+_COLUMN_PIXELS = 70
 """A column is at least so wide; with Grafana's 150 the last ones would be outside of the panel."""
 Look = Mapping[str, object]
 """Properties of a field, such as {"custom.lineWidth": 2}."""
@@ -220,6 +220,8 @@ class Stat(Tile):
     points: int | None = POINTS
     filled: bool = False
     """Whether the colour is the background's."""
+    one: bool = False
+    """Whether of its queries only one has an answer at a time, to be shown as large as there is room."""
 
     def options(self) -> stat.Options:
         """Return the options of a stat panel."""
@@ -230,6 +232,8 @@ class Stat(Tile):
             justify_mode=common.BigValueJustifyMode.AUTO,
             text_mode=common.BigValueTextMode.VALUE_AND_NAME if named else common.BigValueTextMode.VALUE,
             wide_layout=True,
+            # What Grafana chooses for several values is as small as the longest of them has to be.
+            text=common.VizTextDisplayOptions(title_size=13, value_size=20) if named and not self.one else None,
             reduce_options=last(),
             # Side by side, all names are as small as the longest one has to be.
             orientation=common.VizOrientation.HORIZONTAL if named else common.VizOrientation.AUTO,

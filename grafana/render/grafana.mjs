@@ -109,10 +109,10 @@ export async function ask(data, url, board, panel, target, choices, pixels) {
     return { error: `${body.error}`, frames: [] };
   }
   const series = body.data.result.map((one) => ({ metric: one.metric, points: one.values ?? [one.value] }));
-  return { frames: target.format === 'table' ? table(data, panel, target, series) : frames(data, target, series) };
+  return { frames: target.format === 'table' ? table(data, panel, target, series) : frames(data, target, series, word.step) };
 }
 
-function frames(data, target, series) {
+function frames(data, target, series, step) {
   if (!series.length) {
     return [data.toDataFrame({ refId: target.refId, fields: [] })];
   }
@@ -123,7 +123,13 @@ function frames(data, target, series) {
       refId: target.refId,
       name,
       fields: [
-        { name: 'Time', type: 'time', values: points.map(([at]) => at * 1000), config: {} },
+        {
+          name: 'Time',
+          type: 'time',
+          values: points.map(([at]) => at * 1000),
+          // What lies further apart is a gap.
+          config: target.instant ? {} : { interval: step * 1000 },
+        },
         {
           name: 'Value',
           type: 'number',

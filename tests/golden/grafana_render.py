@@ -88,3 +88,30 @@ def texts(
     request.write_text(json.dumps({"url": url, "now": now, "choices": dict(choices), "boards": list(boards)}))
     told: list[Json] = json.loads(run("texts.mjs", version, request))
     return told
+
+
+def chromium() -> Path | None:
+    """Return the Chromium that there is, if there is one."""
+    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    return next((Path(one) for one in found if one), None)
+
+
+def pictures(
+    url: str,
+    now: float,
+    boards: Sequence[Json],
+    scratch: Path,
+    *,
+    widths: Sequence[int],
+    into: Path | None = None,
+    choices: Mapping[str, str] = CHOICES,
+) -> list[Json]:
+    """Draw dashboards at widths in pixels, into PNG files if there is a folder; return how large every letter is."""
+    program = chromium()
+    if program is None:
+        raise MissingNodeError("chromium is missing: apt install chromium fonts-inter")
+    request = scratch / "pictures.json"
+    asked = {"url": url, "now": now, "choices": dict(choices), "boards": list(boards), "widths": list(widths)}
+    request.write_text(json.dumps(asked | {"into": str(into) if into else None, "chromium": str(program)}))
+    measured: list[Json] = json.loads(run("pictures.mjs", request))
+    return measured

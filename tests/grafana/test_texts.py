@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from golden_events import NOW, OFF_GRID, local
+from golden_events import NOW, local
 from grafana_asking import MOST_POINTS, Json
 from grafana_render import VERSIONS, skip_without_node, texts
 from grafana_viewer import boards
