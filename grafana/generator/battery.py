@@ -203,6 +203,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Nights, one by one",
+                    long=True,
                     description=(
                         "For each night, at its midnight: what the battery held at dusk, and what the house used "
                         "until dawn, while the sun gave less than 50 W. Where the line is above the bars the night "
@@ -304,6 +305,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Capacity over a year",
+                    long=True,
                     description=f"Full charge capacity and what was installed, in a year. {_PACK}",
                     queries=[
                         Query(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from grafana_foundation_sdk.models import dashboard
 
 from generator import colours
-from generator.promql import STEP, select
+from generator.promql import STEP, first_moment, select
 from generator.tiles import DATASOURCE, Tile
 
 TAG = "sonnen"
@@ -65,7 +65,9 @@ class Board:
             time=dashboard.DashboardDashboardTime(from_val=self.start, to="now"),
             timepicker=dashboard.TimePickerConfig(refresh_intervals=["5s", "10s", "30s", "1m", "5m", "1h"]),
             panels=list(_placed(self.sections)),
-            templating=dashboard.DashboardDashboardTemplating(list_val=[*_variables(), *self.variables]),
+            templating=dashboard.DashboardDashboardTemplating(
+                list_val=[*_variables(), *([_since()] if self.calendar else []), *self.variables]
+            ),
             annotations=dashboard.AnnotationContainer(list_val=_annotations()),
             links=_links(self.uid, calendar=self.calendar),
         )
@@ -132,6 +134,18 @@ def _variables() -> list[dashboard.VariableModel]:
         variable("job", "Job", "label_values(sonnen_online, job)"),
         variable("instance", "Instance", "label_values(sonnen_online{job=~`${job:regex}`}, instance)"),
     ]
+
+
+def _since() -> dashboard.VariableModel:
+    """Return a hidden variable: the day from which on there are numbers of the chosen batteries."""
+    first = f"min({first_moment()})"
+    number = f"year({first}) * 10000 + month({first}) * 100 + day_of_month({first})"
+    dated = f'label_replace(count_values("day", {number}), "since", "$1-$2-$3", "day", "(....)(..)(..)")'
+    found = variable("since", "", f"query_result({dated})")
+    found.hide = dashboard.VariableHide.HIDE_VARIABLE
+    found.regex = '/since="([^"]+)"/'
+    found.multi, found.include_all, found.all_value, found.current = False, False, None, None
+    return found
 
 
 def _annotations() -> list[dashboard.AnnotationQuery]:

@@ -13,6 +13,7 @@ from generator.promql import (
     by_year,
     day,
     energy,
+    first_moment,
     increase,
     self_consumption,
     self_sufficiency,
@@ -195,6 +196,7 @@ def calendar_bars(title: str, by: str, flow_matchers: FlowMatchers, span: str) -
         step="1d",
         points=POINTS,
         span=span,
+        long=True,
         transformations=added_up(by, letters),
         # Else Grafana would take the year 2024 for 2.02 kWh.
         overrides=[override("byName", by, {"unit": units.TEXT})],
@@ -247,6 +249,25 @@ def coverage_by_day(w: int, h: int) -> Chart:
     )
 
 
+def history(w: int, h: int) -> Stat:
+    """Return how far back the numbers go."""
+    return Stat(
+        title="How far back the numbers go",
+        description=(
+            "The day of the oldest number that Prometheus still has of this battery, and how many days there are "
+            "since. What lies before it is missing in every month and year. Prometheus keeps 15 days unless it is told "
+            "otherwise: --storage.tsdb.retention.time. Source: the oldest sample of the counters' copies by the rules."
+        ),
+        queries=[
+            Query(expr=f"{first_moment()} * 1000", name="first day", unit=units.DAY, colour=colours.NEUTRAL),
+            Query(expr=f"floor((time() - {first_moment()}) / 86400)", name="days", colour=colours.NEUTRAL),
+        ],
+        nothing="nothing yet: after the first night",
+        w=w,
+        h=h,
+    )
+
+
 def rolling_balance(w: int, h: int) -> Chart:
     """Return the seed's generation offset, from counters."""
     return Chart(
@@ -287,8 +308,9 @@ BOARD = Board(
                 balance(4, 6),
                 daily("Used by day", "Where the house's energy came from.", TO_HOUSE),
                 daily("Produced by day", "Where the sun's energy went.", FROM_SUN),
-                coverage_by_day(12, 6),
-                rolling_balance(12, 6),
+                coverage_by_day(9, 6),
+                rolling_balance(9, 6),
+                history(6, 6),
                 comparison(24, 9),
                 calendar_bars("Used by month", "month", TO_HOUSE, "now-1y/M"),
                 calendar_bars("Produced by month", "month", FROM_SUN, "now-1y/M"),

@@ -247,6 +247,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Out of band by day",
+                    long=True,
                     description=(
                         f"Seconds of each day of 24 hours outside of what is promised, while on grid. {_BAND}. "
                         "Source: the rules."

@@ -137,6 +137,7 @@ def _months(title: str, description: str, *of_days: tuple[str, str, str], stacke
         step="1d",
         points=1000,
         span="now-1y/M",
+        long=True,
         transformations=[
             transformation("reduce", mode="seriesToRows", reducers=["sum"], labelsToFields=True),
             transformation("groupingToMatrix", columnField="what", rowField="month", valueField="Total"),
@@ -226,7 +227,7 @@ BOARD = Board(
                 ),
                 _by_tariff(),
                 _months(
-                    "Paid and earned by month",
+                    "Grid costs by month",
                     "",
                     ("paid", cost_of_day(), colours.FROM_GRID),
                     ("earned", revenue_of_day(), colours.TO_GRID),

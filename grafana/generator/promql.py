@@ -171,6 +171,12 @@ def self_consumption(window: str = RANGE, *, back: str = "") -> str:
     return f"1 - {flow('solar', 'grid', window, back=back)} / ({flow('solar', '', window, back=back)} > 0)"
 
 
+def first_moment() -> str:
+    """Return when the oldest number was recorded that Prometheus still has, to a day."""
+    copy = select("sonnen:consumption_watt_hours_total:copy1m")
+    return f"min_over_time((time() + 0 * max by (instance) ({copy}))[10y:1d])"
+
+
 def coverage() -> str:
     """Return the share of the chosen time in which the agent could count energy."""
     return f"clamp_max({increase('observed_seconds_total')} / $__range_s, 1)"

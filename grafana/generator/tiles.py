@@ -101,6 +101,8 @@ class Tile:
     step: str | None = None
     points: int | None = None
     """At most so many steps; Grafana otherwise asks for no more than the panel has pixels."""
+    long: bool = False
+    """Whether it may reach further back than the numbers do: the title then tells from when on there are any."""
     span: str | None = None
     """A time of its own, instead of the dashboard's where that is relative: now/d is today so far."""
     transformations: Sequence[dashboard.DataTransformerConfig] = ()
@@ -135,7 +137,7 @@ class Tile:
             type_val=self.kind,
             # From the title, so that a link to a panel stays right when others are added.
             id_val=zlib.crc32(self.title.encode()) % 1_000_000 + 1,
-            title=self.title,
+            title=f"{self.title}, since $since" if self.long else self.title,
             description=f"{self.description} {_OWN_TIME}" if self.span else self.description,
             datasource=DATASOURCE,
             targets=[self._target(letter, query) for letter, query in zip(letters, self.queries, strict=True)],

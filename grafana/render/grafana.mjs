@@ -89,6 +89,30 @@ export function filledIn(text, choices, range, { interval, intervalMs }) {
   });
 }
 
+// What a dashboard's variables hold: what was chosen, what stands in the boxes, and what a query finds.
+export async function variables(data, url, board, chosen) {
+  const found = { ...chosen };
+  for (const one of board.templating.list) {
+    if (one.type === 'textbox') {
+      found[one.name] ??= one.query;
+    }
+    const [, query] = one.type === 'query' ? (one.query.query.match(/^query_result\((.*)\)$/s) ?? []) : [];
+    if (query) {
+      const range = timeRange(data, board, {});
+      const asked = filledIn(query, found, range, { interval: '1m', intervalMs: 60000 });
+      const parameters = new URLSearchParams({ query: asked, time: range.to.valueOf() / 1000 });
+      const { data: answer } = await (await fetch(`${url}/api/v1/query`, { method: 'POST', body: parameters })).json();
+      const [first] = answer.result.map(({ metric, value: [at, value] }) => {
+        const labels = Object.entries(metric).map(([name, text]) => `${name}="${text}"`);
+        return `{${labels.join(',')}} ${value} ${at * 1000}`;
+      });
+      const [, body] = one.regex.match(/^\/(.*)\/$/);
+      found[one.name] = first?.match(new RegExp(body))?.[1] ?? '';
+    }
+  }
+  return found;
+}
+
 // Ask a query as the back end does, and return frames as it makes them.
 export async function ask(data, url, board, panel, target, choices, pixels) {
   const range = timeRange(data, board, panel);

@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
 import { standIn } from './environment.mjs';
-import { ask, setUp, timeRange } from './grafana.mjs';
+import { ask, setUp, timeRange, variables } from './grafana.mjs';
 
 const request = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 const here = import.meta.dirname;
@@ -97,12 +97,12 @@ async function page() {
 const pixels = (panel, width) =>
   Math.floor(width < 768 ? width - 32 : (panel.gridPos.w * (width - 32 + 8)) / 24 - 8);
 
-async function answers(data, board, width) {
+async function answers(data, board, width, choices) {
   const panels = [];
   for (const panel of board.panels) {
     const range = timeRange(data, board, panel);
     const found = await Promise.all(
-      (panel.targets ?? []).map((target) => ask(data, request.url, board, panel, target, choicesOf(board), pixels(panel, width))),
+      (panel.targets ?? []).map((target) => ask(data, request.url, board, panel, target, choices, pixels(panel, width))),
     );
     panels.push({
       panel,
@@ -117,16 +117,11 @@ async function answers(data, board, width) {
   return panels;
 }
 
-function choicesOf(board) {
-  const typed = board.templating.list.filter(({ type }) => type === 'textbox').map(({ name, query }) => [name, query]);
-  return { ...Object.fromEntries(typed), ...request.choices };
-}
-
-async function shot(browser, script, board, width, panels, folder) {
+async function shot(browser, script, board, width, panels, choices, folder) {
   const html = join(folder, 'page.html');
   const styles = ['uplot/dist/uPlot.min.css', '@grafana/react-data-grid/lib/styles.css'];
   const css = styles.map((file) => readFileSync(join(here, 'node_modules', file), 'utf8'));
-  const shown = JSON.stringify({ board, width, panels, choices: choicesOf(board) }).replace(/</g, '\\u003c');
+  const shown = JSON.stringify({ board, width, panels, choices }).replace(/</g, '\\u003c');
   writeFileSync(
     html,
     `<!doctype html><meta charset="utf-8"><style>${css.join('\n')}
@@ -174,8 +169,9 @@ try {
   const told = [];
   for (const board of request.boards) {
     for (const width of request.widths) {
-      const panels = await answers(data, board, width);
-      told.push({ uid: board.uid, width, letters: await shot(browser, script, board, width, panels, folder) });
+      const choices = await variables(data, request.url, board, request.choices);
+      const panels = await answers(data, board, width, choices);
+      told.push({ uid: board.uid, width, letters: await shot(browser, script, board, width, panels, choices, folder) });
     }
   }
   process.stdout.write(JSON.stringify(told));

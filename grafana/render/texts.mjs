@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 import { standIn } from './environment.mjs';
-import { BEAT, ask, filledIn, prepared, setUp, steps, timeRange } from './grafana.mjs';
+import { BEAT, ask, filledIn, prepared, setUp, steps, timeRange, variables } from './grafana.mjs';
 
 const [version, file] = process.argv.slice(2);
 const request = JSON.parse(readFileSync(file, 'utf8'));
@@ -150,10 +150,7 @@ async function marks(board, note, choices) {
 
 const result = [];
 for (const board of request.boards) {
-  const choices = { ...request.choices };
-  for (const one of board.templating.list.filter(({ type }) => type === 'textbox')) {
-    choices[one.name] ??= one.query;
-  }
+  const choices = await variables(data, request.url, board, request.choices);
   const panels = board.panels.filter(({ type }) => type !== 'row');
   const shown = [];
   for (const panel of panels) {

@@ -32,8 +32,13 @@ def targets() -> Iterator[tuple[Json, Json, Json]]:
                 yield board, panel, target
 
 
+def title_of(panel: Json) -> str:
+    """Return a panel's title without what Grafana fills in."""
+    return str(panel["title"]).removesuffix(", since $since")
+
+
 def key_of(board: Json, panel: Json, target: Json) -> Key:
-    return board["uid"], panel["title"], target["refId"]
+    return board["uid"], title_of(panel), target["refId"]
 
 
 def calendar(board: Json) -> dict[str, tuple[str, str]]:

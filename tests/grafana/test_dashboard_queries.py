@@ -396,8 +396,8 @@ def test_months_and_years_are_the_sums_of_their_days(
 
 
 MONTHS_OF_MONEY: Final[dict[tuple[str, str], Expected]] = {
-    ("Paid and earned by month", "paid EUR"): Truth.cost,
-    ("Paid and earned by month", "earned EUR"): Truth.revenue,
+    ("Grid costs by month", "paid EUR"): Truth.cost,
+    ("Grid costs by month", "earned EUR"): Truth.revenue,
     ("Saved by month", "not bought EUR"): lambda truth, begin, end: (
         saved(truth, begin, end) - truth.revenue(begin, end)
     ),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from grafana_asking import Prometheus as Grafana
-from grafana_viewer import targets
+from grafana_viewer import key_of, targets
 from programs import find_program
 
 pytestmark = pytest.mark.system
@@ -26,9 +26,7 @@ BATTERY = 'job="sonnen",instance="home"'
 def expr_of(uid: str, panel: str, letter: str) -> str:
     """Return a query as it stands in a dashboard."""
     (expr,) = (
-        str(target["expr"])
-        for board, one, target in targets()
-        if (board["uid"], one["title"], target["refId"]) == (uid, panel, letter)
+        str(target["expr"]) for board, one, target in targets() if key_of(board, one, target) == (uid, panel, letter)
     )
     return expr
 
