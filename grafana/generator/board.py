@@ -29,6 +29,8 @@ class Section:
 
     title: str
     tiles: Sequence[Tile]
+    folded: bool = False
+    """Whether its tiles are seen only where somebody asks for them."""
     repeat: str | None = "instance"
     """Once for each chosen value of a variable: two batteries are never added up."""
 
@@ -78,16 +80,23 @@ def _placed(sections: Sequence[Section]) -> Iterator[dashboard.Panel | dashboard
     y = 0
     for number, section in enumerate(sections, start=1):
         place = dashboard.GridPos(h=1, w=WIDTH, x=0, y=y)
-        yield dashboard.RowPanel(id_val=number, title=section.title, grid_pos=place, repeat=section.repeat)
+        row = dashboard.RowPanel(id_val=number, title=section.title, grid_pos=place, repeat=section.repeat)
+        yield row
         x, y, height = 0, y + 1, 0
+        begin = y
+        row.collapsed = section.folded
         for tile in section.tiles:
             if x + tile.w > WIDTH:
                 x, y, height = 0, y + height, 0
             panel = tile.panel()
             panel.grid_pos = dashboard.GridPos(h=tile.h, w=tile.w, x=x, y=y)
-            yield panel
+            if section.folded:
+                row.panels.append(panel)
+            else:
+                yield panel
             x, height = x + tile.w, max(height, tile.h)
-        y += height
+        # What is folded takes no room.
+        y = begin if section.folded else y + height
 
 
 def variable(name: str, label: str, query: str) -> dashboard.VariableModel:

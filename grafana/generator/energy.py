@@ -14,6 +14,7 @@ from generator.promql import (
     day,
     energy,
     first_moment,
+    flow,
     increase,
     self_consumption,
     self_sufficiency,
@@ -44,6 +45,10 @@ FROM_SUN = {
     "To the home": ("solar", "home", colours.HOUSE),
     "To the battery": ("solar", "battery", colours.CHARGING),
     "To the grid": ("solar", "grid", colours.TO_GRID),
+}
+TO_BATTERY = {
+    "From solar": ("solar", "battery", colours.SUN),
+    "From the grid": ("grid", "battery", colours.FROM_GRID),
 }
 FlowMatchers = Mapping[str, tuple[str, str, str]]
 
@@ -150,6 +155,49 @@ def comparison(w: int, h: int) -> Table:
             override("byName", "Time before", {"noValue": UNTOLD}),
             override("byName", "Of the time before", {"unit": units.SHARE, "decimals": 0, "noValue": UNTOLD}),
         ],
+        w=w,
+        h=h,
+    )
+
+
+def same_days(span: str, shift: str, w: int, h: int) -> Stat:
+    """Return what the same days brought a month or a year before."""
+    return Stat(
+        title=f"The same days a {span} before",
+        description=(
+            f"Home, solar, import and feed-in of the chosen time moved by a calendar {span}: of the same days of the "
+            f"{span} before, in kWh. {_COUNTED}"
+        ),
+        queries=[
+            Query(expr=f"{energy(what)} / 1000", name=name, colour=colour)
+            for what, (name, colour) in list(TOTALS.items())[:4]
+        ],
+        unit=units.KILOWATT_HOUR,
+        nothing="nothing is known of it",
+        shift=shift,
+        w=w,
+        h=h,
+    )
+
+
+def by_hour(w: int, h: int) -> Chart:
+    """Return the energy of each hour of a day."""
+    return Chart(
+        title="Used by the hour",
+        description=(
+            f"Where the house's energy came from, hour by hour: a bar stands for the hour that begins at it. {_COUNTED}"
+        ),
+        queries=[
+            Query(expr=flow(source, to, "1h", back="-1h"), name=name, colour=colour)
+            for name, (source, to, colour) in TO_HOUSE.items()
+        ],
+        unit=units.WATT_HOUR,
+        low=0,
+        bars=True,
+        stacked=True,
+        step="1h",
+        points=1000,
+        span="24h",
         w=w,
         h=h,
     )
@@ -308,10 +356,14 @@ BOARD = Board(
                 balance(4, 6),
                 daily("Used by day", "Where the house's energy came from.", TO_HOUSE),
                 daily("Produced by day", "Where the sun's energy went.", FROM_SUN),
+                daily("Charged by day", "Where the battery's energy came from.", TO_BATTERY),
+                by_hour(12, 9),
                 coverage_by_day(9, 6),
                 rolling_balance(9, 6),
                 history(6, 6),
-                comparison(24, 9),
+                comparison(10, 9),
+                same_days("month", "1M", 7, 9),
+                same_days("year", "1y", 7, 9),
                 calendar_bars("Used by month", "month", TO_HOUSE, "now-1y/M"),
                 calendar_bars("Produced by month", "month", FROM_SUN, "now-1y/M"),
                 calendar_bars("Used by year", "year", TO_HOUSE, "now-9y/y"),

@@ -246,7 +246,7 @@ BOARD = Board(
                     h=7,
                 ),
                 Chart(
-                    title="Out of band by day",
+                    title="Out of band daily",
                     long=True,
                     description=(
                         f"Seconds of each day of 24 hours outside of what is promised, while on grid. {_BAND}. "

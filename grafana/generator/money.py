@@ -4,7 +4,7 @@ from generator import colours, units
 from generator.board import Board, Section, textbox
 from generator.data_quality import DATA_QUALITY, covered
 from generator.promql import RANGE, STEP, by_month, day, energy, flow, increase, select
-from generator.tiles import UNTOLD, Bars, Chart, Query, Stat, Table, columns, override, transformation
+from generator.tiles import UNTOLD, Bars, Chart, Query, Stat, Table, columns, matrix, override, transformation
 
 _BOXES = (
     textbox("price_import", "Price per kWh (with a point)", "0.31", "Only where the agent's config has no tariffs"),
@@ -140,7 +140,7 @@ def _months(title: str, description: str, *of_days: tuple[str, str, str], stacke
         long=True,
         transformations=[
             transformation("reduce", mode="seriesToRows", reducers=["sum"], labelsToFields=True),
-            transformation("groupingToMatrix", columnField="what", rowField="month", valueField="Total"),
+            matrix("what", "month", "Total"),
             columns(["month\\what"], {"month\\what": "month"}),
             transformation("sortBy", fields={}, sort=[{"field": "month"}]),
         ],

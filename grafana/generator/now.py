@@ -8,9 +8,12 @@ from generator.board import Board, Section
 from generator.data_quality import DATA_QUALITY, covered
 from generator.promql import (
     FLOWS,
+    RANGE,
     STEP,
+    flow_matchers,
     flow_watts,
     fresh,
+    increase,
     select,
     self_consumption_today,
     self_sufficiency_today,
@@ -20,6 +23,7 @@ from generator.promql import (
 from generator.tiles import (
     UNTOLD,
     BarGauge,
+    Bars,
     Chart,
     Gauge,
     Query,
@@ -28,6 +32,7 @@ from generator.tiles import (
     Table,
     columns,
     mapping,
+    matrix,
     override,
     transformation,
 )
@@ -71,6 +76,11 @@ _RESERVE_AT = _reached(
 FULL_AT = f"1000 * ({_FULL_AT} unless {_ON} {_FULL_AT} > {_RESERVE_AT})"
 RESERVE_AT = f"1000 * ({_RESERVE_AT} unless {_ON} {_RESERVE_AT} > {_FULL_AT})"
 
+MODES: States = {
+    1: ("manual", colours.NEUTRAL),
+    2: ("self-consumption", colours.NEUTRAL),
+    10: ("time of use", colours.NEUTRAL),
+}
 _STATUS = "Source: the battery's status API, every 5 s; shown only while it is pushed."
 
 
@@ -236,7 +246,7 @@ def flows(w: int, h: int) -> BarGauge:
         queries=[
             Query(
                 expr=flow_watts(source, target),
-                name=f"{PLACES[source]} → {PLACES[target].lower()}",
+                name=f"{PLACES[source]} to {PLACES[target].lower()}",
                 colour=COLOUR_FROM[source],
             )
             for source, target in FLOWS
@@ -248,14 +258,188 @@ def flows(w: int, h: int) -> BarGauge:
     )
 
 
+SIDES: Mapping[str, tuple[str, str, str, str]] = {
+    "Solar": ("from", "solar", "", colours.SUN),
+    "Battery": ("from", "battery", "", colours.BATTERY),
+    "Import": ("from", "grid", "", colours.FROM_GRID),
+    "Home": ("to", "", "home", colours.HOUSE),
+    "Charge": ("to", "", "battery", colours.CHARGING),
+    "Feed-in": ("to", "", "grid", colours.TO_GRID),
+}
+"""What energy comes from and goes to: the side, the flows that count, and the colour."""
+
+
+def balance_of_power(w: int, h: int) -> Bars:
+    """Return where energy comes from and where it goes to as two bars, which are equally long."""
+
+    def named(expression: str, **labels: str) -> str:
+        for name, value in labels.items():
+            expression = f'label_replace({expression}, "{name}", "{value}", "", "")'
+        return expression
+
+    parts = (
+        named(flow_watts(source, target), place=place, side=side) for place, (side, source, target, _) in SIDES.items()
+    )
+    return Bars(
+        title="Where it comes from, where it goes to",
+        description=(
+            "Power from sun, battery and grid above, and to house, battery and grid below, mean of two minutes: the "
+            "two bars are equally long, for nothing is lost. Source: sonnen_flow_watt_hours_total and "
+            "sonnen_observed_seconds_total, counted by the agent."
+        ),
+        queries=[Query(expr=" or ".join(parts), name="{{place}}")],
+        by="side",
+        now=True,
+        flat=True,
+        unit=units.WATT,
+        low=0,
+        nothing="nobody reports",
+        transformations=[
+            matrix("place", "side", "Value"),
+            columns(["side\\place", *SIDES], {"side\\place": "side"}),
+        ],
+        overrides=[
+            override("byName", "side", {"unit": units.TEXT}),
+            *(
+                override("byName", place, {"color": {"mode": "fixed", "fixedColor": colour}})
+                for place, (*_, colour) in SIDES.items()
+            ),
+        ],
+        w=w,
+        h=h,
+    )
+
+
+def grid_today(w: int, h: int) -> Stat:
+    """Return whether the house is ahead of the grid today."""
+    ahead = f"({today('', 'grid')} - {today('grid')}) / 1000"
+    return Stat(
+        title="Against the grid today",
+        description=(
+            "Feed-in less import since midnight in the agent's time zone, in kWh: ahead where the house gave more than "
+            "it took, behind where it took more. Source: sonnen_energy_today_watt_hours."
+        ),
+        queries=[
+            Query(expr=f"{ahead} >= 0", name="ahead", colour=colours.TO_GRID),
+            Query(expr=f"-1 * ({ahead} < 0)", name="behind", colour=colours.FROM_GRID),
+        ],
+        unit=units.KILOWATT_HOUR,
+        one=True,
+        w=w,
+        h=h,
+    )
+
+
+def cost_today(w: int, h: int) -> Stat:
+    """Return what the grid costs today, and what it cost yesterday."""
+
+    def paid(window: str, back: str = "") -> str:
+        cost, revenue = (
+            increase(f"grid_{what}_total", window, back=back, by=("instance", "currency"))
+            for what in ("cost", "revenue")
+        )
+        return f"({cost} - ({revenue} or 0 * {cost}))"
+
+    return Stat(
+        title="Grid costs",
+        description=(
+            "What import cost less what feed-in earned, at the price of the time of use: today so far, and in the 24 "
+            "hours before today. Above 0 was paid. Source: tariffs in the agent's config; sonnen_grid_cost_total, "
+            "sonnen_grid_revenue_total."
+        ),
+        queries=[
+            Query(expr=paid(RANGE), name="today {{currency}}", colour=colours.HOUSE),
+            Query(expr=paid("1d", back=RANGE), name="yesterday {{currency}}", colour=colours.NEUTRAL),
+        ],
+        unit=units.MONEY,
+        nothing="no tariffs in the agent's config",
+        span="now/d",
+        w=w,
+        h=h,
+    )
+
+
+def last_outage(w: int, h: int) -> Stat:
+    """Return when the last outage was, and how long it lasted."""
+    return Stat(
+        title="Last outage",
+        description=(
+            "When the battery was off grid last, within a year, and for how long. Source: SystemStatus; "
+            "sonnen:off_grid_seconds by the rules."
+        ),
+        queries=[
+            Query(
+                expr=f"1000 * last_over_time({select('sonnen:off_grid_since_timestamp_seconds')}[365d])",
+                name="began",
+                unit=units.AGO,
+                colour=colours.BAD,
+            ),
+            Query(
+                expr=f"last_over_time({select('sonnen:off_grid_seconds')}[365d])",
+                name="lasted",
+                unit=units.DURATION,
+                colour=colours.NEUTRAL,
+            ),
+        ],
+        nothing="none in a year, or none known",
+        w=w,
+        h=h,
+    )
+
+
+def since_full(w: int, h: int) -> Stat:
+    """Return why the battery is at its charge."""
+
+    def since(way: str) -> str:
+        counter = f"max by (job, instance) ({select(f'sonnen:battery_{way}_watt_hours_total:copy1m')})"
+        full = f"max by (job, instance) ({select(f'sonnen:{USABLE}:mean5m')}) >= 98.5"
+        return f"({counter} - last_over_time(({counter} and {_ON} {full})[14d:5m])) / 1000"
+
+    return Stat(
+        title="Why is it at this charge?",
+        description=(
+            "What went in and out since it was full (98.5 % or more, within a fortnight), the highest load of the last "
+            "24 hours, the operating mode, and whether discharging is allowed. Source: USOC, energy counted by the "
+            "agent, Consumption_W, OperatingMode, dischargeNotAllowed."
+        ),
+        queries=[
+            Query(expr=since("charge"), name="charged since it was full", colour=colours.CHARGING),
+            Query(expr=since("discharge"), name="discharged since", colour=colours.BATTERY),
+            Query(
+                expr=f"max_over_time({select('sonnen:consumption_watts:max5m')}[1d])",
+                name="highest load in 24 h",
+                unit=units.WATT,
+                colour=colours.HOUSE,
+            ),
+            Query(
+                expr=fresh("operating_mode"),
+                name="mode",
+                unit=units.COUNT,
+                colour=colours.HOUSE,
+                look={"mappings": [mapping(MODES)]},
+            ),
+            Query(
+                expr=fresh("discharge_not_allowed"),
+                name="discharging",
+                unit=units.COUNT,
+                look={"mappings": [mapping({0: ("allowed", colours.GOOD), 1: ("not allowed", colours.WARNING)})]},
+            ),
+        ],
+        unit=units.KILOWATT_HOUR,
+        nothing="no data",
+        w=w,
+        h=h,
+    )
+
+
 ROWS: Mapping[str, tuple[str, str]] = {
     "Solar": ("solar", ""),
     "Home": ("", "home"),
     "Import": ("grid", ""),
     "Feed-in": ("", "grid"),
-    "Battery charge": ("", "battery"),
+    "Charge": ("", "battery"),
     "from the grid": ("grid", "battery"),
-    "Battery discharge": ("battery", ""),
+    "Discharge": ("battery", ""),
 }
 """What is told of a day, and between which places it flows."""
 
@@ -292,6 +476,14 @@ def totals(w: int, h: int) -> Table:
     )
 
 
+_TODAY_S_SUN = select("sonnen:energy_today_watt_hours:copy5m", *flow_matchers("solar"))
+_SOLAR_SO_FAR = f"sum by (instance) (max by (job, instance, from, to) ({_TODAY_S_SUN}))"
+_TIME_NOW = f"max by (instance) (timestamp({_TODAY_S_SUN} @ end())) % {_DAY}"
+# The same time of the day, to some minutes, on each of the days.
+_AT_THIS_HOUR = f"{_SOLAR_SO_FAR} and on (instance) (abs(time() % {_DAY} - {_TIME_NOW}) <= 300)"
+_OF_THE_BEST_DAY = f"{_SOLAR_SO_FAR} / (max_over_time(({_AT_THIS_HOUR})[30d:10m]) > 0)"
+
+
 def shares(w: int, h: int) -> Stat:
     """Return today's two shares, and how much of today was counted."""
     return Stat(
@@ -299,13 +491,15 @@ def shares(w: int, h: int) -> Stat:
         description=(
             "Self-sufficiency: the share of what the house used that was not bought, neither at once nor by way of the "
             "battery, whose output is taken to be from sun and grid as its input was. Self-consumption: the share of "
-            "the sun's energy that did not go straight to the grid. Coverage: the share of today that was counted. "
-            "Since midnight in the agent's time zone; quotients of energies, never means of momentary shares. Source: "
-            "sonnen_energy_today_watt_hours; sonnen_observed_seconds_total."
+            "the sun's energy that did not go straight to the grid. Of the best day: the sun's energy until now, "
+            "compared with the best of the last 30 days up to this hour. Coverage: the share of today that was "
+            "counted. Since midnight in the agent's time zone; quotients of energies, never means of momentary "
+            "shares. Source: sonnen_energy_today_watt_hours; sonnen_observed_seconds_total."
         ),
         queries=[
             Query(expr=self_sufficiency_today(), name="self-sufficiency", colour=colours.GOOD),
             Query(expr=self_consumption_today(), name="self-consumption", colour=colours.SUN),
+            Query(expr=_OF_THE_BEST_DAY, name="solar, of the best day", colour=colours.SUN),
             covered(),
         ],
         unit=units.SHARE,
@@ -334,10 +528,15 @@ BOARD = Board(
                 charge(4, 4),
                 outlook(4, 4),
                 course(24, 12),
-                flows(9, 10),
+                balance_of_power(24, 6),
+                flows(8, 10),
                 totals(8, 10),
-                shares(4, 10),
-                firing(3, 10),
+                since_full(8, 10),
+                shares(6, 7),
+                grid_today(4, 7),
+                cost_today(5, 7),
+                last_outage(6, 7),
+                firing(3, 7),
             ],
         )
     ],

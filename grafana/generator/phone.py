@@ -1,11 +1,11 @@
-"""Phone: one column of six big panels."""
+"""Phone: one column of big panels."""
 
 from dataclasses import replace
 
 from generator import colours, units
 from generator.board import Board, Section
 from generator.data_quality import DATA_QUALITY
-from generator.now import charge, course, outlook, shares, totals
+from generator.now import charge, cost_today, course, grid_today, last_outage, outlook, shares, totals
 from generator.promql import fresh
 from generator.tiles import Query, Stat
 
@@ -39,7 +39,7 @@ POWERS = Stat(
 BOARD = Board(
     uid="sonnen-phone",
     title="Phone",
-    description="One column of six big panels, to be kept on a phone's home screen.",
+    description="One column of big panels, to be kept on a phone's home screen.",
     start="now-12h",
     refresh="10s",
     sections=[
@@ -52,7 +52,10 @@ BOARD = Board(
                 outlook(24, 4),
                 replace(course(24, 10), title="Power and charge"),
                 totals(24, 10),
-                shares(24, 6),
+                shares(24, 7),
+                grid_today(24, 4),
+                cost_today(24, 5),
+                last_outage(24, 5),
             ],
         )
     ],

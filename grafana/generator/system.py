@@ -3,8 +3,9 @@
 from generator import alerts, colours, units
 from generator.board import Board, Section, variable
 from generator.data_quality import DATA_QUALITY
+from generator.now import MODES
 from generator.promql import RANGE, STEP, agent, fresh, select, while_fresh
-from generator.tiles import Chart, Query, Stat, States, Table, Timeline, columns
+from generator.tiles import Chart, Query, Stat, States, Table, Timeline, columns, mapping
 
 _RATE = "$__rate_interval"
 _FRESH = agent("sonnen_agent:fresh:bool")
@@ -88,18 +89,7 @@ _BATTERY = (
                 expr=fresh("operating_mode"),
                 name="mode",
                 colour=colours.HOUSE,
-                look={
-                    "mappings": [
-                        {
-                            "type": "value",
-                            "options": {
-                                "1": {"text": "manual", "index": 0},
-                                "2": {"text": "self-consumption", "index": 1},
-                                "10": {"text": "time of use", "index": 2},
-                            },
-                        }
-                    ]
-                },
+                look={"mappings": [mapping(MODES)]},
             ),
             Query(expr=fresh("clock_offset_seconds"), name="clock", unit=units.SECONDS, colour=colours.NEUTRAL),
         ],
@@ -358,7 +348,8 @@ BOARD = Board(
     variables=[variable("agent", "Agent", "label_values(sonnen_build_info{job=~`${job:regex}_agent`}, instance)")],
     sections=[
         Section(title="Battery $instance", tiles=_BATTERY),
-        Section(title="Alerts", tiles=tuple(alerts.tiles()), repeat=None),
+        Section(title="Alerts", tiles=(alerts.now_firing(24, 6),), repeat=None),
+        Section(title="Each alert", tiles=tuple(alerts.tiles()), repeat=None, folded=True),
         Section(title="Agent $agent", tiles=_AGENT, repeat="agent"),
         Section(title="Pi $agent", tiles=_PI, repeat="agent"),
     ],

@@ -101,6 +101,8 @@ class Tile:
     step: str | None = None
     points: int | None = None
     """At most so many steps; Grafana otherwise asks for no more than the panel has pixels."""
+    shift: str | None = None
+    """How far the time is moved into the past, as in 1M."""
     long: bool = False
     """Whether it may reach further back than the numbers do: the title then tells from when on there are any."""
     span: str | None = None
@@ -115,6 +117,10 @@ class Tile:
     def custom(self) -> object:
         """Return its kind's properties of a field."""
         return {}
+
+    def at_once(self) -> bool:
+        """Return whether one moment is asked for."""
+        return self.instant
 
     def tabular(self) -> bool:
         """Return whether each query is a table, with its labels as columns."""
@@ -145,6 +151,7 @@ class Tile:
             interval=self.step,
             max_data_points=self.points,
             time_from=self.span,
+            time_shift=self.shift,
             transformations=list(self.transformations) or None,
             options=self.options(),
             field_config=dashboard.FieldConfigSource(
@@ -176,8 +183,8 @@ class Tile:
             editor_mode=prometheus.QueryEditorMode.CODE,
             expr=query.expr,
             legend_format=query.name,
-            instant=self.instant,
-            range_val=not self.instant,
+            instant=self.at_once(),
+            range_val=not self.at_once(),
             format_val=prometheus.PromQueryFormat.TABLE if self.tabular() else prometheus.PromQueryFormat.TIME_SERIES,
         )
 
@@ -282,7 +289,7 @@ class BarGauge(Tile):
         return bargauge.Options(
             display_mode=common.BarGaugeDisplayMode.BASIC,
             value_mode=common.BarGaugeValueMode.TEXT,
-            name_placement=common.BarGaugeNamePlacement.LEFT,
+            name_placement=common.BarGaugeNamePlacement.TOP,
             sizing=common.BarGaugeSizing.AUTO,
             legend=legend(shown=False),
             reduce_options=last(),
@@ -332,8 +339,16 @@ class Bars(Tile):
 
     by: str
     stacked: bool = True
+    flat: bool = False
+    """Whether the bars lie."""
+    now: bool = False
+    """Whether it shows one moment instead of a course."""
     tables: bool = True
     """Whether each query is a table; otherwise each series is a frame of its own."""
+
+    def at_once(self) -> bool:
+        """Return whether one moment is asked for."""
+        return self.now
 
     def tabular(self) -> bool:
         """Return whether each query is a table."""
@@ -343,7 +358,7 @@ class Bars(Tile):
         """Return the options of a bar chart."""
         return barchart.Options(
             x_field=self.by,
-            orientation=common.VizOrientation.VERTICAL,
+            orientation=common.VizOrientation.HORIZONTAL if self.flat else common.VizOrientation.VERTICAL,
             stacking=common.StackingMode.NORMAL if self.stacked else common.StackingMode.NONE,
             show_value=common.VisibilityMode.NEVER,
             bar_width=0.9,
@@ -414,6 +429,11 @@ class CourseTable(Table):
 def transformation(name: str, **options: object) -> dashboard.DataTransformerConfig:
     """Return a step of Grafana's own between the query and the panel."""
     return dashboard.DataTransformerConfig(id_val=name, options=options)
+
+
+def matrix(column: str, row: str, value: str) -> dashboard.DataTransformerConfig:
+    """Return the step from rows to a table with a column for each value of one field and a row for each of another."""
+    return transformation("groupingToMatrix", columnField=column, rowField=row, valueField=value, emptyValue="null")
 
 
 def columns(

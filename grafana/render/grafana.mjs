@@ -47,6 +47,11 @@ function registry(data) {
 export function timeRange(data, board, panel) {
   const zone = board.timezone;
   const chosen = data.rangeUtil.convertRawToRange(asTyped(data, board.time, zone), zone);
+  if (panel.timeShift) {
+    const moved = (at, last) => data.dateMath.parseDateMath(`-${panel.timeShift}`, at.clone(), last);
+    const [from, to] = [moved(chosen.from, false), moved(chosen.to, true)];
+    return { from, to, raw: { from, to } };
+  }
   if (!panel.timeFrom || typeof chosen.raw.from !== 'string') {
     return chosen;
   }

@@ -280,7 +280,8 @@ function Columns({ panel, shown, width, height }) {
   const rows = Array.from({ length: frame.length }, (_, row) => numbers.map((field) => field.values[row] ?? 0));
   const most = Math.max(...rows.map((row) => (stacked ? row.reduce((sum, one) => sum + one, 0) : Math.max(...row))), 1e-9);
   const least = Math.min(0, ...rows.flat());
-  const legend = 24;
+  const labels = numbers.map((field) => data.getFieldDisplayName(field, frame, shown));
+  const legend = labels.join('').length * 7 + labels.length * 34 > width ? 42 : 24;
   const colour = (field) => field.config.color?.fixedColor ?? theme.visualization.getColorByName('green');
   const grid = [0, 0.25, 0.5, 0.75, 1].map((part) => least + (most - least) * part);
   const flat = orientation === 'horizontal';
@@ -296,7 +297,7 @@ function Columns({ panel, shown, width, height }) {
           key={value}
           x={flat ? label + length(value - least) : label - 8}
           y={flat ? height - legend - 6 : 6 + along - length(value - least) + 4}
-          textAnchor={flat ? 'middle' : 'end'}
+          textAnchor={flat && value < most ? 'middle' : 'end'}
           fontSize={12}
           fill={theme.colors.text.primary}
         >
@@ -334,10 +335,10 @@ function Columns({ panel, shown, width, height }) {
         );
       })}
       <foreignObject x={0} y={height - legend} width={width} height={legend}>
-        <div style={{ display: 'flex', gap: 16, fontSize: 12, whiteSpace: 'nowrap', overflow: 'hidden' }}>
+        <div style={{ display: 'flex', flexWrap: 'wrap', columnGap: 16, fontSize: 12, lineHeight: '18px', whiteSpace: 'nowrap' }}>
           {numbers.map((field) => (
             <span key={field.name}>
-              <i style={{ display: 'inline-block', width: 14, height: 4, background: colour(field), marginRight: 6 }} />
+              <i style={{ display: 'inline-block', width: 14, height: 4, background: colour(field), marginRight: 4 }} />
               {data.getFieldDisplayName(field, frame, shown)}
             </span>
           ))}
@@ -436,8 +437,12 @@ function letters() {
       }
       let cut = 0;
       for (let one = element; one !== panel; one = one.parentElement) {
-        if (!['visible', ''].includes(getComputedStyle(one).overflowX)) {
-          cut = Math.max(cut, box.right - one.getBoundingClientRect().right, one.scrollWidth - one.clientWidth);
+        const around = getComputedStyle(one);
+        if (!['visible', ''].includes(around.overflowX)) {
+          const room = one.getBoundingClientRect().right - parseFloat(around.paddingRight);
+          // A hair too much is enough for three dots.
+          const dots = around.textOverflow === 'ellipsis' && box.right > room + 0.05 ? 2 : 0;
+          cut = Math.max(cut, dots, box.right - room, one.scrollWidth - one.clientWidth);
         }
       }
       found.push({

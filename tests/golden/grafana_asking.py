@@ -85,7 +85,8 @@ class Prometheus:
         if own and start.startswith("now"):
             start, end = own if own.startswith("now") else f"now-{own}", "now"
         now = self.now.astimezone(ZoneInfo(board["timezone"]))
-        return moment(start, now), moment(end, now, last=True)
+        months = {"1M": -1, "1y": -12}.get(panel.get("timeShift", ""), 0)
+        return _months_later(moment(start, now), months), _months_later(moment(end, now, last=True), months)
 
     def step(self, panel: Json, start: datetime, end: datetime) -> int:
         """Return the seconds between two points: about as many points as pixels, in round steps."""

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 import pytest
-from golden_events import NOW, START, UNTOLD, ZONE, local
+from golden_events import NOW, OFF_GRID, START, UNTOLD, ZONE, local
 from golden_house import BACKUP_BUFFER_PERCENT, CAPACITY_WATT_HOURS
 from golden_truth import FLOWS, Truth
 from grafana_viewer import LAG, Key, Viewer, boards, calendar, close_to, key_of, targets, unit_of
@@ -46,6 +46,14 @@ SOMETIMES: Final[dict[tuple[str, str], str]] = {
     ("Full or at its reserve", "A"): "only where that comes first, within a day",
     ("Full or at its reserve", "B"): "only where that comes first, within a day",
     ("Full or at its reserve", "C"): "only while it is full or at its reserve, and stays so",
+    ("Against the grid today", "A"): "only while more was fed in than imported",
+    ("Against the grid today", "B"): "only while more was imported than fed in",
+    ("Why is it at this charge?", "A"): "only where it was full within a fortnight",
+    ("Why is it at this charge?", "B"): "only where it was full within a fortnight",
+    ("What fires now", "A"): "only while an alert fires",
+    **{("The same days a year before", letter): "only where there are numbers of it" for letter in "ABCD"},
+    **{("The same days a month before", letter): "only where there are numbers of it" for letter in "ABCD"},
+    **{("Last outage", letter): "only where there was an outage" for letter in "AB"},
     ("Outages", "A"): "only where there was an outage",
     ("Outages", "B"): "only where there was an outage",
     ("Requests to the battery that failed", "A"): "only where some failed",
@@ -179,7 +187,7 @@ RANGES: Final[dict[Key, Expected]] = {
     ("sonnen-money", "Saved", "D"): lambda truth, begin, end: 0.31 * truth.flow("*", "home", begin, end) / 1000,
     ("sonnen-now", "Shares today", "A"): Truth.self_sufficiency,
     ("sonnen-now", "Shares today", "B"): Truth.self_consumption,
-    ("sonnen-now", "Shares today", "C"): coverage,
+    ("sonnen-now", "Shares today", "D"): coverage,
 }
 """Numbers of the time that a panel shows."""
 
@@ -444,9 +452,9 @@ ROWS: Final = {
     "Home": ("*", "home"),
     "Import": ("grid", "*"),
     "Feed-in": ("*", "grid"),
-    "Battery charge": ("*", "battery"),
+    "Charge": ("*", "battery"),
     "from the grid": ("grid", "battery"),
-    "Battery discharge": ("battery", "*"),
+    "Discharge": ("battery", "*"),
 }
 
 
@@ -460,3 +468,79 @@ def test_today_and_yesterday_are_the_house_s_days(viewer: Viewer) -> None:
         assert today == close_to(viewer.truth.flow(*places, midnight.timestamp(), end) / 1000, "suffix:kWh")
         assert yesterday == close_to(viewer.truth.flow(*places, began, midnight.timestamp()) / 1000, "suffix:kWh")
         assert viewer.value(("sonnen-phone", table[1], "A"), what=row) == today
+
+
+def test_what_comes_in_is_what_goes_out(viewer: Viewer) -> None:
+    found = viewer["sonnen-now", "Where it comes from, where it goes to", "A"]
+    sums = dict.fromkeys(("from", "to"), 0.0)
+    for one in found:
+        sums[one["metric"]["side"]] += float(one["values"][-1][1])
+    assert sums["from"] == pytest.approx(sums["to"], rel=1e-6)
+    begin, end = viewer.now - LAG - 120, viewer.now - LAG
+    assert sums["from"] == close_to(viewer.truth.flow("*", "*", begin, end) * 30)
+
+
+def test_the_house_is_ahead_of_the_grid_or_behind_it(viewer: Viewer) -> None:
+    end = viewer.now - LAG
+    midnight = datetime.fromtimestamp(end, ZONE).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    ahead = viewer.truth.flow("*", "grid", midnight, end) - viewer.truth.flow("grid", "*", midnight, end)
+    letter, other = ("A", "B") if ahead >= 0 else ("B", "A")
+    panel = ("sonnen-now", "Against the grid today")
+    assert viewer.value((*panel, letter)) == close_to(abs(ahead) / 1000, "suffix:kWh")
+    assert viewer[(*panel, other)] == []
+
+
+def test_the_costs_of_today_and_yesterday_are_the_truth(viewer: Viewer) -> None:
+    truth, end = viewer.truth, viewer.now - LAG
+    midnight = datetime.fromtimestamp(end, ZONE).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    for letter, begin, until in (("A", midnight, end), ("B", midnight - 86_400, midnight)):
+        paid = truth.cost(begin, until) - truth.revenue(begin, until)
+        assert viewer.value(("sonnen-now", "Grid costs", letter)) == pytest.approx(paid, rel=2e-3, abs=0.005)
+
+
+def test_the_last_outage_is_told(golden_house: Golden, golden_prometheus: GoldenPrometheus) -> None:
+    viewer = Viewer(golden_prometheus.url, local("2025-07-08 12:00"), golden_house.truth)
+    night = OFF_GRID[-1]
+    assert viewer.value(("sonnen-now", "Last outage", "A")) / 1000 == pytest.approx(night.begin, abs=61)
+    assert viewer.value(("sonnen-now", "Last outage", "B")) == pytest.approx(night.end - night.begin, abs=61)
+
+
+def test_what_went_in_and_out_since_the_battery_was_full_is_told(
+    golden_house: Golden, golden_prometheus: GoldenPrometheus
+) -> None:
+    now = local("2025-07-09 23:00")
+    truth = golden_house.truth
+    viewer = Viewer(golden_prometheus.url, now, truth)
+    full = max(at for at in np.arange(now - 86_400, now, 300.0) if truth.usable_percent(at) >= 98.5)
+    for letter, way in (("A", "charge"), ("B", "discharge")):
+        told_since = viewer.value(("sonnen-now", "Why is it at this charge?", letter))
+        assert told_since == pytest.approx(truth.watt_hours(f"battery_{way}", full, now) / 1000, abs=0.3)
+
+
+def test_today_s_sun_is_compared_with_the_best_of_thirty_days_at_this_hour(
+    golden_house: Golden, golden_prometheus: GoldenPrometheus
+) -> None:
+    truth = golden_house.truth
+    for moment in (NOW, local("2025-07-04 09:00")):
+        viewer = Viewer(golden_prometheus.url, moment, truth)
+        since_midnight = [
+            truth.watt_hours(
+                "production", at - (moment - local(datetime.fromtimestamp(moment, ZONE).strftime("%Y-%m-%d"))), at
+            )
+            for at in (moment - 86_400 * day for day in range(31))
+        ]
+        told_share = viewer.value(("sonnen-now", "Shares today", "C"))
+        assert told_share == pytest.approx(since_midnight[0] / max(since_midnight[1:]), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("panel", "begin", "end"), [("month", "2025-06-01", "2025-06-10 18:30"), ("year", "2024-07-01", "2024-07-10 18:30")]
+)
+def test_the_same_days_before_are_the_same_days(
+    golden_house: Golden, golden_prometheus: GoldenPrometheus, panel: str, begin: str, end: str
+) -> None:
+    viewer = Viewer(golden_prometheus.url, NOW, golden_house.truth)
+    key = ("sonnen-energy", f"The same days a {panel} before", "A")
+    assert viewer.span(key) == (local(begin), local(end))
+    whole = golden_house.truth.watt_hours("consumption", max(local(begin), START), local(end))
+    assert viewer.value(key) == close_to(whole / 1000, "suffix:kWh", share=5e-3)
