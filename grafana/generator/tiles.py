@@ -128,7 +128,8 @@ class Tile:
 
     def mode(self) -> dashboard.FieldColorModeId:
         """Return where colours come from that no query fixes."""
-        by_value = self.thresholds or self.states
+        # Without any value, Grafana 10.4 fails to find the colour of what has no name.
+        by_value = self.thresholds or self.states or self.kind in {"stat", "gauge", "bargauge"}
         return dashboard.FieldColorModeId.THRESHOLDS if by_value else dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
 
     def panel(self) -> dashboard.Panel:

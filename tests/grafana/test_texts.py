@@ -36,7 +36,8 @@ ONLY: Final = {
 UNCOUNTED: Final = {
     "Numbers now", "Can these numbers be believed?", "On grid", "Alerts", "Nights of the last 30", "Cycles by day",
     "Use", "Load of the Pi", "Endpoints of the battery", "Firmware and states", "Health of the battery", "Agent",
-    "How far back the numbers go", "Version", "Pushes arrive", "Spool", "Relayed exporters", "By tariff", "Outages",
+    "How far back the numbers go", "Last outage", "Version", "Pushes arrive", "Spool",
+    "Relayed exporters", "By tariff", "Outages",
 }  # fmt: skip
 """Panels whose numbers have no unit: words, and things that are counted."""
 
