@@ -106,7 +106,9 @@ def _how_to_look(folder: Path, prometheus: str) -> str:
     """Return the command that shows the dashboards where there is Docker."""
     provisioning = _provisioning(folder, prometheus, Path("/sonnen"))
     mounts = f"-v {provisioning}:/etc/grafana/provisioning:ro -v {GRAFANA / 'dashboards'}:/sonnen:ro"
-    return f"docker run --rm --network host -e GF_AUTH_ANONYMOUS_ENABLED=true {mounts} grafana/grafana"
+    # As who owns the folder: nobody else can read it.
+    who = f"--user {os.getuid()} -e GF_PATHS_DATA=/tmp/grafana -e GF_AUTH_ANONYMOUS_ENABLED=true"
+    return f"docker run --rm --network host {who} {mounts} grafana/grafana"
 
 
 def _demonstrate(folder: Path, running: ExitStack, *, seconds: float, program: Path | None, grafana: bool) -> None:

@@ -8,11 +8,12 @@ import math
 import os
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pytest
-from golden_events import NOW, OFF_GRID, START, UNTOLD, ZONE, local
+from golden_events import LINK_GAP, NOW, OFF_GRID, START, UNTOLD, ZONE, local
 from golden_house import BACKUP_BUFFER_PERCENT, CAPACITY_WATT_HOURS
 from golden_truth import FLOWS, Truth
 from grafana_viewer import LAG, Key, Viewer, boards, calendar, close_to, key_of, targets, unit_of
@@ -544,3 +545,21 @@ def test_the_same_days_before_are_the_same_days(
     assert viewer.span(key) == (local(begin), local(end))
     whole = golden_house.truth.watt_hours("consumption", max(local(begin), START), local(end))
     assert viewer.value(key) == close_to(whole / 1000, "suffix:kWh", share=5e-3)
+
+
+@pytest.mark.parametrize("moment", ["2025-03-30 00:40", "2025-03-30 11:00", "2024-10-27 12:00", "2025-06-03 12:00"])
+def test_in_the_middle_of_the_year_the_running_day_is_right_without_its_future(
+    golden_house: Golden, tmp_path: Path, moment: str
+) -> None:
+    now, truth = local(moment), golden_house.truth
+    with GoldenPrometheus(tmp_path, golden_house) as prometheus:
+        prometheus.forget_after(now)
+        viewer = Viewer(prometheus.url, now, truth)
+        for letter, source in zip("ABC", ("solar", "battery", "grid"), strict=True):
+            at, value = viewer.points(("sonnen-energy", "Used by day", letter))[-1]
+            begin, end = truth.day(day_at(at))
+            assert day_at(at) == day_at(now - 43_200)
+            # While the link is gone, what was told last; otherwise up to five minutes ago.
+            until = min(now, LINK_GAP.begin if LINK_GAP.begin < now < LINK_GAP.end else now)
+            early, late = (truth.flow(source, "home", begin, min(until, end) - ago) for ago in (400, 0))
+            assert early - 3 <= value <= late + 3

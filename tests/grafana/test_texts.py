@@ -142,3 +142,26 @@ def test_every_number_of_a_quantity_has_a_unit(view: tuple[str, dict[str, list[J
         if panel["rows"] and {row["text"] for row in panel["rows"]} <= {"fine", "firing", "no rules"}
     }
     assert bare - UNCOUNTED - words == set()
+
+
+@pytest.fixture(scope="module")
+def unknown(golden_prometheus: GoldenPrometheus, tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
+    """Return what is shown of a battery and an agent of which there is nothing, as on the first day."""
+    skip_without_node()
+    folder = tmp_path_factory.mktemp("unknown")
+    nobody = {"job": "sonnen", "instance": "new", "agent": "new"}
+    return texts(VERSIONS[0], golden_prometheus.url, NOW, list(boards()), folder, choices=nobody)
+
+
+def test_where_there_is_nothing_yet_each_panel_says_so_in_words(unknown: list[Json]) -> None:
+    said = {}
+    for board in unknown:
+        for panel in board["panels"]:
+            values = {row["text"] for row in panel["rows"] if row["name"] != "columns"}
+            assert not any(character.isdigit() for text in values for character in text), (board["uid"], panel["title"])
+            said[board["uid"], panel["title"]] = values or {panel["nothing"]}
+    assert all(words for words in said.values())
+    assert said["sonnen-now", "Numbers now"] == {"nobody reports"}
+    assert said["sonnen-now", "Grid costs"] == {"no tariffs in the agent's config"}
+    assert said["sonnen-money", "By tariff"] == {"no tariffs in the agent's config"}
+    assert said["sonnen-battery", "Capacity"] == {"no data, or no token"}
