@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { build } from 'esbuild';
 
@@ -14,7 +14,7 @@ import { standIn } from './environment.mjs';
 import { ask, setUp, timeRange, variables } from './grafana.mjs';
 
 const request = JSON.parse(readFileSync(process.argv[2], 'utf8'));
-const here = import.meta.dirname;
+const here = fileURLToPath(new URL('.', import.meta.url));
 const require = createRequire(import.meta.url);
 
 // One Chromium for all pictures, spoken to through two pipes.
