@@ -62,7 +62,7 @@ def nights(w: int, h: int) -> CountStat:
         ),
         queries=[
             Query(expr=f"({HAVE} >= bool {NEED}) and {_SEEN}", name="survived", colour=colours.GOOD),
-            Query(expr=f"{HAVE} * 0 + 1 and {_SEEN}", name="of", colour=colours.NEUTRAL),
+            Query(expr=f"{HAVE} * 0 + 1 and {_SEEN}", name="nights seen", colour=colours.NEUTRAL),
         ],
         # Thirty midnights, with the one before the last night.
         span="29d",
@@ -164,7 +164,7 @@ BOARD = Board(
                     unit=units.WATT_HOUR,
                     nothing=_UNTOLD,
                     w=12,
-                    h=6,
+                    h=8,
                 ),
                 Chart(
                     title="Charge by day",
