@@ -151,6 +151,8 @@ def _since() -> dashboard.VariableModel:
     number = f"year({first}) * 10000 + month({first}) * 100 + day_of_month({first})"
     dated = f'label_replace(count_values("day", {number}), "since", "$1-$2-$3", "day", "(....)(..)(..)")'
     found = variable("since", "", f"query_result({dated})")
+    # Of Grafana's kinds of variable queries, the one for results.
+    found.query = {"qryType": 3, "query": found.definition, "refId": "sinceValues"}
     found.hide = dashboard.VariableHide.HIDE_VARIABLE
     found.regex = '/since="([^"]+)"/'
     found.multi, found.include_all, found.all_value, found.current = False, False, None, None

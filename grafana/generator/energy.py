@@ -16,6 +16,7 @@ from generator.promql import (
     first_moment,
     flow,
     increase,
+    select,
     self_consumption,
     self_sufficiency,
 )
@@ -297,6 +298,32 @@ def coverage_by_day(w: int, h: int) -> Chart:
     )
 
 
+def running_balance(w: int, h: int) -> Chart:
+    """Return how far ahead of the grid the house is in the course of the year."""
+
+    def grown(way: str) -> str:
+        counter = f"max by (job, instance) ({select(f'sonnen:grid_{way}_watt_hours_total:copy1m')})"
+        # A counter never falls: its least is what it began with.
+        return f"sum by (instance) ({counter} - min_over_time({counter}[{RANGE}:1h] @ end()))"
+
+    return Chart(
+        title="Against the grid this year",
+        description=(
+            "Feed-in less import, added up from the beginning of the year: above 0 the house is ahead of the grid, "
+            f"below it is behind. {_COUNTED}"
+        ),
+        queries=[Query(expr=f"{grown('export')} - {grown('import')}", name="feed-in - import", colour=colours.TO_GRID)],
+        unit=units.WATT_HOUR,
+        fill=20,
+        step="1h",
+        points=1000,
+        span="now/y",
+        long=True,
+        w=w,
+        h=h,
+    )
+
+
 def history(w: int, h: int) -> Stat:
     """Return how far back the numbers go."""
     return Stat(
@@ -361,6 +388,7 @@ BOARD = Board(
                 coverage_by_day(9, 6),
                 rolling_balance(9, 6),
                 history(6, 6),
+                running_balance(24, 7),
                 comparison(10, 9),
                 same_days("month", "1M", 7, 9),
                 same_days("year", "1y", 7, 9),

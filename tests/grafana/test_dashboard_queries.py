@@ -563,3 +563,16 @@ def test_in_the_middle_of_the_year_the_running_day_is_right_without_its_future(
             until = min(now, LINK_GAP.begin if LINK_GAP.begin < now < LINK_GAP.end else now)
             early, late = (truth.flow(source, "home", begin, min(until, end) - ago) for ago in (400, 0))
             assert early - 3 <= value <= late + 3
+
+
+def test_the_running_sum_of_the_year_ends_with_the_balance_of_the_year(
+    golden_house: Golden, golden_prometheus: GoldenPrometheus
+) -> None:
+    truth = golden_house.truth
+    viewer = Viewer(golden_prometheus.url, NOW, truth)
+    points = viewer.points(("sonnen-energy", "Against the grid this year", "A"))
+    turn = local("2025-01-01 00:00")
+    for at, value in points[:: len(points) // 20]:
+        sold, bought = (truth.watt_hours(f"grid_{way}", turn, at) for way in ("export", "import"))
+        assert value == pytest.approx(sold - bought, rel=2e-3, abs=300)
+    assert points[-1][0] > NOW - 43_200
