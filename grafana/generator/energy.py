@@ -318,7 +318,6 @@ def running_balance(w: int, h: int) -> Chart:
         step="1h",
         points=1000,
         span="now/y",
-        long=True,
         w=w,
         h=h,
     )

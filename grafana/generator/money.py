@@ -51,10 +51,16 @@ def revenue_of_day() -> str:
 
 
 def _priced(watt_hours: str, direction: str, box: str) -> str:
-    """Return watt-hours at the highest of the agent's present prices, or at the one in the box."""
+    """Return watt-hours as money at the highest of the agent's present prices, or at the one in the box."""
     told = select("sonnen_tariff_price_per_kilowatt_hour", f'direction="{direction}"')
-    price = f"max by (instance, currency) (last_over_time({told}[1h] @ end()))"
-    return f"(({watt_hours}) / 1000 * on (instance) group_right () {price} or on (instance) {_typed(watt_hours, box)})"
+    # Something that is there wherever there are days, to give the box's price to.
+    known = select("sonnen:energy_yesterday_watt_hours:copy5m", 'from="grid"', 'to="home"')
+    typed = f"0 * max by (instance) (last_over_time({known}[30d] @ end())) + ${box}"
+    price = (
+        f"(max by (instance, currency) (last_over_time({told}[1h] @ end()))"
+        f' or on (instance) label_replace({typed}, "currency", "$currency", "", ""))'
+    )
+    return f"(({watt_hours}) / 1000 * on (instance) group_right () {price})"
 
 
 def without(window: str = RANGE) -> str:
