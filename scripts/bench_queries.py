@@ -22,11 +22,11 @@ from golden_agent import golden_counters
 from golden_events import NOW, START, ZONE
 from golden_gauges import key
 from golden_store import make_blocks
+from grafana_asking import Prometheus as Grafana
 from grafana_viewer import calendar
 from programs import find_program
 
 from golden import Golden, GoldenPrometheus, golden
-from sketch.asking import Prometheus as Grafana
 
 DASHBOARDS = Path(__file__).parents[1] / "grafana/dashboards"
 GOAL_SECONDS = 0.2

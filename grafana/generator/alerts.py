@@ -7,12 +7,12 @@ from pathlib import Path
 import yaml
 
 from generator import colours
-from generator.tiles import Query, Stat
+from generator.tiles import Query, Stat, Table, columns
 
 _TEMPLATE = re.compile(r"\{\{.*\}\}")
 """What Prometheus fills in when an alert fires, from the first to the last."""
 _COLOURS = {"critical": colours.BAD, "warning": colours.WARNING, "info": colours.HOUSE}
-_NONE = "0 * max(sonnen:rules:loaded{})"
+_NONE = "0 * max(sonnen:alerts:loaded{})"
 """Where the rules are not loaded nothing fires, and that is no good news: then there is no value."""
 RULES = Path(__file__).parents[2] / "prometheus/rules/alerts.yml"
 
@@ -42,6 +42,33 @@ def firing(w: int, h: int) -> Stat:
         thresholds=[(0, colours.GOOD), (1, colours.BAD)],
         states={0: ("none", colours.GOOD)},
         nothing="no rules",
+        w=w,
+        h=h,
+    )
+
+
+def now_firing(w: int, h: int) -> Table:
+    """Return a line for each alert that fires, and words where none does."""
+    return Table(
+        title="What fires now",
+        description=(
+            "Each alert that fires, how bad it is, and what it is about; the tiles below, folded away, tell what to "
+            "do. Source: ALERTS of Prometheus, alert rules whose names begin with Sonnen."
+        ),
+        queries=[
+            Query(
+                expr='max by (alertname, severity, instance) (ALERTS{alertname=~"Sonnen.+",alertstate="firing"})',
+                name="firing",
+            )
+        ],
+        nothing="none, as far as the rules are loaded",
+        transformations=[
+            columns(
+                ["severity", "alertname", "instance"],
+                {"severity": "Severity", "alertname": "Alert", "instance": "About"},
+                hidden=["Time", "Value"],
+            )
+        ],
         w=w,
         h=h,
     )

@@ -4,7 +4,7 @@ from generator import colours, units
 from generator.board import Board, Section
 from generator.data_quality import DATA_QUALITY
 from generator.now import USABLE, charge
-from generator.promql import RANGE, energy, fresh, select
+from generator.promql import RANGE, STEP, energy, fresh, select
 from generator.tiles import Chart, CountStat, Query, Stat
 
 _ON = "on (job, instance)"
@@ -40,6 +40,12 @@ _GIVEN_BACK = (
     f" / on (instance) ({energy('battery_charge')} > on (instance) 5 * {_CAPACITY})"
 )
 
+
+def _peak(which: str, series: str) -> str:
+    """Return the highest or the lowest of each step: a look at its end would miss most of them."""
+    return f"{which}_over_time({series}[{STEP}])"
+
+
 _PACK = "Source: the battery's own readings (API v2 with a token), means of five minutes by the rules."
 _UNTOLD = "no data, or no token"
 
@@ -56,7 +62,7 @@ def nights(w: int, h: int) -> CountStat:
         ),
         queries=[
             Query(expr=f"({HAVE} >= bool {NEED}) and {_SEEN}", name="survived", colour=colours.GOOD),
-            Query(expr=f"{HAVE} * 0 + 1 and {_SEEN}", name="of", colour=colours.NEUTRAL),
+            Query(expr=f"{HAVE} * 0 + 1 and {_SEEN}", name="nights seen", colour=colours.NEUTRAL),
         ],
         # Thirty midnights, with the one before the last night.
         span="29d",
@@ -100,15 +106,15 @@ BOARD = Board(
         Section(
             title="$instance",
             tiles=[
-                DATA_QUALITY,
+                *DATA_QUALITY,
                 charge(4, 6),
-                blackout(6, 6),
-                nights(4, 6),
+                blackout(7, 6),
+                nights(5, 6),
                 Stat(
                     title="Use",
                     description=(
                         "Full cycles of the battery's life as it counts them; in the chosen time, energy discharged "
-                        "divided by the full charge capacity; and what is given back of the energy charged: "
+                        "divided by the full charge capacity; and the round trip: of the energy charged, what was "
                         "discharged, or still stored and not before, divided by charged. The last one only where five "
                         "times the capacity was charged and the charge at the beginning is known, or it would tell "
                         "of roundings. Source: cyclecount, RSOC, and energy counted by the agent."
@@ -125,9 +131,9 @@ BOARD = Board(
                             colour=colours.CHARGING,
                             look={"decimals": 1},
                         ),
-                        Query(expr=_GIVEN_BACK, name="given back", unit=units.SHARE, colour=colours.NEUTRAL),
+                        Query(expr=_GIVEN_BACK, name="round trip", unit=units.SHARE, colour=colours.NEUTRAL),
                     ],
-                    w=5,
+                    w=8,
                     h=6,
                 ),
                 Stat(
@@ -157,8 +163,8 @@ BOARD = Board(
                     ],
                     unit=units.WATT_HOUR,
                     nothing=_UNTOLD,
-                    w=5,
-                    h=6,
+                    w=12,
+                    h=8,
                 ),
                 Chart(
                     title="Charge by day",
@@ -197,6 +203,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Nights, one by one",
+                    long=True,
                     description=(
                         "For each night, at its midnight: what the battery held at dusk, and what the house used "
                         "until dawn, while the sun gave less than 50 W. Where the line is above the bars the night "
@@ -252,21 +259,22 @@ BOARD = Board(
                 Chart(
                     title="Temperatures",
                     description=(
-                        "Of the coldest and the warmest cell, and of the inverter's probes, in degrees Celsius. "
+                        "Of the coldest and the warmest cell, and of the inverter's probes, the extremes of each "
+                        "step, in degrees Celsius. "
                         f"Source: the battery's battery and inverter readings. {_PACK}"
                     ),
                     queries=[
                         Query(
-                            expr=select("sonnen:cell_temperature_celsius:max5m", 'stat="max"'),
+                            expr=_peak("max", select("sonnen:cell_temperature_celsius:max5m", 'stat="max"')),
                             name="warmest cell",
                             colour=colours.WARNING,
                         ),
                         Query(
-                            expr=select("sonnen:cell_temperature_celsius:min5m", 'stat="min"'),
+                            expr=_peak("min", select("sonnen:cell_temperature_celsius:min5m", 'stat="min"')),
                             name="coldest cell",
                             colour=colours.COLD,
                         ),
-                        Query(expr=select("sonnen:temperature:mean5m"), name="inverter {{probe}}"),
+                        Query(expr=_peak("max", select("sonnen:temperature:max5m")), name="inverter {{probe}}"),
                     ],
                     unit=units.CELSIUS,
                     nothing=_UNTOLD,
@@ -278,13 +286,13 @@ BOARD = Board(
                 Chart(
                     title="Spread of the cells at rest",
                     description=(
-                        "Voltage of the strongest less that of the weakest cell, only while the battery gives or "
-                        "takes less than 200 W: under load it says nothing. A spread that grows over weeks is a "
-                        f"cell that ages. {_PACK}"
+                        "Voltage of the strongest less that of the weakest cell, the most of each step, only while the "
+                        "battery gives or takes less than 200 W: under load it says nothing. A spread that grows over "
+                        f"weeks is a cell that ages. {_PACK}"
                     ),
                     queries=[
                         Query(
-                            expr=_SPREAD,
+                            expr=f"max_over_time(({_SPREAD})[{STEP}:5m])",
                             name="spread",
                             colour=colours.BATTERY,
                         )
@@ -297,6 +305,7 @@ BOARD = Board(
                 ),
                 Chart(
                     title="Capacity over a year",
+                    long=True,
                     description=f"Full charge capacity and what was installed, in a year. {_PACK}",
                     queries=[
                         Query(

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from grafana_foundation_sdk.models import dashboard
 
 from generator import colours
-from generator.promql import select
+from generator.promql import STEP, first_moment, select
 from generator.tiles import DATASOURCE, Tile
 
 TAG = "sonnen"
+# Days begin where the battery's do, whoever looks from where. In "browser" time Grafana would let those of a stretch
+# that is picked in the calendar begin at UTC's midnight (docs/grafana.md#2-what-grafana-does-with-an-answer).
+TIMEZONE = "Europe/Berlin"
 WIDTH = 24
 TIMES = {
     "Today": ("now/d", "now"),
@@ -26,6 +29,8 @@ class Section:
 
     title: str
     tiles: Sequence[Tile]
+    folded: bool = False
+    """Whether its tiles are seen only where somebody asks for them."""
     repeat: str | None = "instance"
     """Once for each chosen value of a variable: two batteries are never added up."""
 
@@ -52,7 +57,7 @@ class Board:
             title=f"Sonnen: {self.title}",
             description=self.description,
             tags=[TAG],
-            timezone="browser",
+            timezone=TIMEZONE,
             editable=False,
             graph_tooltip=dashboard.DashboardCursorSync.CROSSHAIR,
             live_now=False,
@@ -62,7 +67,9 @@ class Board:
             time=dashboard.DashboardDashboardTime(from_val=self.start, to="now"),
             timepicker=dashboard.TimePickerConfig(refresh_intervals=["5s", "10s", "30s", "1m", "5m", "1h"]),
             panels=list(_placed(self.sections)),
-            templating=dashboard.DashboardDashboardTemplating(list_val=[*_variables(), *self.variables]),
+            templating=dashboard.DashboardDashboardTemplating(
+                list_val=[*_variables(), *([_since()] if self.calendar else []), *self.variables]
+            ),
             annotations=dashboard.AnnotationContainer(list_val=_annotations()),
             links=_links(self.uid, calendar=self.calendar),
         )
@@ -73,16 +80,23 @@ def _placed(sections: Sequence[Section]) -> Iterator[dashboard.Panel | dashboard
     y = 0
     for number, section in enumerate(sections, start=1):
         place = dashboard.GridPos(h=1, w=WIDTH, x=0, y=y)
-        yield dashboard.RowPanel(id_val=number, title=section.title, grid_pos=place, repeat=section.repeat)
+        row = dashboard.RowPanel(id_val=number, title=section.title, grid_pos=place, repeat=section.repeat)
+        yield row
         x, y, height = 0, y + 1, 0
+        begin = y
+        row.collapsed = section.folded
         for tile in section.tiles:
             if x + tile.w > WIDTH:
                 x, y, height = 0, y + height, 0
             panel = tile.panel()
             panel.grid_pos = dashboard.GridPos(h=tile.h, w=tile.w, x=x, y=y)
-            yield panel
+            if section.folded:
+                row.panels.append(panel)
+            else:
+                yield panel
             x, height = x + tile.w, max(height, tile.h)
-        y += height
+        # What is folded takes no room.
+        y = begin if section.folded else y + height
 
 
 def variable(name: str, label: str, query: str) -> dashboard.VariableModel:
@@ -127,8 +141,22 @@ def _variables() -> list[dashboard.VariableModel]:
             current=dashboard.VariableOption(selected=True, text="default", value="default"),
         ),
         variable("job", "Job", "label_values(sonnen_online, job)"),
-        variable("instance", "Instance", 'label_values(sonnen_online{job=~"$job"}, instance)'),
+        variable("instance", "Instance", "label_values(sonnen_online{job=~`${job:regex}`}, instance)"),
     ]
+
+
+def _since() -> dashboard.VariableModel:
+    """Return a hidden variable: the day from which on there are numbers of the chosen batteries."""
+    first = f"min({first_moment()})"
+    number = f"year({first}) * 10000 + month({first}) * 100 + day_of_month({first})"
+    dated = f'label_replace(count_values("day", {number}), "since", "$1-$2-$3", "day", "(....)(..)(..)")'
+    found = variable("since", "", f"query_result({dated})")
+    # Of Grafana's kinds of variable queries, the one for results.
+    found.query = {"qryType": 3, "query": found.definition, "refId": "sinceValues"}
+    found.hide = dashboard.VariableHide.HIDE_VARIABLE
+    found.regex = '/since="([^"]+)"/'
+    found.multi, found.include_all, found.all_value, found.current = False, False, None, None
+    return found
 
 
 def _annotations() -> list[dashboard.AnnotationQuery]:
@@ -139,9 +167,12 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
         f"(count by (instance, firmware) ({told}) unless count by (instance, firmware) ({known}))"
         f" and on (instance) count by (instance) ({known})"
     )
-    started = 'sonnen_agent_start_time_seconds{job=~"${job}_agent"}'
+    on_grid = select("sonnen:on_grid:min5m")
+    lowest = f"min_over_time({on_grid}[{STEP}])"
+    started = "sonnen_agent_start_time_seconds{job=~`${job:regex}_agent`}"
     return [
-        _annotation("Outages", colours.BAD, f"{select('sonnen:on_grid:min5m')} == 0", "Off grid", "{{instance}}"),
+        # Only what is above 0 makes a mark. Between two steps none is missed.
+        _annotation("Outages", colours.BAD, f"(({lowest} or {on_grid}) == bool 0) > 0", "Off grid", "{{instance}}"),
         _annotation(
             "Alerts",
             colours.WARNING,
@@ -151,7 +182,9 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
         ),
         _annotation("Firmware", colours.HOUSE, new_firmware, "New firmware {{firmware}}", "{{instance}}"),
         # Marks last for an hour: on a year Grafana asks no more often.
-        _annotation("Agent started", colours.NEUTRAL, f"time() - {started} < 3600", "Agent started", "{{instance}}"),
+        _annotation(
+            "Agent started", colours.NEUTRAL, f"(time() - {started} < bool 3600) > 0", "Agent started", "{{instance}}"
+        ),
     ]
 
 

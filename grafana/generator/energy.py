@@ -1,6 +1,6 @@
 """Energy: what a chosen time brought, by day, month and year, and against the time before."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from grafana_foundation_sdk.models import dashboard
 
@@ -13,11 +13,14 @@ from generator.promql import (
     by_year,
     day,
     energy,
+    first_moment,
+    flow,
     increase,
+    select,
     self_consumption,
     self_sufficiency,
 )
-from generator.tiles import Bars, Chart, Query, Stat, Table, columns, override, transformation
+from generator.tiles import POINTS, UNTOLD, Bars, Chart, Query, Stat, Table, columns, override, transformation
 
 _COUNTED = "Source: energy counted by the agent, so that no gap of the link is missing; 1-minute copies by the rules."
 _DAYS = (
@@ -27,55 +30,67 @@ _DAYS = (
 )
 
 TOTALS: Mapping[str, tuple[str, str]] = {
-    "consumption": ("used", colours.HOUSE),
-    "production": ("from the sun", colours.SUN),
-    "grid_import": ("imported", colours.FROM_GRID),
-    "grid_export": ("fed in", colours.TO_GRID),
+    "consumption": ("home", colours.HOUSE),
+    "production": ("solar", colours.SUN),
+    "grid_import": ("import", colours.FROM_GRID),
+    "grid_export": ("feed-in", colours.TO_GRID),
     "battery_charge": ("charged", colours.CHARGING),
     "battery_discharge": ("discharged", colours.BATTERY),
 }
 TO_HOUSE = {
-    "From the sun": ("solar", "home", colours.SUN),
+    "From solar": ("solar", "home", colours.SUN),
     "From the battery": ("battery", "home", colours.BATTERY),
     "From the grid": ("grid", "home", colours.FROM_GRID),
 }
 FROM_SUN = {
-    "To the house": ("solar", "home", colours.HOUSE),
+    "To the home": ("solar", "home", colours.HOUSE),
     "To the battery": ("solar", "battery", colours.CHARGING),
     "To the grid": ("solar", "grid", colours.TO_GRID),
+}
+TO_BATTERY = {
+    "From solar": ("solar", "battery", colours.SUN),
+    "From the grid": ("grid", "battery", colours.FROM_GRID),
 }
 FlowMatchers = Mapping[str, tuple[str, str, str]]
 
 
-def totals(w: int, h: int) -> Stat:
-    """Return the six totals of the chosen time, and how much of it they cover."""
-    queries = [Query(expr=energy(what), name=name, colour=colour) for what, (name, colour) in TOTALS.items()]
-    return Stat(
-        title="Energy in the chosen time",
-        description=(
-            "Used by the house, produced by the sun, imported from and fed into the grid, charged into and discharged "
-            "from the battery; beside them the share of the chosen time that was counted. All are gross: nothing is "
-            f"netted. {_COUNTED}"
-        ),
-        queries=[*queries, covered()],
-        unit=units.WATT_HOUR,
-        w=w,
-        h=h,
-    )
+def totals(w: int, h: int) -> list[Stat]:
+    """Return the six totals of the chosen time."""
+    queries = [
+        Query(expr=f"{energy(what)} / 1000", name=name, colour=colour) for what, (name, colour) in TOTALS.items()
+    ]
+    return [
+        Stat(
+            title=title,
+            description=f"{description} in the chosen time, in kWh. All are gross: nothing is netted. {_COUNTED}",
+            queries=part,
+            unit=units.KILOWATT_HOUR,
+            w=w,
+            h=h,
+        )
+        for title, description, part in (
+            ("Home and solar", "Used by the house, and produced by the sun,", queries[:2]),
+            ("Grid", "Imported from and fed into the grid", queries[2:4]),
+            ("Battery", "Charged into and discharged from the battery", queries[4:]),
+        )
+    ]
 
 
 def shares(w: int, h: int) -> Stat:
-    """Return the two shares of the chosen time."""
+    """Return the two shares of the chosen time, and how much of it was counted."""
     return Stat(
         title="Shares in the chosen time",
         description=(
-            "Self-sufficient: 1 - grid to house / all to house. Own use of the sun: 1 - sun to grid / all from the "
-            "sun. Quotients of energies, never means of momentary shares, so that they stay between 0 and 100 % "
+            "Self-sufficiency: the share of what the house used that was not bought, neither at once nor by way of the "
+            "battery, whose output is taken to be from sun and grid as its input in the chosen time was. "
+            "Self-consumption: 1 - sun to grid / all from the sun. Coverage: the share of the time that was counted. "
+            "Quotients of energies, never means of momentary shares, so that they stay between 0 and 100 % "
             f"also where the grid charges the battery. {_COUNTED}"
         ),
         queries=[
-            Query(expr=self_sufficiency(), name="self-sufficient", colour=colours.GOOD),
-            Query(expr=self_consumption(), name="own use of the sun", colour=colours.SUN),
+            Query(expr=self_sufficiency(), name="self-sufficiency", colour=colours.GOOD),
+            Query(expr=self_consumption(), name="self-consumption", colour=colours.SUN),
+            covered(),
         ],
         unit=units.SHARE,
         decimals=1,
@@ -89,14 +104,14 @@ def balance(w: int, h: int) -> Stat:
     return Stat(
         title="Grid balance",
         description=(
-            "Fed in - imported in the last 24 hours and in the chosen time, in watt-hours: above 0 the house gave more "
+            "Fed in - imported in the last 24 hours and in the chosen time, in kWh: above 0 the house gave more "
             f"than it took. Both are netted; the totals are not. {_COUNTED}"
         ),
         queries=[
-            Query(expr=f"{energy('grid_export', '24h')} - {energy('grid_import', '24h')}", name="last 24 h"),
-            Query(expr=f"{energy('grid_export')} - {energy('grid_import')}", name="chosen time"),
+            Query(expr=f"({energy('grid_export', '24h')} - {energy('grid_import', '24h')}) / 1000", name="last 24 h"),
+            Query(expr=f"({energy('grid_export')} - {energy('grid_import')}) / 1000", name="chosen time"),
         ],
-        unit=units.WATT_HOUR,
+        unit=units.KILOWATT_HOUR,
         thresholds=[(-1e12, colours.FROM_GRID), (0, colours.TO_GRID)],
         w=w,
         h=h,
@@ -106,8 +121,8 @@ def balance(w: int, h: int) -> Stat:
 def comparison(w: int, h: int) -> Table:
     """Return the totals beside those of the time before."""
 
-    def rows(back: str = "") -> str:
-        lines = {name: energy(what, back=back) for what, (name, _) in TOTALS.items()}
+    def rows(told: Callable[[str], str]) -> str:
+        lines = {name: told(what) for what, (name, _) in TOTALS.items()}
         return " or ".join(f'label_replace({expr}, "what", "{name}", "", "")' for name, expr in lines.items())
 
     return Table(
@@ -117,25 +132,73 @@ def comparison(w: int, h: int) -> Table:
             f"of those they are. Nothing is said where the time before has no counters. {_COUNTED}"
         ),
         queries=[
-            Query(expr=rows(), name="chosen"),
-            Query(expr=rows(RANGE), name="before"),
+            Query(expr=rows(lambda what: f"{energy(what)} / 1000"), name="chosen"),
+            Query(expr=rows(lambda what: f"{energy(what, back=RANGE)} / 1000"), name="before"),
+            # A quotient of Grafana's own is NaN or infinite where the time before has nothing.
+            Query(expr=rows(lambda what: f"{energy(what)} / ({energy(what, back=RANGE)} > 0)"), name="share"),
         ],
-        unit=units.WATT_HOUR,
+        unit=units.KILOWATT_HOUR,
         transformations=[
             transformation("merge"),
-            transformation(
-                "calculateField",
-                mode="binary",
-                alias="Share",
-                binary={"left": "Value #A", "operator": "/", "right": "Value #B"},
-            ),
             columns(
-                ["what", "Value #A", "Value #B", "Share"],
-                {"what": "Energy", "Value #A": "Chosen time", "Value #B": "Time before", "Share": "Of the time before"},
+                ["what", "Value #A", "Value #B", "Value #C"],
+                {
+                    "what": "Energy",
+                    "Value #A": "Chosen time",
+                    "Value #B": "Time before",
+                    "Value #C": "Of the time before",
+                },
                 hidden=["Time", "instance"],
             ),
         ],
-        overrides=[override("byName", "Of the time before", {"unit": units.SHARE, "decimals": 0})],
+        overrides=[
+            override("byName", "Chosen time", {"noValue": UNTOLD}),
+            override("byName", "Time before", {"noValue": UNTOLD}),
+            override("byName", "Of the time before", {"unit": units.SHARE, "decimals": 0, "noValue": UNTOLD}),
+        ],
+        w=w,
+        h=h,
+    )
+
+
+def same_days(span: str, shift: str, w: int, h: int) -> Stat:
+    """Return what the same days brought a month or a year before."""
+    return Stat(
+        title=f"The same days a {span} before",
+        description=(
+            f"Home, solar, import and feed-in of the chosen time moved by a calendar {span}: of the same days of the "
+            f"{span} before, in kWh. {_COUNTED}"
+        ),
+        queries=[
+            Query(expr=f"{energy(what)} / 1000", name=name, colour=colour)
+            for what, (name, colour) in list(TOTALS.items())[:4]
+        ],
+        unit=units.KILOWATT_HOUR,
+        nothing="nothing is known of it",
+        shift=shift,
+        w=w,
+        h=h,
+    )
+
+
+def by_hour(w: int, h: int) -> Chart:
+    """Return the energy of each hour of a day."""
+    return Chart(
+        title="Used by the hour",
+        description=(
+            f"Where the house's energy came from, hour by hour: a bar stands for the hour that begins at it. {_COUNTED}"
+        ),
+        queries=[
+            Query(expr=flow(source, to, "1h", back="-1h"), name=name, colour=colour)
+            for name, (source, to, colour) in TO_HOUSE.items()
+        ],
+        unit=units.WATT_HOUR,
+        low=0,
+        bars=True,
+        stacked=True,
+        step="1h",
+        points=1000,
+        span="24h",
         w=w,
         h=h,
     )
@@ -180,9 +243,12 @@ def calendar_bars(title: str, by: str, flow_matchers: FlowMatchers, span: str) -
         unit=units.WATT_HOUR,
         low=0,
         step="1d",
-        points=11000,
+        points=POINTS,
         span=span,
+        long=True,
         transformations=added_up(by, letters),
+        # Else Grafana would take the year 2024 for 2.02 kWh.
+        overrides=[override("byName", by, {"unit": units.TEXT})],
         w=12,
         h=9,
     )
@@ -232,6 +298,50 @@ def coverage_by_day(w: int, h: int) -> Chart:
     )
 
 
+def running_balance(w: int, h: int) -> Chart:
+    """Return how far ahead of the grid the house is in the course of the year."""
+
+    def grown(way: str) -> str:
+        counter = f"max by (job, instance) ({select(f'sonnen:grid_{way}_watt_hours_total:copy1m')})"
+        # A counter never falls: its least is what it began with.
+        return f"sum by (instance) ({counter} - min_over_time({counter}[{RANGE}:1h] @ end()))"
+
+    return Chart(
+        title="Against the grid this year",
+        description=(
+            "Feed-in less import, added up from the beginning of the year: above 0 the house is ahead of the grid, "
+            f"below it is behind. {_COUNTED}"
+        ),
+        queries=[Query(expr=f"{grown('export')} - {grown('import')}", name="feed-in - import", colour=colours.TO_GRID)],
+        unit=units.WATT_HOUR,
+        fill=20,
+        step="1h",
+        points=1000,
+        span="now/y",
+        w=w,
+        h=h,
+    )
+
+
+def history(w: int, h: int) -> Stat:
+    """Return how far back the numbers go."""
+    return Stat(
+        title="How far back the numbers go",
+        description=(
+            "The day of the oldest number that Prometheus still has of this battery, and how many days there are "
+            "since. What lies before it is missing in every month and year. Prometheus keeps 15 days unless it is told "
+            "otherwise: --storage.tsdb.retention.time. Source: the oldest sample of the counters' copies by the rules."
+        ),
+        queries=[
+            Query(expr=f"{first_moment()} * 1000", name="first day", unit=units.DAY, colour=colours.NEUTRAL),
+            Query(expr=f"floor((time() - {first_moment()}) / 86400)", name="days", colour=colours.NEUTRAL),
+        ],
+        nothing="nothing yet: after the first night",
+        w=w,
+        h=h,
+    )
+
+
 def rolling_balance(w: int, h: int) -> Chart:
     """Return the seed's generation offset, from counters."""
     return Chart(
@@ -243,7 +353,7 @@ def rolling_balance(w: int, h: int) -> Chart:
         queries=[
             Query(
                 expr=f"{energy('grid_export', '24h')} - {energy('grid_import', '24h')}",
-                name="fed in - imported",
+                name="feed-in - import",
                 colour=colours.TO_GRID,
             )
         ],
@@ -266,15 +376,21 @@ BOARD = Board(
         Section(
             title="$instance",
             tiles=[
-                DATA_QUALITY,
-                totals(14, 7),
-                shares(5, 7),
-                balance(5, 7),
+                *DATA_QUALITY,
+                *totals(5, 6),
+                shares(5, 6),
+                balance(4, 6),
                 daily("Used by day", "Where the house's energy came from.", TO_HOUSE),
                 daily("Produced by day", "Where the sun's energy went.", FROM_SUN),
-                coverage_by_day(12, 6),
-                rolling_balance(12, 6),
-                comparison(24, 9),
+                daily("Charged by day", "Where the battery's energy came from.", TO_BATTERY),
+                by_hour(12, 9),
+                coverage_by_day(9, 6),
+                rolling_balance(9, 6),
+                history(6, 6),
+                running_balance(24, 7),
+                comparison(10, 9),
+                same_days("month", "1M", 7, 9),
+                same_days("year", "1y", 7, 9),
                 calendar_bars("Used by month", "month", TO_HOUSE, "now-1y/M"),
                 calendar_bars("Produced by month", "month", FROM_SUN, "now-1y/M"),
                 calendar_bars("Used by year", "year", TO_HOUSE, "now-9y/y"),

@@ -13,12 +13,25 @@ _SECONDS = f"300 * sum_over_time({{}}[{RANGE}])"
 _BY_DAY = "300 * sum_over_time({}[1d] offset -1d)"
 
 
-def _phases(series: str, together: str = "sum") -> Iterator[Query]:
-    """Return a query for each phase; what several meters measure is added up, but for volts."""
+def _phases(series: str, *matchers: str) -> Iterator[Query]:
+    """Return a query for each phase; what several meters measure is added up."""
     for phase, colour in zip("123", colours.PHASES, strict=True):
-        matched = series.replace("}", f',phase="{phase}"}}')
-        expr = f"{together} by (instance) (avg_over_time({matched}[{STEP}]))"
+        matched = select(series, *matchers, f'phase="{phase}"')
+        expr = f"sum by (instance) (avg_over_time({matched}[{STEP}]))"
         yield Query(expr=expr, name=f"L{phase}", colour=colour)
+
+
+def _volts() -> Iterator[Query]:
+    """Return the highest and the lowest voltage of each phase: a mean would hide what is out of band."""
+    for phase, colour in zip("123", colours.PHASES, strict=True):
+        of_phase = f'phase="{phase}"'
+        highest, lowest = (
+            f"{which} by (instance) ({which}_over_time({select(f'sonnen:phase_volts:{which}5m', of_phase)}[{STEP}]))"
+            for which in ("max", "min")
+        )
+        band: dict[str, object] = {"custom.fillBelowTo": f"L{phase} lowest", "custom.fillOpacity": 30}
+        yield Query(expr=highest, name=f"L{phase} highest", colour=colour, look=band)
+        yield Query(expr=lowest, name=f"L{phase} lowest", colour=colour)
 
 
 def _outages() -> CourseTable:
@@ -44,7 +57,6 @@ def _outages() -> CourseTable:
         ],
         nothing="no outage in this time",
         step="5m",
-        points=10000,
         transformations=[
             transformation("merge"),
             # A moment of no outage has no start.
@@ -97,7 +109,7 @@ BOARD = Board(
         Section(
             title="$instance",
             tiles=[
-                DATA_QUALITY,
+                *DATA_QUALITY,
                 Timeline(
                     title="On grid",
                     description="Whether the battery is on grid, or carries the house alone. Source: SystemStatus.",
@@ -151,10 +163,10 @@ BOARD = Board(
                 Chart(
                     title="Voltage",
                     description=(
-                        "Phase to neutral, in volts, means of five minutes or a longer step. "
+                        "Phase to neutral, in volts, the highest and the lowest of each step. "
                         f"{_BAND}. Source: the power meters, else the inverter."
                     ),
-                    queries=list(_phases(select("sonnen:phase_volts:mean5m"), "avg")),
+                    queries=list(_volts()),
                     unit=units.VOLT,
                     fill=0,
                     step="5m",
@@ -194,7 +206,7 @@ BOARD = Board(
                         "the others may be one that a three-phase battery cannot fill. Source: w_l1 to w_l3 of the "
                         "power meters."
                     ),
-                    queries=list(_phases(select("sonnen:meter_watts:mean5m", 'direction="consumption"'))),
+                    queries=list(_phases("sonnen:meter_watts:mean5m", 'direction="consumption"')),
                     unit=units.WATT,
                     fill=0,
                     step="5m",
@@ -206,7 +218,7 @@ BOARD = Board(
                     description=(
                         "Amperes at the consumption meters, means of each step. Source: a_l1 to a_l3 of the meters."
                     ),
-                    queries=list(_phases(select("sonnen:meter_current:fresh", 'direction="consumption"'))),
+                    queries=list(_phases("sonnen:meter_current:fresh", 'direction="consumption"')),
                     unit=units.AMPERE,
                     fill=0,
                     step="1m",
@@ -234,7 +246,8 @@ BOARD = Board(
                     h=7,
                 ),
                 Chart(
-                    title="Out of band by day",
+                    title="Out of band daily",
+                    long=True,
                     description=(
                         f"Seconds of each day of 24 hours outside of what is promised, while on grid. {_BAND}. "
                         "Source: the rules."

@@ -1,11 +1,11 @@
-"""Phone: one column of six big panels."""
+"""Phone: one column of big panels."""
 
 from dataclasses import replace
 
 from generator import colours, units
 from generator.board import Board, Section
 from generator.data_quality import DATA_QUALITY
-from generator.now import charge, course, outlook, shares, totals
+from generator.now import charge, cost_today, course, grid_today, last_outage, outlook, shares, totals
 from generator.promql import fresh
 from generator.tiles import Query, Stat
 
@@ -24,8 +24,8 @@ POWERS = Stat(
         "sign. Source: the battery's status API, every 5 s; shown only while it is pushed."
     ),
     queries=[
-        Query(expr=fresh("production_watts"), name="sun", colour=colours.SUN),
-        Query(expr=fresh("consumption_watts"), name="house", colour=colours.HOUSE),
+        Query(expr=fresh("production_watts"), name="solar", colour=colours.SUN),
+        Query(expr=fresh("consumption_watts"), name="home", colour=colours.HOUSE),
         Query(expr=_BATTERY["below"], name="battery charging", colour=colours.CHARGING),
         Query(expr=_BATTERY["above"], name="battery discharging", colour=colours.BATTERY),
         Query(expr=_GRID["below"], name="importing", colour=colours.FROM_GRID),
@@ -39,20 +39,23 @@ POWERS = Stat(
 BOARD = Board(
     uid="sonnen-phone",
     title="Phone",
-    description="One column of six big panels, to be kept on a phone's home screen.",
+    description="One column of big panels, to be kept on a phone's home screen.",
     start="now-12h",
     refresh="10s",
     sections=[
         Section(
             title="$instance",
             tiles=[
-                DATA_QUALITY,
+                *DATA_QUALITY,
                 charge(24, 7),
                 POWERS,
                 outlook(24, 4),
                 replace(course(24, 10), title="Power and charge"),
-                totals(24, 9),
-                shares(24, 5),
+                totals(24, 10),
+                shares(24, 7),
+                grid_today(24, 4),
+                cost_today(24, 5),
+                last_outage(24, 5),
             ],
         )
     ],

@@ -1,7 +1,10 @@
 """The queries' building blocks: which series, which time, and never two batteries in one number."""
 
-SELECTOR = 'job=~"$job",instance=~"$instance"'
-AGENT = 'job=~"${job}_agent",instance=~"$agent"'
+from collections.abc import Sequence
+
+# Between backticks nothing is escaped but what is special in a regular expression: a name may hold quotes.
+SELECTOR = "job=~`${job:regex}`,instance=~`${instance:regex}`"
+AGENT = "job=~`${job:regex}_agent`,instance=~`${agent:regex}`"
 RANGE = "$__range"
 STEP = "$__interval"
 FLOWS = (
@@ -13,8 +16,8 @@ FLOWS = (
     ("grid", "home"),
     ("grid", "battery"),
 )
-# Noon of the step's day: its date is the same in every time zone but the easternmost and westernmost.
-_NOON = "vector(time() + 43200)"
+# The early afternoon of the step's day: there UTC has the same date as every time zone from -10:30 to +13:30.
+_NOON = "vector(time() + 48600)"
 _YEAR_AND_MONTH = f"year({_NOON}) * 100 + month({_NOON})"
 MONTH = f'label_replace(count_values("month", {_YEAR_AND_MONTH}), "month", "$1-$2", "month", "(....)(..)")'
 YEAR = f'count_values("year", year({_NOON}))'
@@ -40,17 +43,29 @@ def while_fresh(expression: str) -> str:
     return f"({expression}) and on (job, instance) ({select('sonnen:fresh:bool')} == 1)"
 
 
-def while_steady(expression: str, window: str) -> str:
-    """Return a sum by instance only where pushes arrived all the window long: after a gap its counters jump."""
-    return f"{expression} and on (instance) (min_over_time({select('sonnen:fresh:bool')}[{window}]) == 1)"
+def flow_watts(source: str, target: str, window: str = "2m") -> str:
+    """Return the mean power of a flow while it was counted, only where pushes arrived all the window long and do now.
+
+    Of a window in which the agent was started only a part was counted: so energy is divided by the time that was, and
+    not by the window. Where there is no push, nothing is fresh; a gap that is over makes counters jump.
+    """
+    energy_rate = f"rate({select('sonnen_flow_watt_hours_total', *flow_matchers(source, target))}[{window}])"
+    counted_rate = f"rate({select('sonnen_observed_seconds_total')}[{window}])"
+    fresh_now = select("sonnen:fresh:bool")
+    return (
+        f"3600 * sum by (instance) ({energy_rate}) / on (instance) (sum by (instance) ({counted_rate}) > 0)"
+        f" and on (instance) (min_over_time({fresh_now}[{window}]) == 1) and on (instance) ({fresh_now} == 1)"
+    )
 
 
-def increase(counter: str, window: str = RANGE, *matchers: str, back: str = "") -> str:
+def increase(
+    counter: str, window: str = RANGE, *matchers: str, back: str = "", by: Sequence[str] = ("instance",)
+) -> str:
     """Return how much a counter grew in a window, from the recorded copy; `back` moves the window into the past."""
     offset = f" offset {back}" if back else ""
     # Of a year's half million samples, some thousand are enough.
     seen = f"{window}:{STEP}" if window == RANGE else window
-    return f"sum by (instance) (increase({select(f'sonnen:{counter}:copy1m', *matchers)}[{seen}]{offset}))"
+    return f"sum by ({', '.join(by)}) (increase({select(f'sonnen:{counter}:copy1m', *matchers)}[{seen}]{offset}))"
 
 
 def energy(quantity: str, window: str = RANGE, *, back: str = "") -> str:
@@ -77,10 +92,15 @@ def day(source: str = "", target: str = "") -> str:
     """
     yesterday = select("sonnen:energy_yesterday_watt_hours:copy5m", *flow_matchers(source, target))
     today_so_far = select("sonnen:energy_today_watt_hours:copy5m", *flow_matchers(source, target))
-    # Ten minutes after midnight nobody tells of the day before any more.
+    # The dashboard's midnight is up to two hours before the agent's where that was left at UTC, or clocks were changed:
+    # what is told until then is the day before. Ten minutes after midnight nobody tells of the day before any more.
+    later = f"max_over_time({today_so_far}[1305m] offset -1430m)"
+    just_begun = f"last_over_time({today_so_far}[125m] offset -125m)"
+    before = f"max_over_time({today_so_far}[2h])"
     return (
         f"{_summed(f'last_over_time({yesterday}[8h] offset -40h)')}"
-        f" or {_summed(f'max_over_time({today_so_far}[1430m] offset -1d)')}"
+        f" or {_summed(later)}"
+        f" or {_summed(f'{just_begun} unless {just_begun} >= ({before} > 0)')}"
     )
 
 
@@ -105,9 +125,29 @@ def today(source: str = "", target: str = "") -> str:
     return _summed(while_fresh(told))
 
 
+def yesterday(source: str = "", target: str = "") -> str:
+    """Return a flow's watt-hours in the agent's day before."""
+    told = select("sonnen_energy_yesterday_watt_hours", *flow_matchers(source, target))
+    return _summed(while_fresh(told))
+
+
+def _own(solar: str, battery: str, from_solar: str, stored: str, used: str) -> str:
+    """Return the share of what was used that came from the sun, at once or by way of the battery.
+
+    What the battery gave is taken to be from sun and grid as what it took in the same time was.
+    """
+    return f"({solar} + ({battery} * {from_solar} / ({stored} > 0) or {battery})) / ({used} > 0)"
+
+
 def self_sufficiency_today() -> str:
-    """Return the share of what the house used since the agent's midnight that did not come straight from the grid."""
-    return f"1 - {today('grid', 'home')} / ({today('', 'home')} > 0)"
+    """Return the share of what the house used since the agent's midnight that was not bought."""
+    return _own(
+        today("solar", "home"),
+        today("battery", "home"),
+        today("solar", "battery"),
+        today("", "battery"),
+        today("", "home"),
+    )
 
 
 def self_consumption_today() -> str:
@@ -116,13 +156,25 @@ def self_consumption_today() -> str:
 
 
 def self_sufficiency(window: str = RANGE, *, back: str = "") -> str:
-    """Return the share of the house's energy that did not come straight from the grid."""
-    return f"1 - {flow('grid', 'home', window, back=back)} / ({flow('', 'home', window, back=back)} > 0)"
+    """Return the share of the house's energy that was not bought."""
+    return _own(
+        flow("solar", "home", window, back=back),
+        flow("battery", "home", window, back=back),
+        flow("solar", "battery", window, back=back),
+        flow("", "battery", window, back=back),
+        flow("", "home", window, back=back),
+    )
 
 
 def self_consumption(window: str = RANGE, *, back: str = "") -> str:
     """Return the share of the sun's energy that did not go straight to the grid."""
     return f"1 - {flow('solar', 'grid', window, back=back)} / ({flow('solar', '', window, back=back)} > 0)"
+
+
+def first_moment() -> str:
+    """Return when the oldest number was recorded that Prometheus still has, to a day."""
+    copy = select("sonnen:consumption_watt_hours_total:copy1m")
+    return f"min_over_time((time() + 0 * max by (instance) ({copy}))[10y:1d])"
 
 
 def coverage() -> str:

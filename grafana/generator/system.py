@@ -3,13 +3,14 @@
 from generator import alerts, colours, units
 from generator.board import Board, Section, variable
 from generator.data_quality import DATA_QUALITY
+from generator.now import MODES
 from generator.promql import RANGE, STEP, agent, fresh, select, while_fresh
-from generator.tiles import Chart, Query, Stat, States, Table, Timeline, columns
+from generator.tiles import Chart, Query, Stat, States, Table, Timeline, columns, mapping
 
 _RATE = "$__rate_interval"
 _FRESH = agent("sonnen_agent:fresh:bool")
 _ALIVE = f"unless on (job, instance) ({_FRESH} == 0)"
-_NODE = 'job="node",instance=~"$agent"'
+_NODE = 'job="node",instance=~`${agent:regex}`'
 _ROOT = 'mountpoint="/"'
 _UP: States = {1: ("answers", colours.GOOD), 0: ("does not", colours.BAD)}
 _STATES = f"max by (component, state, instance) ({while_fresh(select('sonnen_component_state'))})"
@@ -25,9 +26,14 @@ def _told(label: str) -> str:
 _COUNTS = "Source: the agent's counts."
 
 
-def _node(name: str, *matchers: str) -> str:
-    """Return a gauge of the Pi that was relayed in the last 15 minutes; a gateway repeats it for ever."""
+def _node(name: str, *matchers: str, over: str = "") -> str:
+    """Return a gauge of the Pi that was relayed in the last 15 minutes; a gateway repeats it for ever.
+
+    `over` is what is taken of each step, instead of what the step ends with.
+    """
     relayed = f"{name}{{{','.join((_NODE, *matchers))}}}"
+    if over:
+        relayed = f"{over}({relayed}[{STEP}])"
     return f"({relayed} unless on (job, instance) (time() - push_time_seconds{{{_NODE}}} > 900))"
 
 
@@ -37,7 +43,7 @@ def _worst_while(fresh: str, gauge: str) -> str:
 
 
 _BATTERY = (
-    DATA_QUALITY,
+    *DATA_QUALITY,
     Timeline(
         title="Endpoints of the battery",
         description=(
@@ -83,18 +89,7 @@ _BATTERY = (
                 expr=fresh("operating_mode"),
                 name="mode",
                 colour=colours.HOUSE,
-                look={
-                    "mappings": [
-                        {
-                            "type": "value",
-                            "options": {
-                                "1": {"text": "manual", "index": 0},
-                                "2": {"text": "self-consumption", "index": 1},
-                                "10": {"text": "time of use", "index": 2},
-                            },
-                        }
-                    ]
-                },
+                look={"mappings": [mapping(MODES)]},
             ),
             Query(expr=fresh("clock_offset_seconds"), name="clock", unit=units.SECONDS, colour=colours.NEUTRAL),
         ],
@@ -319,10 +314,10 @@ _PI = (
     ),
     Chart(
         title="Temperature of the Pi",
-        description=f"Of the CPU, in degrees Celsius; a Pi slows down at 80. {_RELAYED}",
+        description=f"Of the CPU, the highest of each step, in degrees Celsius; a Pi slows down at 80. {_RELAYED}",
         queries=[
             Query(
-                expr=f"max by (instance) ({_node('node_thermal_zone_temp')})",
+                expr=f"max by (instance) ({_node('node_thermal_zone_temp', over='max_over_time')})",
                 name="CPU temperature",
                 colour=colours.WARNING,
             )
@@ -334,8 +329,8 @@ _PI = (
     ),
     Chart(
         title="Load of the Pi",
-        description=f"Mean number of processes that run or wait, over one minute. {_RELAYED}",
-        queries=[Query(expr=_node("node_load1"), name="load", colour=colours.HOUSE)],
+        description=f"Number of processes that run or wait, mean of one minute, the highest of each step. {_RELAYED}",
+        queries=[Query(expr=_node("node_load1", over="max_over_time"), name="load", colour=colours.HOUSE)],
         low=0,
         nothing="not relayed",
         w=8,
@@ -350,10 +345,11 @@ BOARD = Board(
     description="The agent, its way to Prometheus, the battery's own health, the Pi, and every alert.",
     start="now-24h",
     refresh="30s",
-    variables=[variable("agent", "Agent", 'label_values(sonnen_build_info{job=~"${job}_agent"}, instance)')],
+    variables=[variable("agent", "Agent", "label_values(sonnen_build_info{job=~`${job:regex}_agent`}, instance)")],
     sections=[
         Section(title="Battery $instance", tiles=_BATTERY),
-        Section(title="Alerts", tiles=tuple(alerts.tiles()), repeat=None),
+        Section(title="Alerts", tiles=(alerts.now_firing(24, 6),), repeat=None),
+        Section(title="Each alert", tiles=tuple(alerts.tiles()), repeat=None, folded=True),
         Section(title="Agent $agent", tiles=_AGENT, repeat="agent"),
         Section(title="Pi $agent", tiles=_PI, repeat="agent"),
     ],

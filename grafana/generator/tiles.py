@@ -1,7 +1,7 @@
 """Panels described as data, and how each kind becomes a panel of Grafana's classic model."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -25,6 +25,14 @@ _OWN_TIME = (
     "in a chart: then that counts instead."
 )
 DATASOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
+# Grafana shows three significant digits where it is told nothing, and of a duration only its first part.
+_DECIMALS = {units.DURATION: 1, units.MONEY: 2, units.KILOWATT_HOUR: 1, **dict.fromkeys(units.CURRENCIES.values(), 2)}
+POINTS = 6000
+"""Grafana rounds steps down, too, by up to a factor of 1.75, and Prometheus gives no more than 11,000 points."""
+UNTOLD = "\N{EN DASH}"
+"""In a table's cell of which nothing is known."""
+_COLUMN_PIXELS = 70
+"""A column is at least so wide; with Grafana's 150 the last ones would be outside of the panel."""
 Look = Mapping[str, object]
 """Properties of a field, such as {"custom.lineWidth": 2}."""
 States = Mapping[float, tuple[str, str]]
@@ -57,6 +65,9 @@ class Query:
 
 def override(matcher: str, options: str, look: Look) -> dashboard.DashboardFieldConfigSourceOverrides:
     """Return the properties of the fields that a matcher finds."""
+    decimals = _DECIMALS.get(str(look.get("unit")))
+    if decimals is not None:
+        look = {"decimals": decimals, **look}
     return dashboard.DashboardFieldConfigSourceOverrides(
         matcher=dashboard.MatcherConfig(id_val=matcher, options=options),
         properties=[dashboard.DynamicConfigValue(id_val=key, value=value) for key, value in look.items()],
@@ -70,7 +81,6 @@ class Tile:
     kind: ClassVar[str]
     instant: ClassVar[bool] = False
     """Whether it shows one moment, the end of the range, instead of a course."""
-    tabular: ClassVar[bool] = False
 
     title: str
     description: str
@@ -91,6 +101,10 @@ class Tile:
     step: str | None = None
     points: int | None = None
     """At most so many steps; Grafana otherwise asks for no more than the panel has pixels."""
+    shift: str | None = None
+    """How far the time is moved into the past, as in 1M."""
+    long: bool = False
+    """Whether it may reach further back than the numbers do: the title then tells from when on there are any."""
     span: str | None = None
     """A time of its own, instead of the dashboard's where that is relative: now/d is today so far."""
     transformations: Sequence[dashboard.DataTransformerConfig] = ()
@@ -104,9 +118,18 @@ class Tile:
         """Return its kind's properties of a field."""
         return {}
 
+    def at_once(self) -> bool:
+        """Return whether one moment is asked for."""
+        return self.instant
+
+    def tabular(self) -> bool:
+        """Return whether each query is a table, with its labels as columns."""
+        return False
+
     def mode(self) -> dashboard.FieldColorModeId:
         """Return where colours come from that no query fixes."""
-        by_value = self.thresholds or self.states
+        # Without any value, Grafana 10.4 fails to find the colour of what has no name.
+        by_value = self.thresholds or self.states or self.kind in {"stat", "gauge", "bargauge"}
         return dashboard.FieldColorModeId.THRESHOLDS if by_value else dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
 
     def panel(self) -> dashboard.Panel:
@@ -121,7 +144,7 @@ class Tile:
             type_val=self.kind,
             # From the title, so that a link to a panel stays right when others are added.
             id_val=zlib.crc32(self.title.encode()) % 1_000_000 + 1,
-            title=self.title,
+            title=f"{self.title}, since $since" if self.long else self.title,
             description=f"{self.description} {_OWN_TIME}" if self.span else self.description,
             datasource=DATASOURCE,
             targets=[self._target(letter, query) for letter, query in zip(letters, self.queries, strict=True)],
@@ -129,12 +152,13 @@ class Tile:
             interval=self.step,
             max_data_points=self.points,
             time_from=self.span,
+            time_shift=self.shift,
             transformations=list(self.transformations) or None,
             options=self.options(),
             field_config=dashboard.FieldConfigSource(
                 defaults=dashboard.FieldConfig(
                     unit=self.unit,
-                    decimals=self.decimals,
+                    decimals=self.decimals if self.decimals is not None else _DECIMALS.get(self.unit),
                     min_val=self.low,
                     max_val=self.high,
                     no_value=self.nothing,
@@ -143,9 +167,15 @@ class Tile:
                     mappings=[mapping(self.states)] if self.states else [],
                     custom=self.custom(),
                 ),
-                overrides=[one for one in own if one] + list(self.overrides),
+                overrides=[one for one in own if one] + [*self._currencies(), *self.overrides],
             ),
         )
+
+    def _currencies(self) -> Iterator[dashboard.DashboardFieldConfigSourceOverrides]:
+        """Yield what gives money the sign of the currency that its name ends with."""
+        if self.unit == units.MONEY:
+            for currency, unit in units.CURRENCIES.items():
+                yield override("byRegexp", f"/ {currency}$/", {"unit": unit})
 
     def _target(self, letter: str, query: Query) -> prometheus.Dataquery:
         return prometheus.Dataquery(
@@ -154,9 +184,9 @@ class Tile:
             editor_mode=prometheus.QueryEditorMode.CODE,
             expr=query.expr,
             legend_format=query.name,
-            instant=self.instant,
-            range_val=not self.instant,
-            format_val=prometheus.PromQueryFormat.TABLE if self.tabular else prometheus.PromQueryFormat.TIME_SERIES,
+            instant=self.at_once(),
+            range_val=not self.at_once(),
+            format_val=prometheus.PromQueryFormat.TABLE if self.tabular() else prometheus.PromQueryFormat.TIME_SERIES,
         )
 
 
@@ -197,9 +227,11 @@ class Stat(Tile):
 
     # What an increase over a long range is made from is so many points apart.
     step: str | None = "1m"
-    points: int | None = 10_000
+    points: int | None = POINTS
     filled: bool = False
     """Whether the colour is the background's."""
+    one: bool = False
+    """Whether of its queries only one has an answer at a time, to be shown as large as there is room."""
 
     def options(self) -> stat.Options:
         """Return the options of a stat panel."""
@@ -210,8 +242,11 @@ class Stat(Tile):
             justify_mode=common.BigValueJustifyMode.AUTO,
             text_mode=common.BigValueTextMode.VALUE_AND_NAME if named else common.BigValueTextMode.VALUE,
             wide_layout=True,
+            # What Grafana chooses for several values is as small as the longest of them has to be.
+            text=common.VizTextDisplayOptions(title_size=13, value_size=20) if named and not self.one else None,
             reduce_options=last(),
-            orientation=common.VizOrientation.AUTO,
+            # Side by side, all names are as small as the longest one has to be.
+            orientation=common.VizOrientation.HORIZONTAL if named else common.VizOrientation.AUTO,
             percent_change_color_mode=common.PercentChangeColorMode.STANDARD,
         )
 
@@ -255,7 +290,7 @@ class BarGauge(Tile):
         return bargauge.Options(
             display_mode=common.BarGaugeDisplayMode.BASIC,
             value_mode=common.BarGaugeValueMode.TEXT,
-            name_placement=common.BarGaugeNamePlacement.LEFT,
+            name_placement=common.BarGaugeNamePlacement.TOP,
             sizing=common.BarGaugeSizing.AUTO,
             legend=legend(shown=False),
             reduce_options=last(),
@@ -302,16 +337,29 @@ class Bars(Tile):
     """Stacked bars by a label such as the month, added up from the days of a range."""
 
     kind: ClassVar[str] = "barchart"
-    tabular: ClassVar[bool] = True
 
     by: str
     stacked: bool = True
+    flat: bool = False
+    """Whether the bars lie."""
+    now: bool = False
+    """Whether it shows one moment instead of a course."""
+    tables: bool = True
+    """Whether each query is a table; otherwise each series is a frame of its own."""
+
+    def at_once(self) -> bool:
+        """Return whether one moment is asked for."""
+        return self.now
+
+    def tabular(self) -> bool:
+        """Return whether each query is a table."""
+        return self.tables
 
     def options(self) -> barchart.Options:
         """Return the options of a bar chart."""
         return barchart.Options(
             x_field=self.by,
-            orientation=common.VizOrientation.VERTICAL,
+            orientation=common.VizOrientation.HORIZONTAL if self.flat else common.VizOrientation.VERTICAL,
             stacking=common.StackingMode.NORMAL if self.stacked else common.StackingMode.NONE,
             show_value=common.VisibilityMode.NEVER,
             bar_width=0.9,
@@ -351,13 +399,16 @@ class Table(Tile):
     """Rows of text and numbers."""
 
     kind: ClassVar[str] = "table"
-    tabular: ClassVar[bool] = True
     instant: ClassVar[bool] = True
 
     step: str | None = "1m"
-    points: int | None = 10_000
+    points: int | None = POINTS
     sort: str = ""
     descending: bool = False
+
+    def tabular(self) -> bool:
+        """Return that each query is a table."""
+        return True
 
     def options(self) -> table.Options:
         """Return the options of a table."""
@@ -366,7 +417,7 @@ class Table(Tile):
 
     def custom(self) -> common.TableFieldOptions:
         """Return how cells look."""
-        return common.TableFieldOptions(align=common.FieldTextAlignment.AUTO, inspect=False)
+        return common.TableFieldOptions(align=common.FieldTextAlignment.AUTO, inspect=False, min_width=_COLUMN_PIXELS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,6 +430,11 @@ class CourseTable(Table):
 def transformation(name: str, **options: object) -> dashboard.DataTransformerConfig:
     """Return a step of Grafana's own between the query and the panel."""
     return dashboard.DataTransformerConfig(id_val=name, options=options)
+
+
+def matrix(column: str, row: str, value: str) -> dashboard.DataTransformerConfig:
+    """Return the step from rows to a table with a column for each value of one field and a row for each of another."""
+    return transformation("groupingToMatrix", columnField=column, rowField=row, valueField=value, emptyValue="null")
 
 
 def columns(

@@ -26,6 +26,8 @@ backfilling knows no stale markers; and raw data is thinned, see `golden_events.
 """
 
 import json
+import urllib.parse
+import urllib.request
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -62,8 +64,15 @@ class GoldenPrometheus(Prometheus):
 
     def __init__(self, folder: Path, house: Golden) -> None:
         # The year is over: with the usual retention it would be deleted at once.
-        super().__init__(folder, scrape=[], flags=["--storage.tsdb.retention.time=50y"])
+        super().__init__(folder, scrape=[], flags=["--storage.tsdb.retention.time=50y", "--web.enable-admin-api"])
         link_blocks(house.blocks, folder / f"prometheus-{self.port}")
+
+    def forget_after(self, moment: float) -> None:
+        """Delete all samples after a moment: who looks at the house then must not see what comes."""
+        chosen = urllib.parse.urlencode({"match[]": '{__name__=~".+"}', "start": moment + 0.001, "end": NOW + 86_400})
+        address = f"{self.url}/api/v1/admin/tsdb/delete_series?{chosen}"
+        with urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=60):
+            pass
 
     def query(self, expression: str, *, at: float = NOW) -> list[tuple[Labels, float]]:
         """Return the labels and the value of each series of an instant query."""

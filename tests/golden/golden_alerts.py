@@ -45,6 +45,7 @@ def alert_rules() -> dict[str, tuple[float, str]]:
         rule["alert"]: (_seconds(str(rule.get("for", "0s"))), str(rule["labels"]["severity"]))
         for group in groups
         for rule in group["rules"]
+        if "alert" in rule
     }
 
 

@@ -122,8 +122,8 @@ class Recorded:
 
     def loaded(self) -> Batch:
         """Return that the rules are evaluated; of no group."""
-        gone = within(self._minutes, PROMETHEUS_GAP)
-        return self._minutes, {key("sonnen:rules:loaded"): np.where(gone, np.nan, 1.0)}
+        there = np.where(within(self._minutes, PROMETHEUS_GAP), np.nan, 1.0)
+        return self._minutes, {key(f"sonnen:{what}:loaded"): there for what in ("rules", "alerts")}
 
     def _copies(self) -> Iterator[Batch]:
         counters = self._pushed.counters(self._minutes)

@@ -96,8 +96,14 @@ class Truth:
         return price * self.watt_hours("grid_export", begin, end) / 1000.0
 
     def self_sufficiency(self, begin: float, end: float) -> float:
-        """Return the share of the home's energy that did not come from the grid at that moment, 0 to 1."""
-        return 1.0 - self.flow("grid", "home", begin, end) / self.flow("*", "home", begin, end)
+        """Return the share of the home's energy that was not bought, 0 to 1.
+
+        What the battery gave was bought in the proportion in which what it took was.
+        """
+        taken = self.flow("*", "battery", begin, end)
+        bought = self.flow("grid", "battery", begin, end) / taken if taken else 0.0
+        given = self.flow("battery", "home", begin, end)
+        return 1.0 - (self.flow("grid", "home", begin, end) + bought * given) / self.flow("*", "home", begin, end)
 
     def self_consumption(self, begin: float, end: float) -> float:
         """Return the share of the sun's energy that was not sold, 0 to 1."""

@@ -9,9 +9,8 @@ from typing import Any, Final
 import pytest
 from golden_events import ZONE
 from golden_truth import Truth
-
-from sketch.asking import Json
-from sketch.asking import Prometheus as Grafana
+from grafana_asking import Json
+from grafana_asking import Prometheus as Grafana
 
 DASHBOARDS: Final = sorted((Path(__file__).parents[2] / "grafana/dashboards").glob("*.json"))
 LAG: Final = 2.7
@@ -22,8 +21,11 @@ Key = tuple[str, str, str]
 
 
 def boards() -> Iterator[Json]:
+    """Yield the dashboards, with everything unfolded."""
     for path in DASHBOARDS:
-        yield json.loads(path.read_text())
+        board = json.loads(path.read_text())
+        board["panels"] = [one for panel in board["panels"] for one in (panel, *panel.pop("panels", ()))]
+        yield board
 
 
 def targets() -> Iterator[tuple[Json, Json, Json]]:
@@ -33,8 +35,13 @@ def targets() -> Iterator[tuple[Json, Json, Json]]:
                 yield board, panel, target
 
 
+def title_of(panel: Json) -> str:
+    """Return a panel's title without what Grafana fills in."""
+    return str(panel["title"]).removesuffix(", since $since")
+
+
 def key_of(board: Json, panel: Json, target: Json) -> Key:
-    return board["uid"], panel["title"], target["refId"]
+    return board["uid"], title_of(panel), target["refId"]
 
 
 def calendar(board: Json) -> dict[str, tuple[str, str]]:
@@ -59,7 +66,9 @@ def unit_of(panel: Json, target: Json) -> str:
 
 def close_to(truth: float, unit: str = "watth", *, share: float = 1e-3) -> Any:  # noqa: ANN401 - pytest's own
     """Return what equals the truth but for a thousandth of it or of a euro, or two watt-hours, seconds or watts."""
-    return pytest.approx(truth, rel=share, abs=share if unit in {"percentunit", "currencyEUR"} else 2000 * share)
+    return pytest.approx(
+        truth, rel=share, abs={"percentunit": share, "suffix:": share, "suffix:kWh": 2 * share}.get(unit, 2000 * share)
+    )
 
 
 class Viewer:

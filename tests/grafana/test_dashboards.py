@@ -6,12 +6,15 @@ Where one of the linter's rules does not fit, EXCEPTIONS says why, and another t
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from grafana_asking import MOST_POINTS
+from grafana_asking import Prometheus as Grafana
 
 REPOSITORY = Path(__file__).parents[2]
 # Any: what JSON holds is checked here, value by value.
@@ -47,28 +50,52 @@ EXCEPTIONS = {
     "target-job": "of series that are no battery's, the selectors in SELECTORS are asked for instead",
     "target-instance": "the same",
 }
-BATTERY = {'job=~"$job"', 'instance=~"$instance"'}
-AGENT = {'job=~"${job}_agent"'}
+BATTERY = {"job=~`${job:regex}`", "instance=~`${instance:regex}`"}
+AGENT = {"job=~`${job:regex}_agent`"}
 SELECTORS: Mapping[str, set[str]] = {
     # The agent's group has another job, and its instance is a host, not a battery.
     r"sonnen_agent[_:].*|sonnen_build_info|process_.*": AGENT,
     # The Pi's own node_exporter, relayed by the agent.
-    r"node_.*": {'instance=~"$agent"'},
+    r"node_.*": {"instance=~`${agent:regex}`"},
     # Alerts about what is missing have neither.
-    r"ALERTS|sonnen:rules:loaded": set(),
+    r"ALERTS|sonnen:alerts:loaded": set(),
 }
-NODE = {'job="node"', 'instance=~"$agent"'}
+NODE = {'job="node"', "instance=~`${agent:regex}`"}
 UNITS = {
-    *("watt", "watth", "volt", "mvolt", "amp", "hertz", "celsius", "percent", "percentunit", "currencyEUR", "none"),
-    *("s", "dtdurations", "dateTimeAsLocalNoDateIfToday", "dateTimeAsLocal", "dateTimeFromNow", "bytes", "Bps", "cpm"),
+    *("watt", "watth", "volt", "mvolt", "amp", "hertz", "celsius", "percent", "percentunit", "none", "string"),
+    *(
+        "suffix:",
+        "suffix:kWh",
+        "prefix:€",
+        "prefix:$",
+        "prefix:£",
+        "prefix:CHF ",
+        "prefix:A$",
+        "prefix:NZ$",
+        "prefix:C$",
+    ),
+    *("suffix:kr", "suffix:zł", "suffix:Kč"),
+    *(
+        "s",
+        "dtdurations",
+        "time:ddd HH:mm",
+        "time:YYYY-MM-DD",
+        "time:YYYY-MM-DD HH:mm",
+        "dateTimeFromNow",
+        "bytes",
+        "Bps",
+        "cpm",
+    ),
 }
 CORE_PANELS = {"stat", "gauge", "bargauge", "timeseries", "barchart", "state-timeline", "table", "row"}
 WORDS = {"and", "or", "unless", "bool", "offset", "by", "on", "group_left", "group_right"}
-SELECTOR = re.compile(r'([a-zA-Z_:][\w:]*)\{((?:\w+(?:=~|!~|!=|=)"[^"]*",?)*)\}')
+SELECTOR = re.compile(r'([a-zA-Z_:][\w:]*)\{((?:\w+(?:=~|!~|!=|=)(?:"[^"]*"|`[^`]*`),?)*)\}')
 
 
 def panels(board: Json) -> list[Json]:
-    return [panel for panel in board["panels"] if panel["type"] != "row"]
+    """Return the panels of a dashboard, those that are folded away included."""
+    every = [one for panel in board["panels"] for one in (panel, *panel.get("panels", ()))]
+    return [panel for panel in every if panel["type"] != "row"]
 
 
 def targets(board: Json) -> Iterator[tuple[Json, Json]]:
@@ -84,7 +111,10 @@ def expressions(board: Json) -> list[str]:
 
 def selectors(expr: str) -> list[tuple[str, set[str]]]:
     """Return the metrics of a query with their matchers."""
-    return [(name, set(re.findall(r'\w+(?:=~|!~|!=|=)"[^"]*"', inside))) for name, inside in SELECTOR.findall(expr)]
+    return [
+        (name, set(re.findall(r'\w+(?:=~|!~|!=|=)(?:"[^"]*"|`[^`]*`)', inside)))
+        for name, inside in SELECTOR.findall(expr)
+    ]
 
 
 def known_metrics() -> set[str]:
@@ -140,7 +170,7 @@ def test_jobs_and_batteries_can_be_chosen(board: Json, name: str) -> None:  # te
 def test_choices_are_label_values_and_follow_the_time(board: Json) -> None:
     # template-label-promql, template-on-time-change-reload
     for choice in board["templating"]["list"]:
-        if choice["type"] == "query":
+        if choice["type"] == "query" and choice["name"] != "since":
             assert re.fullmatch(r"label_values\(\w+(\{.*\})?, \w+\)", choice["query"]["query"]), choice["name"]
             assert choice["query"]["query"].split("(")[1].split("{")[0].split(",")[0] in known_metrics()
             assert choice["refresh"] == 2
@@ -198,9 +228,14 @@ def test_every_series_is_of_the_chosen_battery(board: Json) -> None:  # target-j
 @each_board()
 def test_counters_are_only_read_by_their_increase(board: Json) -> None:  # target-counter-agg
     for expr in expressions(board):
-        for match in SELECTOR.finditer(expr):
+        # A difference of two moments of the same counter, where an end of a window is what is looked for.
+        moments = expr.replace(" @ end()", "").replace("[14d:5m]", "").replace("[$__range:1h]", "")
+        looked_back = re.sub(r"max by \(job, instance\) \([^()]*\)", "", moments) if moments != expr else expr
+        # Nothing but that it is there.
+        looked_back = re.sub(r"0 \* max by \(instance\) \([^()]*\)", "", looked_back)
+        for match in SELECTOR.finditer(looked_back):
             if re.search(r"_(total|sum|count)(:copy1m)?$", match[1]):
-                assert re.search(r"(rate|increase|resets|changes)\($", expr[: match.start()]), expr
+                assert re.search(r"(rate|increase|resets|changes)\($", looked_back[: match.start()]), expr
 
 
 @each_board()
@@ -212,7 +247,7 @@ def test_nobody_can_change_what_the_next_start_would_undo(board: Json) -> None: 
 def test_windows_are_much_longer_than_the_beat(board: Json) -> None:  # what target-rate-interval is for
     for expr in expressions(board):
         for window in re.findall(r"(?:rate|increase)\([^\[]*\[([^\]:]+)", expr):
-            assert window in {"$__range", "$__rate_interval", "1d", "24h", "2m"}, expr
+            assert window in {"$__range", "$__rate_interval", "1d", "24h", "1h", "2m"}, expr
 
 
 GUARD = re.compile(r"(\[[^\]]*\])?( > 0)?\)* (and|unless) on \(job, instance\) \([^{]*(fresh:bool|push_time_seconds)\{")
@@ -258,7 +293,7 @@ def test_what_is_not_guarded_is_there() -> None:
 def test_every_metric_is_one_of_the_agent_s_or_of_the_rules(board: Json) -> None:
     known = known_metrics()
     for expr in expressions(board):
-        bare = re.sub(r'"[^"]*"', "", SELECTOR.sub("", expr))
+        bare = re.sub(r'"[^"]*"|@ end\(\)', "", SELECTOR.sub("", expr))
         bare = re.sub(r"\b(?:by|on|without|ignoring|group_left|group_right) ?\([^)]*\)", "", bare)
         bare = re.sub(r"\[[^\]]*\]|\$\{?\w+\}?|\b\d+[smhdwy]\b|\b1e\d+", "", bare)
         names = {name for name in re.findall(r"[a-zA-Z_:][\w:]*\b(?!\s*\()", bare) if name not in WORDS}
@@ -269,7 +304,7 @@ def test_every_metric_is_one_of_the_agent_s_or_of_the_rules(board: Json) -> None
 
 @each_board()
 def test_ids_are_unique_and_lie_within_what_grafana_keeps(board: Json) -> None:
-    ids = [panel["id"] for panel in board["panels"]]
+    ids = [panel["id"] for panel in [*panels(board), *(one for one in board["panels"] if one["type"] == "row")]]
     assert len(set(ids)) == len(ids)
     assert all(0 < number < 2**31 for number in ids)
 
@@ -304,7 +339,7 @@ def test_a_dashboard_can_be_provisioned_from_a_file(board: Json) -> None:
         assert foreign not in text
     assert board.get("id") is None
     assert board["schemaVersion"] == 39
-    assert board["timezone"] == "browser"
+    assert board["timezone"] == "Europe/Berlin"
     assert board["graphTooltip"] == 1
 
 
@@ -329,10 +364,11 @@ def test_every_dashboard_leads_to_the_others(board: Json) -> None:
 
 @each_board()
 def test_the_strip_of_trust_is_on_top(board: Json) -> None:
-    first = panels(board)[0]
-    assert first["type"] == "state-timeline"
-    assert first["title"] == "Can these numbers be believed?"
-    assert first["gridPos"] == {"h": 3, "w": 24, "x": 0, "y": 1}
+    now, strip = panels(board)[:2]
+    assert (now["type"], strip["type"]) == ("stat", "state-timeline")
+    assert strip["title"] == "Can these numbers be believed?"
+    assert now["gridPos"] == {"h": 3, "w": 4, "x": 0, "y": 1}
+    assert strip["gridPos"] == {"h": 3, "w": 20, "x": 4, "y": 1}
 
 
 @each_board()
@@ -354,7 +390,7 @@ def test_overrides_find_the_query_they_are_for(board: Json) -> None:
         renamed = {
             name
             for step in panel.get("transformations", [])
-            for name in step["options"].get("renameByName", {}).values()
+            for name in [*step["options"].get("renameByName", {}).values(), *step["options"].get("indexByName", {})]
         }
         for entry in panel["fieldConfig"]["overrides"]:
             if entry["matcher"]["id"] == "byName":
@@ -371,20 +407,27 @@ def test_one_meaning_has_one_colour() -> None:
     assert {name: colours for name, colours in seen.items() if len(colours) > 1} == {}
 
 
-TO_GRID = {"to grid", "to the grid", "fed in", "feeding in", "earned"}
-FROM_GRID = {"from the grid", "imported", "importing", "paid"}
+def named(panel: Json, matcher: Json) -> str:
+    """Return the name of what an override is for."""
+    by_letter = {target["refId"]: str(target["legendFormat"]) for target in panel["targets"]}
+    return by_letter.get(matcher["options"], str(matcher["options"]))
+
+
+TO_GRID = {"to grid", "to the grid", "feed-in", "feeding in", "earned {{currency}}"}
+FROM_GRID = {"from the grid", "import", "importing", "paid {{currency}}"}
 """Names that say which way energy, or money, goes."""
 
 
 @pytest.mark.parametrize(("names", "colour"), [(TO_GRID, "#FF9830"), (FROM_GRID, "#B877D9")], ids=["to", "from"])
 def test_to_the_grid_and_from_it_have_the_colours_that_the_readme_tells(names: set[str], colour: str) -> None:
     seen = {
-        (entry["matcher"]["options"].lower(), one["value"]["fixedColor"])
+        (name, one["value"]["fixedColor"])
         for board in DASHBOARDS.values()
         for panel in panels(board)
         for entry in panel["fieldConfig"]["overrides"]
         for one in entry["properties"]
-        if one["id"] == "color" and str(entry["matcher"]["options"]).lower() in names
+        for name in [named(panel, entry["matcher"]).lower()]
+        if one["id"] == "color" and name in names
     }
     assert seen == {(name, colour) for name in names}
 
@@ -398,7 +441,8 @@ def test_a_panel_with_a_time_of_its_own_shows_it_and_says_when_it_does_not_count
 
 
 def test_bars_of_months_and_years_begin_with_a_whole_one() -> None:
-    for panel in (panel for board in DASHBOARDS.values() for panel in panels(board) if panel["type"] == "barchart"):
+    every = [panel for board in DASHBOARDS.values() for panel in panels(board) if panel["type"] == "barchart"]
+    for panel in (one for one in every if one["options"]["xField"] != "side"):
         assert panel["timeFrom"].endswith({"month": "/M", "year": "/y"}[panel["options"]["xField"]]), panel["title"]
 
 
@@ -413,3 +457,57 @@ def test_a_year_of_the_grid_is_read_from_what_is_recorded_every_five_minutes() -
     for _, target in targets(DASHBOARDS["sonnen-grid"]):
         for match in re.finditer(SELECTOR.pattern + r"\[\$__interval", target["expr"]):
             assert not match[1].endswith(":fresh") or match[1] == "sonnen:meter_current:fresh", target["expr"]
+
+
+def test_no_range_from_an_hour_to_ten_years_asks_for_more_points_than_prometheus_gives() -> None:
+    asked = Grafana(url="", now=datetime(2026, 1, 1, tzinfo=UTC), choices={})
+    courses = [
+        (panel, target["refId"])
+        for board in DASHBOARDS.values()
+        for panel, target in targets(board)
+        if not target["instant"]
+    ]
+    assert len(courses) > 50
+    for hours in range(1, 10 * 366 * 24, 7):
+        begin = asked.now - timedelta(hours=hours)
+        for points in {panel.get("maxDataPoints") or 1900 for panel, _ in courses}:
+            for least in {panel.get("interval", "5s") for panel, _ in courses if panel.get("maxDataPoints") == points}:
+                step = asked.step({"maxDataPoints": points, "interval": least}, begin, asked.now)
+                assert hours * 3600 / step + 1 <= MOST_POINTS, (hours, points, least)
+
+
+@each_board()
+def test_durations_have_two_parts_and_money_two_decimals(board: Json) -> None:
+    wanted = {"dtdurations": 1, "suffix:": 2, "suffix:kWh": 1}
+    for panel in panels(board):
+        defaults = panel["fieldConfig"]["defaults"]
+        for unit, decimals in wanted.items():
+            if defaults["unit"] == unit:
+                assert defaults["decimals"] == decimals, panel["title"]
+        for entry in panel["fieldConfig"]["overrides"]:
+            of = {one["id"]: one["value"] for one in entry["properties"]}
+            if of.get("unit") in wanted or str(of.get("unit")).startswith("prefix:"):
+                assert of["decimals"] == wanted.get(of["unit"], 2), panel["title"]
+
+
+@each_board()
+def test_a_year_or_a_month_on_an_axis_is_a_text(board: Json) -> None:
+    for panel in panels(board):
+        if panel["type"] == "barchart":
+            named = {entry["matcher"]["options"]: entry["properties"] for entry in panel["fieldConfig"]["overrides"]}
+            assert {"id": "unit", "value": "string"} in named[panel["options"]["xField"]], panel["title"]
+
+
+@each_board()
+def test_a_table_s_columns_fit_and_an_empty_cell_says_no_words(board: Json) -> None:
+    for panel in panels(board):
+        if panel["type"] != "table":
+            continue
+        (shown,) = (step["options"] for step in panel["transformations"] if step["id"] == "organize")
+        # 24 columns are some 1300 pixels.
+        assert len(shown["indexByName"]) * panel["fieldConfig"]["defaults"]["custom"]["minWidth"] <= (
+            panel["gridPos"]["w"] * 52
+        ), panel["title"]
+        cells = {entry["matcher"]["options"]: entry["properties"] for entry in panel["fieldConfig"]["overrides"]}
+        for column in (name for name in shown["renameByName"].values() if name in cells):
+            assert "noValue" in {one["id"] for one in cells[column]} or panel["title"] == "Outages", column

@@ -1,35 +1,45 @@
 """Queries in houses that are not like the golden one: a battery that was given a label, a second meter."""
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from grafana_viewer import targets
+from grafana_asking import Prometheus as Grafana
+from grafana_viewer import key_of, targets
 from programs import find_program
-
-from sketch.asking import Prometheus as Grafana
 
 pytestmark = pytest.mark.system
 
-ASKED = Grafana(url="", now=datetime.now(UTC), choices={"job": "sonnen", "instance": "home"})
+ASKED = Grafana(
+    url="",
+    now=datetime.now(UTC),
+    choices={"job": "sonnen", "instance": "home", "price_import": "0.25", "price_export": "0.1", "currency": "GBP"},
+)
 BATTERY = 'job="sonnen",instance="home"'
+
+
+def expr_of(uid: str, panel: str, letter: str) -> str:
+    """Return a query as it stands in a dashboard."""
+    (expr,) = (
+        str(target["expr"]) for board, one, target in targets() if key_of(board, one, target) == (uid, panel, letter)
+    )
+    return expr
 
 
 def query_of(uid: str, panel: str, letter: str) -> str:
     """Return a query as it is asked at a step of five minutes."""
-    (expr,) = (
-        target["expr"]
-        for board, one, target in targets()
-        if (board["uid"], one["title"], target["refId"]) == (uid, panel, letter)
-    )
-    return ASKED.filled_in(expr, 86_400, 300)
+    return ASKED.filled_in(expr_of(uid, panel, letter), 86_400, 300)
 
 
-def hold(folder: Path, series: Mapping[str, str], asked: Mapping[str, tuple[str, float | None]]) -> None:
-    """Let promtool hold what queries answer, or not, at a moment, about series with a value every five minutes."""
+def hold(
+    folder: Path, series: Mapping[str, str], asked: Mapping[str, tuple[str, float | None]], *, interval: str = "5m"
+) -> None:
+    """Let promtool hold what queries answer, or not, at a moment, about series with a value at each interval."""
     # It knows what comes after a moment only where it is asked about that, too.
     end = {"expr": "vector(1)", "eval_time": "5d", "exp_samples": [{"labels": "{}", "value": 1}]}
     questions = [
@@ -42,7 +52,7 @@ def hold(folder: Path, series: Mapping[str, str], asked: Mapping[str, tuple[str,
         for expr, (moment, value) in asked.items()
     ]
     test = {
-        "interval": "5m",
+        "interval": interval,
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "promql_expr_test": [*questions, end],
     }
@@ -78,7 +88,10 @@ def test_energy_of_today_counts_once_where_the_battery_was_given_a_label(tmp_pat
         f'sonnen_energy_today_watt_hours{{{BATTERY},from="solar",to="grid"}}': "300x12",
         f"sonnen:fresh:bool{{{BATTERY}}}": "1x24",
     }
-    hold(tmp_path, series, {query_of("sonnen-now", "Today", "B"): ("62m", 1001)})
+    rows = query_of("sonnen-now", "Today and yesterday", "A")
+    hold(
+        tmp_path, series, {f'({rows}) and on (what) label_replace(vector(1), "what", "Solar", "", "")': ("62m", 1.001)}
+    )
 
 
 def night(load: str) -> dict[str, str]:
@@ -110,10 +123,143 @@ def test_two_meters_of_consumption_are_added_up_but_not_their_volts(tmp_path: Pa
     series = {
         f'sonnen:meter_watts:mean5m{{{BATTERY},direction="consumption",phase="1",meter="4_2"}}': "300x12",
         f'sonnen:meter_watts:mean5m{{{BATTERY},direction="consumption",phase="1",meter="5_2"}}': "100x12",
-        f'sonnen:phase_volts:mean5m{{{BATTERY},phase="1"}}': "230x12",
+        f'sonnen:phase_volts:max5m{{{BATTERY},phase="1"}}': "230x8 255 230x3",
     }
     asked = {
         query_of("sonnen-grid", "Power of the house by phase", "A"): ("30m", 400.0),
-        query_of("sonnen-grid", "Voltage", "A"): ("30m", 230.0),
+        query_of("sonnen-grid", "Voltage", "A"): ("50m", 255.0),
     }
     hold(tmp_path, series, asked)
+
+
+FRESH = f"sonnen:fresh:bool{{{BATTERY}}}"
+FLOW = f'sonnen_flow_watt_hours_total{{{BATTERY},from="solar",to="home"}}'
+SECONDS = f"sonnen_observed_seconds_total{{{BATTERY}}}"
+SOLAR_TO_HOME = query_of("sonnen-now", "Energy flow, mean of two minutes", "A")
+
+
+def test_flows_are_right_from_a_start_on_and_end_with_a_stop(tmp_path: Path) -> None:
+    # 3600 W: a watt-hour a second. The agent starts after a minute, and its groups are deleted after five.
+    beats = 48
+    series = {
+        FRESH: f"_x12 1x{beats} stale",
+        FLOW: f"_x12 100+5x{beats} stale",
+        SECONDS: f"_x12 1000+5x{beats} stale",
+    }
+    shown = {f"{SOLAR_TO_HOME} + 0 * {second}": (f"{second}s", 3600.0) for second in (80, 120, 180, 300)}
+    hold(tmp_path, series, {**shown, f"{SOLAR_TO_HOME} + 0": ("315s", None)}, interval="5s")
+
+
+def test_flows_are_not_what_counters_jump_by_after_a_gap(tmp_path: Path) -> None:
+    series = {FRESH: "1x12 0x24 1x60", FLOW: "0+5x12 60x23 660+5x60", SECONDS: "0+5x12 60x23 180+5x60"}
+    asked = {f"{SOLAR_TO_HOME} + 0 * {second}": (f"{second}s", None) for second in (90, 190, 280)}
+    hold(tmp_path, series, {**asked, SOLAR_TO_HOME: ("320s", 3600.0)}, interval="5s")
+
+
+NOW = query_of("sonnen-now", "Numbers now", "A")
+
+
+def test_the_word_on_the_numbers_changes_with_them(tmp_path: Path) -> None:
+    code = f"sonnen:trust:code{{{BATTERY}}}"
+    series = {
+        FRESH: "1x60 0x60 1x60",
+        f"sonnen:online:fresh{{{BATTERY}}}": "1x20 0x40 stale _x59 1x60",
+        # What is recorded every five minutes still says what was the case then.
+        code: "0x70 1x110",
+    }
+    words = {50: 0.0, 150: 2.0, 310: 1.0, 340: 1.0, 610: 0.0}
+    asked = {f"{NOW} + 0 * {second}": (f"{second}s", word) for second, word in words.items()}
+    hold(tmp_path, series, asked, interval="5s")
+
+
+def test_a_meter_that_is_stuck_is_named(tmp_path: Path) -> None:
+    hold(tmp_path, {FRESH: "1x60", f"sonnen:trust:code{{{BATTERY}}}": "3x60"}, {NOW: ("60s", 3.0)}, interval="5s")
+
+
+FIRING = query_of("sonnen-system", "Off grid", "A")
+
+
+def test_an_alert_is_not_fine_where_nobody_evaluates_the_alerts(tmp_path: Path) -> None:
+    recording_only = {"sonnen:rules:loaded": "1x12"}
+    held = f'label_replace({FIRING}, "instance", "home", "", "")'
+    hold(tmp_path, recording_only, {held: ("10m", None)})
+    hold(tmp_path, {**recording_only, "sonnen:alerts:loaded": "1x12"}, {held: ("10m", 0.0)})
+
+
+def by_currency(expr: str, currency: str) -> str:
+    return f'({expr}) and on (currency) label_replace(vector(1), "currency", "{currency}", "", "")'
+
+
+def test_money_of_two_currencies_is_not_added_up(tmp_path: Path) -> None:
+    # One a day, and two.
+    series = {
+        f'sonnen:grid_cost_total:copy1m{{{BATTERY},currency="EUR"}}': f"0+{1 / 288}x600",
+        f'sonnen:grid_cost_total:copy1m{{{BATTERY},currency="CHF"}}': f"0+{2 / 288}x600",
+    }
+    paid = query_of("sonnen-money", "Grid costs", "A")
+    rounded = {by_currency(f"round({paid}, 0.01)", name): ("2d", value) for name, value in (("EUR", 1.0), ("CHF", 2.0))}
+    hold(tmp_path, series, rounded)
+
+
+def test_without_tariffs_the_prices_and_the_currency_are_those_in_the_boxes(tmp_path: Path) -> None:
+    # Ten kilowatt-hours a day.
+    series = {f"sonnen:grid_import_watt_hours_total:copy1m{{{BATTERY}}}": f"0+{10_000 / 288}x600"}
+    paid = query_of("sonnen-money", "Grid costs", "A")
+    hold(tmp_path, series, {by_currency(f"round({paid}, 0.01)", "GBP"): ("2d", 2.5)})
+
+
+def test_nothing_is_said_of_a_time_before_of_which_nothing_is_known(tmp_path: Path) -> None:
+    series = {f"sonnen:production_watt_hours_total:copy1m{{{BATTERY}}}": "0x100 0+1x288"}
+    hold(tmp_path, series, {query_of("sonnen-energy", "Compared with the time before", "C"): ("32h", None)})
+
+
+@pytest.mark.parametrize("hours_ahead", [-1, 0, 1, 2])
+def test_the_running_day_is_its_own_whatever_the_dashboard_takes_for_midnight(tmp_path: Path, hours_ahead: int) -> None:
+    # The agent's second day begins after 24 hours; 12 kWh on the first, a watt-hour a minute on the second.
+    series = {
+        f'sonnen:energy_today_watt_hours:copy5m{{{BATTERY},from="solar",to="home"}}': "12000x287 0+5x48",
+        f'sonnen:energy_yesterday_watt_hours:copy5m{{{BATTERY},from="solar",to="home"}}': "9000x287 12000x48",
+    }
+    query = query_of("sonnen-energy", "Used by day", "A")
+    begins = 24 - hours_ahead
+    looked = {f"last_over_time(({query})[1s:1s] @ {begins * 3600})": ("28h", 240.0)}
+    hold(tmp_path, series, looked)
+
+
+def test_before_the_agent_s_midnight_yesterday_is_not_shown_as_today(tmp_path: Path) -> None:
+    series = {f'sonnen:energy_today_watt_hours:copy5m{{{BATTERY},from="solar",to="home"}}': "12000x280"}
+    query = query_of("sonnen-energy", "Used by day", "A")
+    # The dashboard's day began an hour ago, the agent's begins in one.
+    hold(tmp_path, series, {f"last_over_time(({query})[1s:1s] @ {22 * 3600})": ("23h", None)})
+
+
+def test_what_the_battery_gave_is_bought_as_far_as_what_it_took_was(tmp_path: Path) -> None:
+    # By the hour, in Wh: 100 used from the sun, 100 from the battery, which took 60 from the grid and 60 from the sun.
+    flows = {("solar", "home"): 100, ("battery", "home"): 100, ("solar", "battery"): 60, ("grid", "battery"): 60}
+    series = {
+        f'sonnen:flow_watt_hours_total:copy1m{{{BATTERY},from="{source}",to="{to}"}}': f"0+{watts / 12}x600"
+        for (source, to), watts in flows.items()
+    }
+    share = query_of("sonnen-energy", "Shares in the chosen time", "A")
+    hold(tmp_path, series, {f"round({share}, 0.0001)": ("2d", 0.75)})
+
+
+def test_a_peak_between_two_points_of_a_chart_is_seen(tmp_path: Path) -> None:
+    probe = f'{BATTERY},stat="max"'
+    series = {f"sonnen:cell_temperature_celsius:max5m{{{probe}}}": "20x10 47 20x10"}
+    asked = ASKED.filled_in(expr_of("sonnen-battery", "Temperatures", "A"), 86_400, 3600)
+    hold(tmp_path, series, {asked: ("1h", 47.0)})
+
+
+@pytest.mark.parametrize("name", ['the "big" one', "Anna's", "a.b", "a|b"])
+def test_a_battery_s_name_may_hold_what_it_likes(tmp_path: Path, name: str) -> None:
+    # As Grafana escapes it for ${instance:regex}.
+    escaped = re.sub(r"([-/\\^$*+?.()|\[\]{}])", r"\\\1", name)
+    asked = replace(ASKED, choices={"job": "sonnen", "instance": escaped})
+    query = asked.filled_in(expr_of("sonnen-now", "Solar", "A"), 86_400, 300)
+    labels = f"job='sonnen',instance='{name}'" if '"' in name else f'job="sonnen",instance="{name}"'
+    series = {
+        f"sonnen:production_watts:fresh{{{labels}}}": "100x5",
+        f"sonnen:production_watts:fresh{{{BATTERY}}}": "5x5",
+    }
+    hold(tmp_path, series, {f'label_replace({query}, "instance", "home", "", "")': ("20m", 100.0)})

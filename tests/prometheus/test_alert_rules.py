@@ -16,6 +16,7 @@ ALERTS: Final[dict[str, dict[str, Any]]] = {
     rule["alert"]: rule
     for group in yaml.safe_load((FOLDER / "rules/alerts.yml").read_text())["groups"]
     for rule in group["rules"]
+    if "alert" in rule
 }
 
 

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.system
 
 RULES: Final = Path(__file__).parents[2] / "prometheus/rules/alerts.yml"
 ALERTS: Final[dict[str, dict[str, Any]]] = {
-    rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+    rule["alert"]: rule
+    for group in yaml.safe_load(RULES.read_text())["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
 }
 BY_THE_SUN: Final = {"SonnenBatteryAtReserve", "SonnenNotFull"}
 """Not staged: the house's charge decides."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import urllib3
 
@@ -16,7 +17,14 @@ Json = dict[str, Any]
 
 SCRAPE_SECONDS = 5
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
-_ROUND_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800)
+_ROUND_SECONDS = {
+    1.5: 1, 3.5: 2, 7.5: 5, 12.5: 10, 17.5: 15, 25: 20, 45: 30, 90: 60, 210: 120, 450: 300, 750: 600, 1050: 900,
+    1500: 1200, 2700: 1800, 5400: 3600, 9000: 7200, 16200: 10800, 32400: 21600, 86400: 43200, 604800: 86400,
+    1814400: 604800, 3628800: 2592000,
+}  # fmt: skip
+"""Below what Grafana takes which step: it rounds down, too."""
+MOST_POINTS = 11_000
+"""Prometheus refuses more."""
 
 
 def moment(text: str, now: datetime, *, last: bool = False) -> datetime:
@@ -52,6 +60,10 @@ def _months_later(at: datetime, count: int) -> datetime:
     return at.replace(year=year, month=month, day=min(at.day, monthrange(year, month)[1]))
 
 
+def _rounded(seconds: float) -> int:
+    return next((step for limit, step in _ROUND_SECONDS.items() if seconds < limit), 31_536_000)
+
+
 def seconds(text: str) -> int:
     """Return the seconds of a duration such as 5m."""
     return int(text[:-1]) * _UNITS[text[-1]]
@@ -59,7 +71,7 @@ def seconds(text: str) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prometheus:
-    """A server to ask, and the moment that is taken for now, in the viewer's time zone."""
+    """A server to ask, and the moment that is taken for now; its zone is of no matter, the dashboard has one."""
 
     url: str
     now: datetime
@@ -72,14 +84,17 @@ class Prometheus:
         own = panel.get("timeFrom")
         if own and start.startswith("now"):
             start, end = own if own.startswith("now") else f"now-{own}", "now"
-        return moment(start, self.now), moment(end, self.now, last=True)
+        now = self.now.astimezone(ZoneInfo(board["timezone"]))
+        months = {"1M": -1, "1y": -12}.get(panel.get("timeShift", ""), 0)
+        return _months_later(moment(start, now), months), _months_later(moment(end, now, last=True), months)
 
     def step(self, panel: Json, start: datetime, end: datetime) -> int:
-        """Return the seconds between two points: no more points than pixels, in round steps."""
+        """Return the seconds between two points: about as many points as pixels, in round steps."""
         points = panel.get("maxDataPoints") or panel["gridPos"]["w"] * 50
-        needed = (end.timestamp() - start.timestamp()) / points
-        rounded = next((step for step in _ROUND_SECONDS if step >= needed), _ROUND_SECONDS[-1])
-        return max(rounded, seconds(panel["interval"]) if panel.get("interval") else SCRAPE_SECONDS)
+        length = end.timestamp() - start.timestamp()
+        least = seconds(panel["interval"]) if panel.get("interval") else SCRAPE_SECONDS
+        # Grafana's back end tries to keep to what Prometheus gives, and rounds that down as well.
+        return max(_rounded(length / points), least, _rounded(length / MOST_POINTS))
 
     def filled_in(self, expr: str, range_seconds: int, step: int) -> str:
         """Return a query with Grafana's words and the variables replaced."""
@@ -90,7 +105,7 @@ class Prometheus:
             "__rate_interval": f"{max(step + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS)}s",
             **self.choices,
         }
-        return re.sub(r"\$\{?([a-z_]+)\}?", lambda match: words.get(match[1], match[0]), expr)
+        return re.sub(r"\$\{?([a-z_]+)(?::regex)?\}?", lambda match: words.get(match[1], match[0]), expr)
 
     def ask(self, board: Json, panel: Json, target: Json) -> list[Json]:
         """Return the series of a query, each with its samples as `values`."""
@@ -101,7 +116,7 @@ class Prometheus:
         if target["instant"]:
             found = self._get("query", query=query, time=end.timestamp())
             return [{"metric": one["metric"], "values": [one["value"]]} for one in found]
-        # Grafana aligns steps to the viewer's midnight, by the offset of the end.
+        # Grafana aligns steps to the dashboard's midnight, by the offset of the end.
         shift = int((end.utcoffset() or timedelta()).total_seconds())
         first, last = ((int(at.timestamp()) + shift) // step * step - shift for at in (start, end))
         return self._get("query_range", query=query, start=first, end=last, step=step)

@@ -1,1 +1,0 @@
-"""Draws dashboards from their JSON and a Prometheus, roughly as Grafana would."""
