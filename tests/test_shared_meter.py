@@ -290,6 +290,16 @@ def test_what_is_held_back_stays_so_over_the_next_starts() -> None:
     assert guarded(again).watt_hours["grid_import"] == pytest.approx(5_755)
 
 
+def test_who_was_killed_before_it_had_asked_holds_nothing_back_for_it() -> None:
+    first = shared_meter(state=kept(0.01), start=KILLED)
+    assert first.state().gateway_ceiling is not None
+
+    home = shared_meter(state=state_from_json(json.loads(json.dumps(state_to_json(first.state())))), start=KILLED)
+    home.recover(None, NOON - 1_000)
+
+    assert seen(home).watt_hours["grid_import"] == 0.01
+
+
 def test_what_all_have_passed_is_not_kept_for_ever() -> None:
     home = shared_meter(state=kept(5_000), start=KILLED, asks=False)
     assert home.state().ceiling is not None

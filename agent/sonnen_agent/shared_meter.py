@@ -82,7 +82,8 @@ class SharedMeter:
         self._lock = threading.Lock()
         self._gateway_ceiling: Ceiling | None
         self._ceiling: Ceiling | None
-        self._hold_back(self._kept.tally, self._unseen_seconds)
+        since = 0.0 if start.clean else start.saved_unix_seconds
+        self._hold_back(Ceiling(counted=self._kept.tally, seconds=self._unseen_seconds, since_unix_seconds=since))
 
     @property
     def settled(self) -> bool:
@@ -143,11 +144,14 @@ class SharedMeter:
                 self._meter.no_recovery()
                 if self._start.clean and has_all and started_unix_seconds < math.inf:
                     seconds = 0.0  # both say the same of that stop
-            self._hold_back(kept.plus(more), seconds)
+            self._hold_back(Ceiling(counted=kept.plus(more), seconds=seconds))
+            before = self._kept.gateway_ceiling
             if recovered is not None and not forgot_seconds and shows_all:
                 self._gateway_ceiling = None
             elif knows_all:
-                self._gateway_ceiling = self._kept.gateway_ceiling
+                # An earlier start may have been killed before it had asked.
+                void = before is not None and before.since_unix_seconds > started_unix_seconds
+                self._gateway_ceiling = None if void else before
             self._settled = True
             return has_more
 
@@ -167,11 +171,10 @@ class SharedMeter:
             with self._lock:
                 self._meter.put_back(finished)
 
-    def _hold_back(self, counted: Counters, seconds: float) -> None:
+    def _hold_back(self, unseen: Ceiling) -> None:
         kept = self._kept
         self._gateway_ceiling, self._ceiling = kept.gateway_ceiling, kept.ceiling
-        if seconds:
-            unseen = Ceiling(counted=counted, seconds=seconds)
+        if unseen.seconds:
             self._gateway_ceiling, self._ceiling = unseen.higher(kept.gateway_ceiling), unseen.higher(kept.ceiling)
 
 

@@ -32,13 +32,16 @@ class Ceiling:
 
     counted: Counters
     seconds: float
+    since_unix_seconds: float = 0.0
+    """Only after that it was seen; 0: nobody knows when."""
 
     def higher(self, other: "Ceiling | None") -> "Ceiling":
         """Return a ceiling over both."""
         if other is None:
             return self
         counted = self.counted.plus(other.counted.beyond(self.counted))
-        return Ceiling(counted=counted, seconds=max(self.seconds, other.seconds))
+        since = min(self.since_unix_seconds, other.since_unix_seconds)
+        return Ceiling(counted=counted, seconds=max(self.seconds, other.seconds), since_unix_seconds=since)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
