@@ -3,6 +3,7 @@ import gzip
 import json
 import socket
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
@@ -202,6 +203,21 @@ def test_only_the_group_of_that_key_is_read() -> None:
         group.samples
     )
     assert held_groups(body, [BARN]) == {}
+
+
+@pytest.mark.parametrize("value", [b"{},", b"[[],", b"300,"])
+def test_a_list_of_more_values_than_any_gateway_has_is_not_built(value: bytes) -> None:
+    body = b'{"data": [' + value * 4_000_000 + b"1]}"
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="more values than any gateway's"):
+            held_groups(body, [HOME])
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most_bytes < 1_000_000
 
 
 def test_several_groups_are_told_apart_by_job_and_instance() -> None:

@@ -22,6 +22,8 @@ NAME = "pushgateway"
 _ANSWER_LIMIT_BYTES = 64 * 1024
 _ALL_GROUPS_LIMIT_BYTES = 64 * 1024 * 1024
 """A gateway tells of all its groups or of none; a thousand of them are some 30 MB, once at a start."""
+_MOST_VALUES = 4_000_000
+"""In that answer: twice as many as a thousand groups have. Millions of empty objects would take a Pi's whole memory."""
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 """What a path can hold as it is; a gateway cleans away dots, slashes and nothings (docs/facts.md 1.1)."""
 _LATEST_UNIX_SECONDS = 1e11
@@ -162,6 +164,8 @@ def held_groups(body: bytes, keys: Collection[GroupKey]) -> Mapping[GroupKey, He
         labels = _mapping(one.get("labels"))
         return None if "job" in labels and (labels["job"], labels.get("instance")) not in wanted else one
 
+    if sum(map(body.count, (b",", b"{", b"["))) > _MOST_VALUES:
+        raise ValueError("it holds more values than any gateway's")
     try:
         document = json.loads(body, object_hook=without_others)
     except RecursionError as error:
