@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -234,9 +234,11 @@ def runtime_is_hostile(place: Place) -> None:
 
     def act(_: int) -> None:
         for file in place.runtime.glob("beat-*.json"):
-            if file.is_file():
-                file.unlink()
-                os.mkfifo(file)
+            # The agent writes there meanwhile.
+            with suppress(FileNotFoundError, FileExistsError):
+                if file.is_file():
+                    file.unlink()
+                    os.mkfifo(file)
 
     place.each_beat(act)
 
