@@ -1,8 +1,10 @@
 import base64
+import gc
 import socket
 import threading
+import weakref
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -11,7 +13,7 @@ from werkzeug import Request, Response
 
 from sonnen_agent import __version__
 from sonnen_agent.clock import Deadline
-from sonnen_agent.destination import Destination, Secret, outcome_of, problem_of
+from sonnen_agent.destination import Destination, Secret, expect_success, outcome_of, problem_of
 from sonnen_agent.errors import ExchangeError, Outcome
 from sonnen_agent.transport import Answer
 
@@ -53,6 +55,24 @@ def test_a_status_means_the_same_of_every_peer_and_only_data_can_be_rejected(
 ) -> None:
     assert outcome_of(status) == asked
     assert outcome_of(status, sent=True) == sent
+
+
+class _Headers(dict[str, str]):
+    """Headers that can be watched as they go."""
+
+
+def test_a_refused_answer_goes_with_its_error_and_not_when_the_collector_comes() -> None:
+    def refused() -> "weakref.ref[_Headers]":
+        headers = _Headers()
+        with suppress(ExchangeError):
+            expect_success(Answer(status=500, headers=headers, body=b"sorry"), HINTS)
+        return weakref.ref(headers)
+
+    gc.disable()
+    try:
+        assert refused()() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
