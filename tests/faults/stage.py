@@ -130,11 +130,15 @@ def play(
     Those in `begun` have begun already: they are the first of the first group, and nothing comes after them.
     """
     episodes: dict[_Row, Episode] = {}
+    most_files: dict[Agent, int] = {}
+    """Before any wave so far: on a busy machine not all connections are back from the one before."""
     for wave in plan:
         free = lanes if wave[: len(begun)] == list(begun) else lanes[len(begun) :]
         taken = list(zip(wave, free, strict=False))
         before = {lane.agent: Footprint.of(lane.agent.pid) for _, lane in taken}
-        for agent in before:
+        for agent, footprint in before.items():
+            most_files[agent] = max(most_files.get(agent, 0), footprint.files)
+            before[agent] = replace(footprint, files=most_files[agent])
             forget_peak(agent.pid)
         began = [moment(lane.agent) for _, lane in taken]
         well = [

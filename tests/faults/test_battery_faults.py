@@ -49,7 +49,9 @@ class Stage:
         first = min(episode.ended.unix_seconds for episode in self.episodes.values())
         well = {HEALTHY, *(one.lane.name for row, one in self.episodes.items() if not row.from_the_start)}
         early = (look for name in well for look in self.viewer.looks[name] if look.unix_seconds < first - FAULT_BEATS)
-        return {name: value for look in early for name, value in look.readings.items()}
+        # A busy machine may come to the slow endpoints later than that.
+        looks = (*self.viewer.looks[HEALTHY], *early)
+        return {name: value for look in looks for name, value in look.readings.items()}
 
 
 @pytest.fixture(scope="module")
