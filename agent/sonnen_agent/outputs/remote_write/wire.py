@@ -52,8 +52,13 @@ def value_bytes(value: float) -> bytes:
 
 
 def series_of(labels: Mapping[str, str]) -> Series:
-    """Return the series with these labels; an empty label is no label."""
-    return tuple(sorted((name, value) for name, value in labels.items() if value))
+    """Return the series with these labels, one and the same object each time; an empty label is no label."""
+    return _series(*labels.items())
+
+
+@lru_cache(_SERIES_REMEMBERED)
+def _series(*labels: tuple[str, str]) -> Series:
+    return tuple(sorted((name, value) for name, value in labels if value))
 
 
 def series_name(series: Series) -> str:
