@@ -124,6 +124,23 @@ def test_many_requests_share_one_connection() -> None:
         assert server.connections == 1
 
 
+def test_head_and_body_of_a_small_request_travel_in_one_packet() -> None:
+    first: list[bytes] = []
+
+    def answer_often(peer: socket.socket) -> None:
+        while piece := peer.recv(65536):
+            first.append(piece)
+            peer.sendall(_FINE)
+
+    with talking(answer_often) as server:
+        connection = Connection("http", "127.0.0.1", server.port)
+        for _ in range(5):
+            connection.request("PUT", "/x", headers={}, deadline=Deadline(5), body_limit=10, body=b"a page")
+        connection.close()
+
+    assert [piece.endswith(b"\r\n\r\na page") for piece in first] == [True] * 5
+
+
 def test_a_body_that_drips_ends_at_the_deadline() -> None:
     # All of it would take 40 s; every single byte comes in time.
     with talking(drip(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n" + 400 * b"x")) as server:

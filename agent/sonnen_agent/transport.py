@@ -114,9 +114,12 @@ class Connection:
                 http.putheader(name, value)
             if body is not None:
                 http.putheader("Content-Length", str(len(body)))
+            # Head and body go out as one piece, and small ones in one packet.
+            http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
             # Who has heard enough to refuse the rest may have said why before hanging up.
             with suppress(ConnectionError):
                 http.endheaders(body)
+                http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
             # An answer without a length is not closed with its connection, and would keep the socket open.
             with http.getresponse() as response:
                 self._under_way.bytes_left += body_limit
