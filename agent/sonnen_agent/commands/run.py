@@ -1,6 +1,6 @@
 """`sonnen-agent run`: the daemon, as systemd sees it.
 
-SIGTERM, SIGINT ─▶ stop                       every few seconds: did a thread crash, does a loop hang?
+SIGTERM, SIGINT ─▶ stop                       every ten seconds: did a thread crash, does a loop hang?
 SIGHUP ─▶ check, stop, and the program anew   if not: STATUS and WATCHDOG, to systemd
 """
 
@@ -25,8 +25,8 @@ _START_SECONDS = 0.05
 """Between two looks whether every battery has been asked, so that READY comes at once."""
 _RELOADED = "SONNEN_AGENT_RELOADED"
 """Set in the environment of a program that goes on after a reload."""
-_TELL_SECONDS = 5
-"""Between two looks at the threads; a twelfth of the unit's WatchdogSec."""
+_TELL_SECONDS = 10
+"""Between two looks at the threads; a sixth of the unit's WatchdogSec."""
 
 
 def run(load: Callable[[], Config], notifier: Notifier, runtime_directory: Path | None) -> int:
