@@ -5,13 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sonnen_agent.outputs.remote_write.batch import Batch
-from sonnen_agent.outputs.remote_write.client import WriteResult
+from sonnen_agent.outputs.remote_write.client import WriteError
 from sonnen_agent.outputs.remote_write.wire import Sample, Series
 
-WRITTEN = WriteResult(outcome="ok")
-REJECTED = WriteResult(outcome="rejected", words="answered 400: duplicate sample")
-TOO_OLD = WriteResult(outcome="rejected", words="answered 400: out of bounds")
-LATER = WriteResult(outcome="timeout", words="no answer in time")
+REJECTED = WriteError("rejected", "answered 400: duplicate sample")
+TOO_OLD = WriteError("rejected", "answered 400: out of bounds")
+LATER = WriteError("timeout", "no answer in time")
 
 
 def named(number: int) -> Series:
@@ -25,9 +24,9 @@ def samples(series: int, times: int) -> list[Sample]:
 class Trial:
     """A receiver that stores a request unless something in it is bad, and what became of the samples."""
 
-    def __init__(self, bad: Callable[[Sample], bool], result: WriteResult = REJECTED) -> None:
+    def __init__(self, bad: Callable[[Sample], bool], error: WriteError = REJECTED) -> None:
         self.bad = bad
-        self.result = result
+        self.error = error
         self.requests: list[Sequence[Sample]] = []
         self.stored: list[Sample] = []
         self.rejected: list[Sample] = []
@@ -39,9 +38,9 @@ class Trial:
             is_bad = any(map(self.bad, piece))
             if not is_bad:
                 self.stored += piece
-            batch.tell(self.result if is_bad else WRITTEN)
+            batch.tell(self.error if is_bad else None)
 
-    def reject(self, dropped: Sequence[Sample], _: WriteResult) -> None:
+    def reject(self, dropped: Sequence[Sample], _: WriteError) -> None:
         self.rejected += dropped
 
 
@@ -124,7 +123,7 @@ def test_what_was_not_sent_is_left() -> None:
     trial = Trial(lambda _: False)
     batch = Batch(samples(4, 2), trial.reject)
     batch.tell(REJECTED)
-    batch.tell(WRITTEN)
+    batch.tell(None)
     batch.tell(LATER)
     trial.deliver(batch)
     assert sorted(trial.stored) == sorted(sample for sample in samples(4, 2) if sample[0] > named(1))
@@ -146,12 +145,12 @@ def test_every_sample_is_either_stored_or_rejected(data: st.DataObject) -> None:
         data.draw(st.integers(min_value=1, max_value=12)), data.draw(st.integers(min_value=1, max_value=8))
     )
     bad = set(data.draw(st.lists(st.sampled_from(all_samples), max_size=5)))
-    result = data.draw(st.sampled_from([REJECTED, TOO_OLD]))
-    trial = Trial(bad.__contains__, result)
+    error = data.draw(st.sampled_from([REJECTED, TOO_OLD]))
+    trial = Trial(bad.__contains__, error)
 
     trial.deliver(Batch(all_samples, trial.reject))
 
     assert sorted(trial.stored + trial.rejected) == sorted(all_samples)
     assert bad <= set(trial.rejected)
-    if result is REJECTED and len(bad) <= 2:
+    if error is REJECTED and len(bad) <= 2:
         assert set(trial.rejected) == bad

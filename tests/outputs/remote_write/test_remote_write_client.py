@@ -11,7 +11,8 @@ from receivers import FakeReceiver, always
 
 from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import Outcome
-from sonnen_agent.outputs.remote_write.client import RemoteWriteClient, WriteResult
+from sonnen_agent.outputs.remote_write import Options
+from sonnen_agent.outputs.remote_write.client import RemoteWriteClient, WriteError
 from sonnen_agent.outputs.remote_write.wire import series_of, value_bytes, write_request
 
 LABELS = {"__name__": "sonnen_online", "job": "sonnen", "instance": "home"}
@@ -24,8 +25,15 @@ def fake(httpserver: HTTPServer) -> FakeReceiver:
     return FakeReceiver(httpserver)
 
 
-def write(url: str, *, record: Callable[..., None] = lambda *_: None, interval_seconds: float = 5) -> WriteResult:
-    client = RemoteWriteClient(Destination(url=url), {}, interval_seconds=interval_seconds, record=record)
+def write(
+    url: str,
+    *,
+    record: Callable[..., None] = lambda *_: None,
+    interval_seconds: float = 5,
+    heard: Callable[[str | None], None] = lambda _: None,
+) -> WriteError | None:
+    options = Options(destination=Destination(url=url))
+    client = RemoteWriteClient(options, interval_seconds=interval_seconds, record=record, heard=heard)
     try:
         return client.write([SAMPLE])
     finally:
@@ -34,12 +42,13 @@ def write(url: str, *, record: Callable[..., None] = lambda *_: None, interval_s
 
 def test_a_request_is_what_the_protocol_says(fake: FakeReceiver) -> None:
     destination = Destination(url=fake.url, username="pi", password=Secret("geheim"))
-    client = RemoteWriteClient(destination, {"X-Scope-OrgID": "home"}, interval_seconds=5, record=lambda *_: None)
+    options = Options(destination=destination, headers={"X-Scope-OrgID": "home"})
+    client = RemoteWriteClient(options, interval_seconds=5, record=lambda *_: None, heard=lambda _: None)
 
-    result = client.write([SAMPLE])
+    error = client.write([SAMPLE])
     client.close()
 
-    assert (result.kind, result.outcome, result.words) == ("written", "ok", "")
+    assert error is None
     headers = fake.requests[0].headers
     assert fake.requests[0].method == "POST"
     assert headers["Content-Encoding"] == "snappy"
@@ -65,37 +74,46 @@ def test_every_request_is_recorded(fake: FakeReceiver) -> None:
     assert size == int(fake.requests[0].headers["Content-Length"])
 
 
+@pytest.mark.parametrize(("status", "text"), [(200, ""), (204, ""), (200, "OK\x00\xff garbage")])
+def test_what_is_answered_with_a_success_is_stored(fake: FakeReceiver, status: int, text: str) -> None:
+    fake.reply = always(status, text)
+    outcomes, dates = list[Outcome](), list[str | None]()
+    assert write(fake.url, record=lambda _, outcome, *__: outcomes.append(outcome), heard=dates.append) is None
+    assert (outcomes, len(dates)) == (["ok"], 1)
+    assert dates[0] is not None
+
+
 @pytest.mark.parametrize(
-    ("status", "text", "kind", "outcome", "words"),
+    ("status", "text", "later", "outcome", "words"),
     [
-        (200, "", "written", "ok", ""),
-        (204, "", "written", "ok", ""),
-        (200, "OK\x00\xff garbage", "written", "ok", ""),
-        (200, " <html>Welcome to the hotel</html>", "later", "invalid", "a login page is in between"),
-        (301, "", "later", "http_error", "a redirect to https://elsewhere/, which is not followed"),
-        (400, "duplicate sample for timestamp", "rejected", "rejected", "duplicate sample for timestamp"),
-        (400, "out of order sample", "rejected", "rejected", "storage.tsdb.out_of_order_time_window"),
-        (409, "conflict", "rejected", "rejected", "conflict"),
-        (413, "too large", "rejected", "rejected", "too large"),
-        (422, "label value too long", "rejected", "rejected", "label value too long"),
-        (401, "", "later", "unauthorized", "mend the config"),
-        (403, "", "later", "unauthorized", "mend the config"),
-        (404, "", "later", "not_found", "--web.enable-remote-write-receiver"),
-        (415, "", "later", "http_error", "answered 415"),
-        (429, "slow down", "later", "http_error", "slow down"),
-        (500, "disk full", "later", "http_error", "disk full"),
-        (500, "too old sample", "rejected", "rejected", "too old sample"),
-        (503, "starting", "later", "http_error", "starting"),
+        (200, " <html>Welcome to the hotel</html>", True, "invalid", "a login page is in between"),
+        (301, "", True, "http_error", "a redirect to https://elsewhere/, which is not followed"),
+        (400, "duplicate sample for timestamp", False, "rejected", "duplicate sample for timestamp"),
+        (400, "out of order sample", False, "rejected", "storage.tsdb.out_of_order_time_window"),
+        (409, "conflict", False, "rejected", "conflict"),
+        (413, "too large", False, "rejected", "too large"),
+        (422, "label value too long", False, "rejected", "label value too long"),
+        (401, "", True, "unauthorized", "mend the config"),
+        (403, "", True, "unauthorized", "mend the config"),
+        (404, "", True, "not_found", "--web.enable-remote-write-receiver"),
+        (415, "", True, "http_error", "answered 415"),
+        (429, "slow down", True, "http_error", "slow down"),
+        (500, "disk full", True, "http_error", "disk full"),
+        (500, "too old sample", False, "rejected", "too old sample"),
+        (503, "starting", True, "http_error", "starting"),
     ],
 )
 def test_an_answer_decides_about_the_samples(
-    fake: FakeReceiver, status: int, text: str, kind: str, outcome: Outcome, words: str
+    fake: FakeReceiver, status: int, text: str, later: bool, outcome: Outcome, words: str
 ) -> None:
     fake.reply = always(status, text, Location="https://elsewhere/")
-    result = write(fake.url)
-    assert (result.kind, result.outcome, result.status) == (kind, outcome, status)
-    assert words in result.words
-    assert result.date is not None
+    outcomes, dates = list[Outcome](), list[str | None]()
+    error = write(fake.url, record=lambda _, outcome, *__: outcomes.append(outcome), heard=dates.append)
+    assert error is not None
+    assert (error.later, error.outcome, error.status) == (later, outcome, status)
+    assert words in str(error)
+    assert (outcomes, len(dates)) == ([outcome], 1)
+    assert dates[0] is not None
 
 
 @pytest.mark.parametrize(
@@ -109,7 +127,9 @@ def test_an_answer_decides_about_the_samples(
 )
 def test_what_is_refused_for_its_age_is_known_as_such(fake: FakeReceiver, text: str) -> None:
     fake.reply = always(400, text)
-    assert write(fake.url).too_old
+    error = write(fake.url)
+    assert error is not None
+    assert error.too_old
 
 
 @pytest.mark.parametrize(
@@ -131,8 +151,10 @@ def test_the_receiver_says_how_long_to_wait(
 ) -> None:
     date = "Sat, 01 Jan 2028 00:00:00 GMT"
     head = f"HTTP/1.1 429 Slow\r\nDate: {date}\r\nRetry-After: {wanted}\r\nContent-Length: 0\r\n\r\n"
-    result = write(raw_answer(head.encode()))
-    assert (result.wait_seconds, result.date) == (seconds, date)
+    dates = list[str | None]()
+    error = write(raw_answer(head.encode()), heard=dates.append)
+    assert error is not None
+    assert (error.wait_seconds, dates) == (seconds, [date])
 
 
 @pytest.fixture
@@ -181,11 +203,14 @@ def raw_answer() -> Iterator[Callable[[bytes | None], str]]:
 def test_no_answer_is_no_result_on_the_samples(
     raw_answer: Callable[[bytes | None], str], answer: bytes, outcome: Outcome, words: str
 ) -> None:
-    result = write(raw_answer(answer))
-    assert (result.kind, result.outcome, result.status) == ("later", outcome, None)
-    assert words in result.words
+    dates = list[str | None]()
+    error = write(raw_answer(answer), heard=dates.append)
+    assert error is not None
+    assert (error.later, error.outcome, error.status, dates) == (True, outcome, None, [])
+    assert words in str(error)
 
 
 def test_silence_ends_with_the_time_out(raw_answer: Callable[[bytes | None], str]) -> None:
-    result = write(raw_answer(None), interval_seconds=0.2)
-    assert (result.kind, result.outcome) == ("later", "timeout")
+    error = write(raw_answer(None), interval_seconds=0.2)
+    assert error is not None
+    assert (error.later, error.outcome) == (True, "timeout")

@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import chain
 
-from sonnen_agent.outputs.remote_write.client import WriteResult
+from sonnen_agent.outputs.remote_write.client import WriteError
 from sonnen_agent.outputs.remote_write.wire import Sample, Series
 
 _HOPELESS = 16
 """After so many rejections in a row a series is not halved by time any more: it is dropped whole."""
 
-_Rejected = Callable[[Sequence[Sample], WriteResult], None]
+_Rejected = Callable[[Sequence[Sample], WriteError], None]
 
 
 class Batch:
@@ -37,21 +37,21 @@ class Batch:
         """The samples to send next; empty when the last of them is stored or dropped."""
         return self._pieces[0] if self._pieces else ()
 
-    def tell(self, result: WriteResult) -> None:
-        """Say what became of the samples that were to be sent next; those of a `later` are still to be sent."""
-        if result.kind == "later":
+    def tell(self, error: WriteError | None) -> None:
+        """Say why the samples that were to be sent next were not stored, None if they were."""
+        if error is not None and error.later:
             return
         piece = self._pieces.popleft()
         self.whole = False
-        if result.kind == "written":
+        if error is None:
             self._in_a_row = 0
             return
         self._in_a_row += 1
         series = list(dict.fromkeys(sample[0] for sample in piece))
         if self._apart.issuperset(series):
-            self._rejected(piece, result)
-        elif result.too_old:
-            self._split_by_age(piece, result)
+            self._rejected(piece, error)
+        elif error.too_old:
+            self._split_by_age(piece, error)
         elif len(series) > 1:
             first = frozenset(series[: len(series) // 2])
             self._pieces.append([sample for sample in piece if sample[0] in first])
@@ -59,9 +59,9 @@ class Batch:
         elif len(halves := _halves_by_time(piece)) > 1 and self._in_a_row < _HOPELESS:
             self._pieces.extendleft(reversed(halves))
         else:
-            self._rejected(piece, result)
+            self._rejected(piece, error)
 
-    def _split_by_age(self, piece: Sequence[Sample], result: WriteResult) -> None:
+    def _split_by_age(self, piece: Sequence[Sample], error: WriteError) -> None:
         """Let one of the newest samples go ahead: when even that is too old, so is all that is not newer."""
         newest = max(piece, key=lambda sample: sample[1])
         if newest[1] > min(unix_ms for _, unix_ms, _ in piece):
@@ -69,7 +69,7 @@ class Batch:
             self._pieces.extendleft(reversed([[newest], *rest]))
             return
         left = [*piece, *chain.from_iterable(self._pieces)]
-        self._rejected([sample for sample in left if sample[1] <= newest[1]], result)
+        self._rejected([sample for sample in left if sample[1] <= newest[1]], error)
         younger = ([sample for sample in piece if sample[1] > newest[1]] for piece in self._pieces)
         self._pieces = deque(piece for piece in younger if piece)
 

@@ -42,7 +42,7 @@ class RemoteWriteOutput:
     ) -> None:
         self._monotonic = monotonic
         self._watch = ProgressWatch(monotonic)
-        self._interval_seconds = surroundings.interval_seconds
+        self._interval_seconds = interval = surroundings.interval_seconds
         most = max(_FEWEST_GROUPS, _GROUPS_PER_BATTERY * len(surroundings.meters))
         self._groups: queue.Queue[Group | None] = queue.Queue(most)
         """What was put and not taken yet, None at the end."""
@@ -50,9 +50,8 @@ class RemoteWriteOutput:
         spool, runtime = surroundings.state_directory / "spool", surroundings.runtime_directory
         live = None if runtime is None else runtime / "spool"
         self._queue = Queue(spool, options.spool_max_bytes, boot=boot_id(), live_directory=live)
-        interval, record = surroundings.interval_seconds, surroundings.record
-        client = RemoteWriteClient(options.destination, options.headers, interval_seconds=interval, record=record)
         offset = ClockOffset(surroundings.clock, monotonic)
+        client = RemoteWriteClient(options, interval_seconds=interval, record=surroundings.record, heard=offset.heard)
         self._sender = Sender(client, self._queue, offset, interval_seconds=interval, monotonic=monotonic)
         self._retain = Retain()
         self._stopping = False

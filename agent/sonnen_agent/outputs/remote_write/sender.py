@@ -9,11 +9,10 @@ link or only what waits, is tried once per beat.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.outputs.remote_write.batch import Batch
-from sonnen_agent.outputs.remote_write.client import RemoteWriteClient, WriteResult
+from sonnen_agent.outputs.remote_write.client import RemoteWriteClient, WriteError
 from sonnen_agent.outputs.remote_write.clock_offset import ClockOffset
 from sonnen_agent.outputs.remote_write.queue import Queue
 from sonnen_agent.outputs.remote_write.wire import Frame, Sample, Series, series_name
@@ -94,9 +93,9 @@ class Sender:
         samples = [sample for frame in frames for sample in frame.samples(offset_ms)]
         batch = Batch(samples, self._drop_present, frozenset(self._apart))
         while batch.next:
-            result = self._send_next(batch)
-            if result.kind == "later" or not batch.next or self._monotonic() > deadline:
-                self._attempted(result, began)
+            error = self._send_next(batch)
+            if (error is not None and error.later) or not batch.next or self._monotonic() > deadline:
+                self._attempted(error, began)
                 break
         if batch.next:
             # What of it was stored is sent again; that does no harm.
@@ -140,17 +139,17 @@ class Sender:
             samples = [sample for frame in self._frames for sample in frame.samples(frames_offset_ms)]
             self._batch = Batch(samples, self._drop)
         count = len(self._batch.next)
-        result = self._send_next(self._batch)
+        error = self._send_next(self._batch)
         if leads:
-            self._attempted(result, began)
-        if result.kind == "later":
+            self._attempted(error, began)
+        if error is not None and error.later:
             # It begins anew, too, and smaller.
             self._batch = None
             self._batch_samples = 1
-            self._next_at = self._time_to_retry(result, began)
+            self._next_at = self._time_to_retry(error, began)
             if not leads:
                 message = "%d samples from before have to wait: %s"
-                self._changes.trouble("backlog", "waits", message, self._queue.samples, result.words)
+                self._changes.trouble("backlog", "waits", message, self._queue.samples, error)
             return False
         self._next_at = began + max(2 * (self._monotonic() - began), count / _SAMPLES_PER_SECOND)
         if not self._batch.next:
@@ -161,54 +160,49 @@ class Sender:
                 self._changes.over("backlog", "nothing waits any more")
         return True
 
-    def _send_next(self, batch: Batch) -> WriteResult:
-        """Send the next piece of a batch, and return what became of it.
+    def _send_next(self, batch: Batch) -> WriteError | None:
+        """Send the next piece of a batch, and return why it was not stored.
 
         When a batch is rejected as a whole, and then even a request without samples is, the samples are
         not at fault, and are kept: a proxy may answer 400 to everything.
         """
-        result = self._write(batch.next)
-        doubtful = result.kind == "rejected" and batch.whole and self._takes_empty
-        if doubtful and self._write(()).kind != "written":
-            result = replace(result, outcome="http_error", words=f"{result.words} (and the same to an empty request)")
-        batch.tell(result)
-        return result
+        error = self._client.write(batch.next)
+        doubtful = batch.whole and self._takes_empty
+        if error is not None and not error.later and doubtful and self._client.write(()) is not None:
+            words = f"{error} (and the same to an empty request)"
+            error = WriteError("http_error", words, status=error.status, wait_seconds=error.wait_seconds)
+        batch.tell(error)
+        return error
 
-    def _drop(self, samples: Sequence[Sample], result: WriteResult) -> None:
+    def _drop(self, samples: Sequence[Sample], error: WriteError) -> None:
         """Count samples that the receiver rejects, and tell the first time why, in its words."""
         self.rejected_samples += len(samples)
         now = self._monotonic()
-        news = now - self._told.get(result.too_old, float("-inf")) >= _QUIET_SECONDS
+        news = now - self._told.get(error.too_old, float("-inf")) >= _QUIET_SECONDS
         level = logging.WARNING if news else logging.DEBUG
         message = "%d samples are dropped, the first of them of %s: %s"
-        _log.log(level, message, len(samples), series_name(samples[0][0]), result.words)
-        self._told[result.too_old] = now
+        _log.log(level, message, len(samples), series_name(samples[0][0]), error)
+        self._told[error.too_old] = now
 
-    def _drop_present(self, samples: Sequence[Sample], result: WriteResult) -> None:
+    def _drop_present(self, samples: Sequence[Sample], error: WriteError) -> None:
         """Drop them, and remember the series: what is rejected now will be rejected at the next beat."""
-        self._drop(samples, result)
-        if not result.too_old:
+        self._drop(samples, error)
+        if not error.too_old:
             self._apart.update(dict.fromkeys((sample[0] for sample in samples), self._monotonic() + _APART_SECONDS))
 
-    def _write(self, samples: Sequence[Sample]) -> WriteResult:
-        result = self._client.write(samples)
-        if result.status is not None:
-            self._clock_offset.heard(result.date)
-        return result
-
-    def _attempted(self, result: WriteResult, began: float) -> None:
+    def _attempted(self, error: WriteError | None, began: float) -> None:
         """Take note of an attempt that began then. What was rejected got through, but it is no success to tell."""
-        self._up = result.kind != "later"
-        if result.kind == "written":
+        self._up = error is None or not error.later
+        if error is None:
             self._changes.over("link", "remote write works again; %d samples are sent late", self._queue.samples)
-        elif not self._up:
-            self._retry_at = self._next_at = self._time_to_retry(result, began)
-            kind = "away" if result.away else result.outcome
+        elif error.later:
+            self._retry_at = self._next_at = self._time_to_retry(error, began)
+            kind = "away" if error.away else error.outcome
             message = "remote write fails, samples wait in %s: %s"
-            self._changes.trouble("link", kind, message, self._queue.directory, result.words)
+            self._changes.trouble("link", kind, message, self._queue.directory, error)
 
-    def _time_to_retry(self, result: WriteResult, began: float) -> float:
-        return max(began + self._retry_seconds, self._monotonic() + result.wait_seconds)
+    def _time_to_retry(self, error: WriteError, began: float) -> float:
+        return max(began + self._retry_seconds, self._monotonic() + error.wait_seconds)
 
     def _offset_ms(self) -> int | None:
         """Return the offset to send with, or None while the time is unknown; ask for the receiver's if need be."""
@@ -218,10 +212,10 @@ class Sender:
             self._queue.note_offset(offset.likely_ms)
         began = self._monotonic()
         if offset_ms is None and offset.likely_ms is not None and began >= self._next_question:
-            result = self._write(())
-            self._takes_empty = self._takes_empty or result.kind == "written"
-            if result.status is None:
-                self._attempted(result, began)
+            error = self._client.write(())
+            self._takes_empty = self._takes_empty or error is None
+            if error is not None and error.status is None:
+                self._attempted(error, began)
                 return None
             self._next_question = began + _ASK_SECONDS
             offset_ms = offset.offset_ms()
