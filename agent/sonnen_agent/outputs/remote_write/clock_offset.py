@@ -65,7 +65,14 @@ class ClockOffset:
 
     def offset_ms(self) -> int | None:
         """Return the offset for samples that are sent now, or None while it is not known."""
-        self._listen()
+        unix = self._clock()
+        if unix is not None:
+            said = round((unix - self._monotonic()) * 1000)
+            step = float("inf") if self._claimed_ms is None else abs(said - self._claimed_ms)
+            if step > _JUMP_MS:
+                self._claimed_since_ms = self.now_ms
+            if step > _STICKY_MS:
+                self._claimed_ms = said
         claimed = self._claimed_ms
         if claimed is None or not self.asked:
             return self._offset_ms
@@ -77,14 +84,3 @@ class ClockOffset:
         if believable:
             self._offset_ms = claimed
         return self._offset_ms
-
-    def _listen(self) -> None:
-        unix = self._clock()
-        if unix is None:
-            return
-        claimed = round((unix - self._monotonic()) * 1000)
-        step = float("inf") if self._claimed_ms is None else abs(claimed - self._claimed_ms)
-        if step > _JUMP_MS:
-            self._claimed_since_ms = self.now_ms
-        if step > _STICKY_MS:
-            self._claimed_ms = claimed

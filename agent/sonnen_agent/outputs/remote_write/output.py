@@ -1,8 +1,4 @@
-"""The output's own thread: the present goes out, what cannot go out waits, what waits goes out in between.
-
-put ─▶ StalenessTracker ─▶ Frame ─▶ Sender ─▶ Batch ─▶ RemoteWriteClient
-                                      └─▶ Queue (only in an outage)
-"""
+"""The output's own thread: the present goes out, what cannot go out waits, what waits goes out in between."""
 
 import contextlib
 import logging
@@ -83,8 +79,7 @@ class RemoteWriteOutput:
         """Send until `stop`, then end all series but those to retain, and keep what could not be sent."""
         self._watch = watch
         while not self._stopping:
-            pause = self._sender.pause_seconds()
-            self.turn(self._interval_seconds if pause is None else min(pause, self._interval_seconds))
+            self.turn(min(self._sender.pause_seconds(), self._interval_seconds))
         frames = self._take(0)
         self._sender.finish([*frames, *self._tracker.end_all(self._monotonic(), self._retain.unchanged)])
         self._publish()

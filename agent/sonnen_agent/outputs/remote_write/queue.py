@@ -68,18 +68,20 @@ class Queue:
     @property
     def oldest_unix_ms(self) -> int | None:
         """When the oldest frame was, if that is known yet."""
-        if not self._files or self._offsets.get(self._files[0].boot) is None or not self._head():
-            return None
-        offset_ms = self._offsets.get(self._files[0].boot)
-        return None if offset_ms is None else self._head()[0].monotonic_ms + offset_ms
+        ahead = self._head()
+        offset_ms = self._offsets.get(self._files[0].boot) if ahead else None
+        return None if offset_ms is None else ahead[0].monotonic_ms + offset_ms
 
     def append(self, frames: Iterable[Frame]) -> None:
         """Keep frames of this boot; the oldest make room for them."""
         for frame in frames:
             if self._open is not None and self._open.full(self._max_bytes // _FEWEST_FILES, frame.monotonic_ms):
                 self.close()
-            file = self._open or self._begin_file()
-            before = file.size
+            if self._open is None:
+                self._open = QueueFile(self.directory, self._live_directory, self._next_number, self._boot)
+                self._next_number += 1
+                self._files.append(self._open)
+            file, before = self._open, self._open.size
             file.offset_ms = self._offsets.get(self._boot)
             file.add(frame)
             self.size += file.size - before
@@ -97,15 +99,11 @@ class Queue:
 
     def peek(self, most_samples: int, now_unix_ms: int) -> tuple[Sequence[Frame], int] | None:
         """Return the oldest frames that have a believable time, at least one, with their offset; None without any."""
-        while self._files:
-            ahead, head = self._head(), self._files[0] if self._files else None
-            if head is None:
-                break
-            offset_ms = self._offsets.get(head.boot)
-            if not ahead:
-                self._forget(head)
-            elif offset_ms is None:
-                if head.boot == self._boot:
+        while ahead := self._head():
+            boot = self._files[0].boot
+            offset_ms = self._offsets.get(boot)
+            if offset_ms is None:
+                if boot == self._boot:
                     return None
                 self._drop_oldest("the clock was not set before the power went, so that nobody knows when they were")
             elif ahead[0].monotonic_ms + offset_ms > now_unix_ms + _AHEAD_MS:
@@ -138,15 +136,8 @@ class Queue:
                 file.close()
             except OSError as error:
                 self._tell_failure(error)
-                self.dropped_samples += file.samples
                 self._forget(file)
             self.size += file.size
-
-    def _begin_file(self) -> QueueFile:
-        self._open = QueueFile(self.directory, self._live_directory, self._next_number, self._boot)
-        self._next_number += 1
-        self._files.append(self._open)
-        return self._open
 
     def _save(self, file: QueueFile) -> None:
         """Write what is new; what cannot be written is tried again as long as the file is open."""
@@ -163,11 +154,12 @@ class Queue:
             self._changes.over("disk", "%s can be written again", self.directory)
 
     def _head(self) -> deque[Frame]:
-        """Return what was not delivered yet of the oldest file, if there is one; what cannot be read is lost."""
-        if self._ahead is None and not self._files[0].path.exists():
-            self._forget_gone()
-        if self._ahead is None and self._files:
+        """Return what was not delivered yet of the oldest file that has any; what cannot be read is lost."""
+        while self._files and not self._ahead:
             head = self._files[0]
+            if head is not self._open and not head.path.exists():
+                self._forget_gone()
+                continue
             self._ahead = deque()
             with contextlib.suppress(OSError):
                 self._ahead.extend(head.read())
@@ -177,6 +169,8 @@ class Queue:
                 self._changes.trouble("dropped", "torn", words, head.path, lost)
                 self.dropped_samples += lost
                 self._count(head, -lost)
+            if not self._ahead:
+                self._forget(head)
         return self._ahead or deque()
 
     def _forget_gone(self) -> None:
@@ -185,14 +179,12 @@ class Queue:
         if lost := sum(file.samples for file in gone):
             words = "%s: %d samples are lost: somebody has removed their files"
             self._changes.trouble("dropped", "gone", words, self.directory, lost)
-        self.dropped_samples += lost
         for file in gone:
             self._forget(file)
 
     def _drop_oldest(self, why: str) -> None:
         lost = self._files[0].samples
         self._changes.trouble("dropped", why, "%s: the oldest %d samples are dropped: %s", self.directory, lost, why)
-        self.dropped_samples += lost
         self._forget(self._files[0])
 
     def _count(self, file: QueueFile, samples: int) -> None:
@@ -200,7 +192,8 @@ class Queue:
         self.samples += samples
 
     def _forget(self, file: QueueFile) -> None:
-        """Remove a file with all that is in it."""
+        """Remove a file; what is still in it is lost."""
+        self.dropped_samples += file.samples
         self._count(file, -file.samples)
         self.size -= file.size
         if file is self._open:
@@ -222,11 +215,9 @@ class Queue:
     def _bring_back(self) -> None:
         """Complete on the card what a process that was killed had not written there yet."""
         for path in self._live_directory.glob("*.gz") if self._live_directory else ():
-            on_card = self.directory / path.name
             try:
-                closed = any(self.directory.glob(f"{path.name[:13]}[1-9]*.gz"))
-                if not closed:
-                    write(on_card, read_regular(path, self._max_bytes), sync=False)
+                if not any(self.directory.glob(f"{path.name[:13]}[1-9]*.gz")):  # it was not closed
+                    write(self.directory / path.name, read_regular(path, self._max_bytes), sync=False)
                 path.unlink()
             except OSError as error:
                 self._tell_failure(error)

@@ -72,10 +72,10 @@ class Sender:
         """Of the queue, those in the batch."""
         self._batch_samples = 1 if queue.samples else _BATCH_SAMPLES
 
-    def pause_seconds(self) -> float | None:
-        """Return how long to wait for the next frames before what waits is to be sent; None if nothing is."""
+    def pause_seconds(self) -> float:
+        """Return how long to wait for the next frames before what waits is to be sent; infinite if nothing is."""
         if not self._queue.samples or self._clock_offset.offset_ms() is None:
-            return None
+            return float("inf")
         return max(self._next_at - self._monotonic(), 0.0)
 
     def send(self, frames: Sequence[Frame]) -> None:
@@ -103,10 +103,9 @@ class Sender:
 
     def send_waiting(self) -> None:
         """Send one request with the oldest of what waits, if it is time."""
-        if self._queue.samples and self._monotonic() >= self._next_at:
-            offset_ms = self._offset_ms()
-            if offset_ms is not None:
-                self._send_oldest(offset_ms)
+        due = self._queue.samples and self._monotonic() >= self._next_at
+        if due and (offset_ms := self._offset_ms()) is not None:
+            self._send_oldest(offset_ms)
 
     def finish(self, frames: Sequence[Frame]) -> None:
         """Send the last frames in one request, or keep them for the next process; then close everything."""
