@@ -2,17 +2,17 @@
 
 import logging
 import socket
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
-from socketserver import TCPServer, ThreadingMixIn
+from socketserver import ThreadingTCPServer
 from typing import Any, Self
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
-from wsgiref.types import StartResponse, WSGIEnvironment
 
 from prometheus_client.core import Metric
 
@@ -70,18 +70,17 @@ class PullOutput:
         """Listen, so that a port in use is known at once, or raise StartError; port 0 takes a free one."""
         # In the order of the config; several batteries are told apart by an `instance` label.
         self._latest: dict[GroupKey, Group | None] = dict.fromkeys(surroundings.meters)
-        self._batteries = frozenset(surroundings.meters)
+        self._told_apart = frozenset(surroundings.meters if len(surroundings.meters) > 1 else ())
         self._lock = threading.Lock()
         host, port = options.host, options.port
         try:
-            self._server: _Server = (_Server6 if ":" in host else _Server)((host, port), _QuietHandler)
+            self._server = _Server(host, port, self.page)
         except OSError as error:
             raise StartError(
                 f"pull.listen: cannot listen on {host}:{port}: {error.strerror}; "
                 "choose another address or port, or stop what uses it"
             ) from error
-        self._server.set_app(self._answer)
-        self.port = self._server.server_port
+        self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, name="pull", daemon=True).start()
         _log.info("serving /metrics on %s port %d", host, self.port)
 
@@ -108,39 +107,27 @@ class PullOutput:
         with self._lock:
             groups = tuple(group for group in self._latest.values() if group is not None)
         now = time.monotonic()
-        return render(_merged(self._labelled(group if group.is_current(now) else offline(group)) for group in groups))
-
-    def _labelled(self, group: Group) -> tuple[Group, dict[str, str]]:
-        several = len(self._batteries) > 1 and group.key in self._batteries
-        return group, {"instance": group.key.instance} if several else {}
-
-    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            start_response("405 Method Not Allowed", [("Allow", "GET, HEAD"), ("Content-Length", "0")])
-            return ()
-        status, kind, body = "404 Not Found", "text/plain", b"see /metrics\n"
-        if environ["PATH_INFO"] == "/metrics":
-            status, kind, body = "200 OK", CONTENT_TYPE, self.page()
-        elif environ["PATH_INFO"] == "/":
-            status, kind, body = "200 OK", "text/html", b'<p>sonnen-agent: <a href="metrics">metrics</a></p>\n'
-        start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
-        return (body,)
+        merged: dict[str, Metric] = {}
+        for group in groups:
+            shown = group if group.is_current(now) else offline(group)
+            labels = {"instance": group.key.instance} if group.key in self._told_apart else {}
+            for family in (*shown.families, *shown.certain_counters):
+                whole = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                for sample in family.samples:
+                    whole.add_sample(sample.name, {**labels, **sample.labels}, sample.value)
+        return render(merged.values())
 
 
-def _merged(groups: Iterable[tuple[Group, dict[str, str]]]) -> Iterable[Metric]:
-    """Return one family per name with the samples of all groups, each with the labels of its group."""
-    merged: dict[str, Metric] = {}
-    for group, labels in groups:
-        for family in (*group.families, *group.certain_counters):
-            whole = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
-            for sample in family.samples:
-                whole.add_sample(sample.name, {**labels, **sample.labels}, sample.value)
-    return merged.values()
-
-
-class _Server(ThreadingMixIn, WSGIServer):
+class _Server(ThreadingTCPServer):
+    allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 16
+
+    def __init__(self, host: str, port: int, page: Callable[[], bytes]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.page = page
+        self._latest = deque[socket.socket]()
+        super().__init__((host, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's
         """Give a connection a thread; the one before the latest sixteen has had its time."""
@@ -150,37 +137,39 @@ class _Server(ThreadingMixIn, WSGIServer):
                 self._latest.popleft().shutdown(socket.SHUT_RDWR)
         super().process_request(request, client_address)
 
-    def server_bind(self) -> None:
-        """Bind without asking the name service for our own name, which takes long without a network."""
-        self._latest = deque[socket.socket]()
-        TCPServer.server_bind(self)
-        host, port = self.server_address[:2]
-        self.server_name, self.server_port = str(host), int(port)
-        self.setup_environ()
-
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - socketserver's
         """Note at most quietly that a scraper went away in the middle."""
-        _log.debug("a scraper went away: %s", client_address, exc_info=True)
+        level = logging.DEBUG if isinstance(sys.exception(), OSError) else logging.ERROR
+        _log.log(level, "no page for %s", client_address, exc_info=True)
 
 
-class _Server6(_Server):
-    address_family = socket.AF_INET6
-
-
-class _QuietHandler(WSGIRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     timeout = 10  # a client that says nothing does not keep its thread
 
-    def setup(self) -> None:
-        """Read the head of the request up to a bound."""
-        super().setup()
+    def handle(self) -> None:
+        """Read the head of a request up to a bound, and answer it."""
         head = line = self.rfile.readline(_HEAD_BYTES)
         while line.strip() and len(head) < _HEAD_BYTES:
             head += (line := self.rfile.readline(_HEAD_BYTES))
         self.rfile = BytesIO(head)
+        self.raw_requestline = self.rfile.readline()
+        if not self.parse_request():
+            return
+        path = self.path.partition("?")[0]
+        status, kind, body = 404, "text/plain", b"see /metrics\n"
+        if self.command not in ("GET", "HEAD"):
+            status, body = 405, b"only GET and HEAD\n"
+        elif path == "/metrics":
+            status, kind, body = 200, CONTENT_TYPE, self.server.page()
+        elif path == "/":
+            status, kind, body = 200, "text/html", b'<p>sonnen-agent: <a href="metrics">metrics</a></p>\n'
+        self.send_response(status)
+        for name, value in (("Allow", "GET, HEAD"), ("Content-Type", kind), ("Content-Length", str(len(body)))):
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Log nothing per request."""
-
-    def address_string(self) -> str:
-        """Return the address without asking the name service."""
-        return str(self.client_address[0])
