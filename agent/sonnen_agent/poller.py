@@ -4,8 +4,6 @@ import logging
 import time
 from collections.abc import Mapping
 
-from prometheus_client.core import Metric
-
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import Deadline
@@ -58,7 +56,12 @@ class Poller:
         self._battery.close()
 
     def _group(self, reading: Reading | None, states: System | None, endpoints: Mapping[Endpoint, bool]) -> Group:
-        counters, certain_counters = self._counters()
+        labels = self._battery.options.labels
+        totals, certain_totals = self._meter.totals()
+        certain_counters = energy_families(certain_totals, labels)
+        counters = None if totals is None else certain_counters
+        if totals is not None and totals is not certain_totals:
+            counters = energy_families(totals, labels)
         return Group(
             key=self.key,
             families=battery_families(
@@ -66,7 +69,7 @@ class Poller:
                 states=states,
                 endpoints=endpoints,
                 last_reading_unix_seconds=self._last_reading_unix_seconds,
-                labels=self._battery.options.labels,
+                labels=labels,
                 known=self._known,
             ),
             counters=counters,
@@ -74,15 +77,6 @@ class Poller:
             taken_monotonic_seconds=time.monotonic() if reading is None else reading.monotonic_seconds,
             shown_seconds=self._shown_seconds,
         )
-
-    def _counters(self) -> tuple[tuple[Metric, ...] | None, tuple[Metric, ...]]:
-        """Return the energy to show, and what of it to receivers that cannot be asked what they have seen."""
-        labels = self._battery.options.labels
-        totals, certain_totals = self._meter.totals()
-        certain_counters = energy_families(certain_totals, labels)
-        if totals is None or totals is certain_totals:
-            return None if totals is None else certain_counters, certain_counters
-        return energy_families(totals, labels), certain_counters
 
     def _read(self, deadline: Deadline) -> Reading | None:
         try:

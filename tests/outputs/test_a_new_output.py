@@ -175,6 +175,6 @@ def test_it_is_an_output_by_its_form_alone(tmp_path: Path) -> None:
     output: Output = options.open(
         Surroundings(interval_seconds=5, state_directory=tmp_path, record=lambda *_: None, clock=lambda: None)
     )
-    assert (options.summary, output.name, output.verb) == ("logging sonnen_*", "log", "logged")
+    assert (options.summary, output.verb) == ("logging sonnen_*", "logged")
     # Nobody has to ask which outputs there are: the config goes through the table.
     assert OUTPUTS == ("pushgateway", "remote_write", "pull")

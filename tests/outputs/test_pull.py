@@ -70,7 +70,7 @@ def test_an_opened_output_listens_at_once_and_says_where(caplog: pytest.LogCaptu
 
     assert status == 200
     assert caplog.messages == [f"serving /metrics on 127.0.0.1 port {output.port}"]
-    assert (output.name, output.verb, output.waiting()) == ("pull", None, None)
+    assert (output.verb, output.waiting()) == (None, None)
 
 
 def test_the_page_of_one_battery_has_the_series_of_sonnen_exporter_without_an_instance(output: PullOutput) -> None:

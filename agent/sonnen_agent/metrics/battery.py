@@ -7,7 +7,7 @@ from prometheus_client.core import Metric
 
 from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.group import Group
-from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, families
+from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, Sources, families
 from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, Status, System
 from sonnen_agent.rows import Rows, gauge, rows_of
 
@@ -67,10 +67,10 @@ def battery_families(  # noqa: PLR0913 - a group has these parts
     """
     known = {} if known is None else known
 
-    def of(name: str, rows: Rows, source: object) -> Sequence[Metric]:
+    def of(name: str, rows: Rows, source: object, parts: Sources = ()) -> Sequence[Metric]:
         before = known.get(name)
         if before is None or before[0] is not source:
-            before = known[name] = (source, families(rows, [(source, labels)]))
+            before = known[name] = (source, families(rows, parts or [(source, labels)]))
         return before[1]
 
     online = reading is not None
@@ -78,14 +78,12 @@ def battery_families(  # noqa: PLR0913 - a group has these parts
     found = families(HEALTH, [(health, labels)])
     if reading is None:
         return (*found, *(() if states is None else of("states", STATES, states)))
-    if (meters := known.get("meters")) is None or meters[0] is not reading.meters:
-        each = [(meter, {**labels, "direction": meter.direction, "meter": meter.name}) for meter in reading.meters]
-        meters = known["meters"] = (reading.meters, families(METER, each))
+    meters = ((meter, {**labels, "direction": meter.direction, "meter": meter.name}) for meter in reading.meters)
     return (
         *found,
         *of("states", STATES, reading.system),
         *families(STATUS, [(reading.status, labels)]),
-        *meters[1],
+        *of("meters", METER, reading.meters, meters),
         *of("inverter", INVERTER, reading.inverter),
         *of("pack", PACK, reading.pack),
         *families(CAPACITY, [(reading, labels)]),

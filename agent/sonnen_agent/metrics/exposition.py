@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from types import SimpleNamespace
+from typing import TypeAlias
 
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
@@ -19,6 +20,10 @@ COUNTED_DECIMALS = 4
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+Sources: TypeAlias = Iterable[tuple[object, Mapping[str, str]]]
+"""What has the fields of rows, each with its own labels for all of its series."""
+
+
 class Family(Metric):
     """A family of ours: its names need no check at each beat, and its text is written once, on however many pages."""
 
@@ -28,10 +33,8 @@ class Family(Metric):
         self.text = ""
 
 
-def families(
-    rows: Rows, sources: Iterable[tuple[object, Mapping[str, str]]], *, decimals: int | None = None
-) -> list[Metric]:
-    """Return the families that have samples; each source brings its own labels for all of its series.
+def families(rows: Rows, sources: Sources, *, decimals: int | None = None) -> list[Metric]:
+    """Return the families that have samples.
 
     What a battery says is shown as it is; what the agent has added up is shown with so many `decimals`.
     """

@@ -61,10 +61,6 @@ class Output(Protocol):
     """A way out for groups; nothing but its own threads ever waits for a network."""
 
     @property
-    def name(self) -> str:
-        """The `sink` label."""
-
-    @property
     def verb(self) -> str | None:
         """What it has done with what is sent, for the status line (`pushed`); None where nothing is sent."""
 

@@ -63,7 +63,6 @@ class Options:
 class PullOutput:
     """Keeps the latest group of each key, and serves them all as one page, in threads of its own."""
 
-    name = "pull"
     verb = None
 
     def __init__(self, options: Options, surroundings: Surroundings) -> None:

@@ -43,7 +43,7 @@ class StateStore:
     def __init__(self, folder: Path) -> None:
         """Take the directory, or raise StartError when another agent has it; OSError when it cannot be written."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = LockFile(folder)
+        self._lock = _locked(folder)
         self._checkpoint = Checkpoint(folder, _NAME)
         self._ledger = Ledger(folder)
         self._meters: Mapping[str, SharedMeter] = {}
@@ -96,7 +96,7 @@ class StateStore:
 
     def close(self) -> None:
         """Let another agent have the directory."""
-        self._lock.release()
+        os.close(self._lock)
 
     def _document(self, *, clean: bool) -> dict[str, object]:
         # What is not settled yet may have been seen higher: the next start has to ask, too, and to know since when.
@@ -139,26 +139,22 @@ def _file_system(folder: Path) -> str:
     return ""
 
 
-class LockFile:
-    """One agent per state directory: held from construction until the process ends, however it ends."""
+def _locked(folder: Path) -> int:
+    """Return the lock of a folder, a descriptor, which holds until that is closed or the process ends, however.
 
-    def __init__(self, folder: Path) -> None:
-        """Take the lock, or raise StartError when another process has it; OSError when the folder is not writable."""
-        file = folder / "lock"
-        self._descriptor = open_regular(file, os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(self._descriptor)
-            raise StartError(
-                f"{folder} is in use by another sonnen-agent (process {owner}); "
-                "stop that one, or give this one a state_directory of its own"
-            ) from error
-        with suppress(OSError):  # on a full disk the lock holds all the same, it only does not say whose it is
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-
-    def release(self) -> None:
-        """Let others have it."""
-        os.close(self._descriptor)
+    Raises StartError when another process has it; OSError when the folder is not writable.
+    """
+    descriptor = open_regular(folder / "lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise StartError(
+            f"{folder} is in use by another sonnen-agent (process {owner}); "
+            "stop that one, or give this one a state_directory of its own"
+        ) from error
+    with suppress(OSError):  # on a full disk the lock holds all the same, it only does not say whose it is
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor

@@ -11,7 +11,7 @@ from sonnen_agent.clock import boot_id
 from sonnen_agent.group import Group
 from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.remote_write import Options
-from sonnen_agent.outputs.remote_write.client import NAME, RemoteWriteClient
+from sonnen_agent.outputs.remote_write.client import RemoteWriteClient
 from sonnen_agent.outputs.remote_write.clock_offset import ClockOffset
 from sonnen_agent.outputs.remote_write.queue import Queue
 from sonnen_agent.outputs.remote_write.sender import Sender
@@ -30,7 +30,6 @@ _log = logging.getLogger(__name__)
 class RemoteWriteOutput:
     """One receiver. `run` is the body of its thread; the other methods are for the other threads."""
 
-    name: str = NAME
     verb: str | None = "written"
 
     def __init__(
