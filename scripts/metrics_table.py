@@ -44,7 +44,8 @@ def _table(name: str, sources: dict[str, str]) -> str:
 
 def _metrics(rows: Rows) -> Iterator[tuple[str, str]]:
     for _, row in rows:
-        yield row.name, f"| `{row.name}` | {row.kind} | {_quoted(_labels(row))} | {row.help} |"
+        name = row.family if row.kind == "summary" else row.name
+        yield name, f"| `{name}` | {row.kind} | {_quoted(_labels(row))} | {row.help} |"
 
 
 def _labels(row: Row) -> Iterable[str]:

@@ -13,6 +13,7 @@ metadata. What a field holds follows from the row's labels:
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, fields
 from functools import partial
@@ -41,7 +42,7 @@ class Row:
         """
         self.kind, self.name, self.help, self.labels = kind, name, text, labels
         self.key, self.at = key, at
-        self.family = name.removesuffix("_total") if kind == "counter" else name
+        self.family = name if kind == "gauge" else re.sub("_(total|count|sum)$", "", name)
         """The name, as prometheus_client wants it."""
 
     def __call__(self, getter: _Getter) -> _Getter:
@@ -83,7 +84,7 @@ def _field(
 Gauge, Counter = partial(Row, "gauge"), partial(Row, "counter")
 """What can rise and fall, and what only rises; the name of the latter ends in `_total`."""
 gauge, counter, summary = partial(_field, "gauge"), partial(_field, "counter"), partial(_field, "summary")
-"""Fields that are rows; a summary has durations, shown by how often there was one and by the sum of their seconds."""
+"""Fields that are rows; a summary is two, of which the names end in `_count` and `_sum`."""
 
 Rows: TypeAlias = tuple[tuple[str, Row], ...]
 """Field and row."""

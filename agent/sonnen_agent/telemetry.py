@@ -4,16 +4,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from sonnen_agent.errors import Outcome
 from sonnen_agent.reading import Endpoint
 from sonnen_agent.rows import Gauge, counter, gauge, summary
 
 _Key = TypeVar("_Key")
+_Number = TypeVar("_Number", int, float)
 
-Durations: TypeAlias = tuple[int, float]
-"""How often something took how long: the number of times, and their seconds together."""
+_OF_READS = "Duration of requests to a battery in seconds.", "battery", "endpoint"
+_OF_SENDS = "Duration of deliveries by a sink in seconds.", "sink"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +47,10 @@ class Counts:
     relay_reads: dict[tuple[str, Outcome], int] = counter(
         "sonnen_agent_relay_reads_total", "Requests to another exporter by how they ended.", "relay", "outcome"
     )
-    read_durations: dict[tuple[str, Endpoint], Durations] = summary(
-        "sonnen_agent_read_seconds", "Duration of requests to a battery in seconds.", "battery", "endpoint"
-    )
-    send_durations: dict[str, Durations] = summary(
-        "sonnen_agent_send_seconds", "Duration of deliveries by a sink in seconds.", "sink"
-    )
+    timed_reads: dict[tuple[str, Endpoint], float] = summary("sonnen_agent_read_seconds_count", *_OF_READS)
+    read_seconds: dict[tuple[str, Endpoint], float] = summary("sonnen_agent_read_seconds_sum", *_OF_READS)
+    timed_sends: dict[str, float] = summary("sonnen_agent_send_seconds_count", *_OF_SENDS)
+    send_seconds: dict[str, float] = summary("sonnen_agent_send_seconds_sum", *_OF_SENDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +107,16 @@ class Telemetry:
         """Count a request to a battery."""
         with self._lock:
             _add(self._counts.reads, (battery, endpoint, outcome), 1)
-            _time(self._counts.read_durations, (battery, endpoint), seconds)
+            _add(self._counts.timed_reads, (battery, endpoint), 1)
+            _add(self._counts.read_seconds, (battery, endpoint), seconds)
 
     def record_send(self, output: str, outcome: Outcome, seconds: float, sent_bytes: int) -> None:
         """Count a delivery by an output, and the bytes of its body."""
         with self._lock:
             _add(self._counts.sends, (output, outcome), 1)
             _add(self._counts.sent_bytes, output, sent_bytes)
-            _time(self._counts.send_durations, output, seconds)
+            _add(self._counts.timed_sends, output, 1)
+            _add(self._counts.send_seconds, output, seconds)
             if outcome == "ok":
                 self._sent_at[output] = self._clock()
 
@@ -142,10 +143,5 @@ class Telemetry:
             return Counts(**{one.name: dict(getattr(self._counts, one.name)) for one in fields(Counts)})
 
 
-def _add(counts: dict[_Key, int], key: _Key, number: int) -> None:
+def _add(counts: dict[_Key, _Number], key: _Key, number: _Number) -> None:
     counts[key] = counts.get(key, 0) + number
-
-
-def _time(durations: dict[_Key, Durations], key: _Key, seconds: float) -> None:
-    count, before = durations.get(key, (0, 0.0))
-    durations[key] = count + 1, before + seconds

@@ -47,8 +47,10 @@ def test_reads_are_counted_by_battery_endpoint_and_outcome() -> None:
 
 def test_a_duration_is_a_count_and_a_sum() -> None:
     counts = Counts(
-        read_durations={("home", "status"): (3, 0.75)},
-        send_durations={"pushgateway": (2, 1.5)},
+        timed_reads={("home", "status"): 3},
+        read_seconds={("home", "status"): 0.75},
+        timed_sends={"pushgateway": 2},
+        send_seconds={"pushgateway": 1.5},
     )
     labels = (("battery", "home"), ("endpoint", "status"))
     assert series(counts) == {

@@ -6,18 +6,17 @@ from prometheus_client.core import Metric
 
 from sonnen_agent.metrics.battery import BATTERY_LABELS
 from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, families
-from sonnen_agent.rows import Row, rows_of
-from sonnen_agent.telemetry import AgentInfo, Counts, Durations, Waiting
+from sonnen_agent.rows import rows_of
+from sonnen_agent.telemetry import AgentInfo, Counts, Waiting
 
 INFO = rows_of(AgentInfo)[::-1]
-COUNTS = tuple((field, row) for field, row in rows_of(Counts) if row.kind != "summary")
+COUNTS = rows_of(Counts)
 WAITING = rows_of(Waiting)
-SUMMARIES = tuple((field, row) for field, row in rows_of(Counts) if row.kind == "summary")
 
 WAITING_LABELS = ("sink",)
 """The labels of the series of what waits."""
 
-AGENT = (*INFO, *COUNTS, *WAITING, *SUMMARIES)
+AGENT = (*INFO, *COUNTS, *WAITING)
 """Everything but the process, in the order of the page."""
 
 AGENT_LABELS = frozenset(WAITING_LABELS).union(*(row.labels for _, row in AGENT)) - BATTERY_LABELS
@@ -30,18 +29,7 @@ def agent_families(
     """Return the group; `waiting` is by output, `process` what prometheus_client's collector measured."""
     return (
         *families(INFO, [(about, {})]),
-        *families(COUNTS, [(counts, {})]),
+        *families(COUNTS, [(counts, {})], decimals=COUNTED_DECIMALS),
         *families(WAITING, [(one, {"sink": sink}) for sink, one in waiting.items()]),
-        *(summary for field, row in SUMMARIES if (summary := _summary(row, getattr(counts, field))).samples),
         *process,
     )
-
-
-def _summary(row: Row, by_label: Mapping[str | tuple[str, ...], Durations]) -> Metric:
-    family = Metric(row.name, row.help, row.kind)
-    for own, (count, seconds) in by_label.items():
-        values = (own,) if isinstance(own, str) else own
-        labels = dict(zip(row.labels, values, strict=True))
-        family.add_sample(f"{row.name}_count", labels, float(count))
-        family.add_sample(f"{row.name}_sum", labels, round(seconds, COUNTED_DECIMALS))
-    return family
