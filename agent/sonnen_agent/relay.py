@@ -20,7 +20,7 @@ from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_RELAY_INTERVAL_SECONDS = 15.0
+_INTERVAL_SECONDS = 15.0
 PAGE_LIMIT_BYTES = 4 * 1024 * 1024
 """A node_exporter's page is some 60 to 150 KB."""
 _LONGEST_SHOWN_SECONDS = 30
@@ -53,7 +53,7 @@ class RelayOptions:
     url: str
     job: str
     """The `job` label."""
-    interval_seconds: float = DEFAULT_RELAY_INTERVAL_SECONDS
+    interval_seconds: float = _INTERVAL_SECONDS
 
     @classmethod
     def read_all(cls, root: Section, key: str, *, battery_job: str, has_gateway: bool) -> "tuple[RelayOptions, ...]":
@@ -72,9 +72,7 @@ class RelayOptions:
         for section in root.sections(key):
             url = section.url("url", "http://127.0.0.1:9100/metrics")
             job = section.required_text("job", "node")
-            seconds = section.number(
-                "interval_seconds", minimum=1, maximum=3600, default=DEFAULT_RELAY_INTERVAL_SECONDS
-            )
+            seconds = section.number("interval_seconds", minimum=1, maximum=3600, default=_INTERVAL_SECONDS)
             if job in owners:
                 section.problem("job", f"{job!r} is the job of {owners[job]}, too; choose another")
             elif job:

@@ -73,7 +73,8 @@ class _Daemon:
         self._announced = False
         self._hung: tuple[str, ...] = ()
         # Asked now: of a window that was closed nobody can tell any more that it was one.
-        self._in_a_terminal = _in_a_terminal()
+        self._in_a_terminal = sys.stdin is not None and not sys.stdin.closed and os.isatty(sys.stdin.fileno())
+        """Whether SIGHUP will mean that somebody has closed the window we were started in."""
 
     def run(self) -> Config | None:
         """Work until told to stop, or until a thread crashes; return the config to begin anew with after a SIGHUP."""
@@ -116,16 +117,10 @@ class _Daemon:
         self._hung = hung
         if hung:
             self._notifier.status(f"Hangs: {', '.join(hung)}")
-        elif not self._announced:
-            if self._agent.has_read:
-                self._notifier.ready(self._agent.status())
-                self._announced = True
-            else:
-                self._notifier.starting()
-        else:
+        elif self._announced:
             self._notifier.alive(self._agent.status())
-
-
-def _in_a_terminal() -> bool:
-    """Return whether SIGHUP will mean that somebody has closed the window we were started in."""
-    return sys.stdin is not None and not sys.stdin.closed and os.isatty(sys.stdin.fileno())
+        elif self._agent.has_read:
+            self._notifier.ready(self._agent.status())
+            self._announced = True
+        else:
+            self._notifier.starting()

@@ -37,10 +37,8 @@ class Section:
         value = self.value(key)
         if value is None or (isinstance(value, str) and value.strip() and value.isprintable()):
             return value
-        if isinstance(value, str):
-            self.problem(key, f"should be printable text, got {redacted(value)}")
-        else:
-            self.problem(key, f"should be text, got {redacted(value)}; put it into quotes")
+        wanted, fix = ("printable text", "") if isinstance(value, str) else ("text", "; put it into quotes")
+        self.problem(key, f"should be {wanted}, got {redacted(value)}{fix}")
         return None
 
     def secret_path(self, key: str) -> str | None:

@@ -7,7 +7,7 @@ from prometheus_client.core import Metric
 
 from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.group import Group
-from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, Sources, families
+from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, Family, Sources, families
 from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, Status, System
 from sonnen_agent.rows import Rows, gauge, rows_of
 
@@ -108,9 +108,7 @@ def offline(group: Group, *, stopped: bool = False) -> Group:
     shown: list[Metric] = []
     for family in group.families:
         if family.name == online.name:
-            away = Metric(family.name, family.documentation, family.type)
-            away.samples = [sample._replace(value=0.0) for sample in family.samples]
-            shown.append(away)
+            shown.append(Family(online, [sample._replace(value=0.0) for sample in family.samples]))
         elif family.name in kept:
             shown.append(family)
     return replace(group, families=tuple(shown))

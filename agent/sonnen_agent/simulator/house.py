@@ -86,7 +86,7 @@ class House:
         self._recent: deque[float] = deque(maxlen=_AVERAGE_STEPS)
         self._peak = 0.0
         self._through: defaultdict[str, float] = defaultdict(float)
-        self._need = 0.0
+        self._production = self._consumption = 0.0
         self._enter()
 
     def at(self, moment: datetime) -> State:
@@ -98,13 +98,12 @@ class House:
 
     def _enter(self) -> None:
         """Find the powers of the step that begins now."""
+        # The battery's controller sees the meters of the step before: a kettle's first seconds come from the grid.
+        self._cells = cell_watts(self.parameters, self._stored, self._consumption - self._production)
         self._production = profiles.production_watts(self.parameters, self._seed, self._time)
         self._consumption = profiles.consumption_watts(self.parameters, self._seed, self._time)
-        # The battery's controller sees the meters of the step before: a kettle's first seconds come from the grid.
-        self._cells = cell_watts(self.parameters, self._stored, self._need)
         self._discharge = discharge_watts(self.parameters, self._cells)
         self._feed_in = self._production + self._discharge - self._consumption
-        self._need = self._consumption - self._production
         self._recent.append(self._consumption)
         self._peak = max(self._peak, self._consumption)
 

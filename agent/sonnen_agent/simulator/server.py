@@ -50,11 +50,7 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.sendall(rendered(answer, close=self.close_connection))
 
     def do_GET(self) -> None:
-        """Answer a reader."""
-        self.respond()
-
-    def do_PUT(self) -> None:
-        """Read the rest of a request that is to change something, and answer it."""
+        """Read the rest of a request, and answer it."""
         length = self.headers.get("Content-Length", "0")
         if length.isdecimal() and int(length) <= _LARGEST_REQUEST_BODY:
             self.rfile.read(int(length))
@@ -62,8 +58,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         self.respond()
 
-    do_POST = do_PUT  # noqa: N815 - http.server has these names
-    do_DELETE = do_PUT  # noqa: N815
+    do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - http.server has these names
 
     def log_message(self, *_: object) -> None:
         """Keep stderr for what matters."""

@@ -2,8 +2,7 @@ from decoding import Decoded, decode, double
 from groups import battery_group, family
 
 from sonnen_agent.group import Group, GroupKey
-from sonnen_agent.outputs.remote_write.staleness import StalenessTracker
-from sonnen_agent.outputs.remote_write.wire import STALE, Frame, write_request
+from sonnen_agent.outputs.remote_write.wire import STALE, Frame, StalenessTracker, write_request
 
 
 def agent_group(at: float = 10) -> Group:

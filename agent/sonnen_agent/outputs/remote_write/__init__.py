@@ -4,9 +4,9 @@ README.md says what each receiver needs: of Prometheus an `out_of_order_time_win
 leave no gap. Written to disk is only what could not be sent. Requests are compressed by python-snappy, which only who
 writes remotely needs.
 
-One beat's way: `output` takes the groups of the other threads, `staleness` makes frames of them, `sender` decides
-whether these go out now or into the `queue` of `queue_file`s, `batch` halves what is rejected, `wire` encodes it, and
-`client` sends it. `clock_offset` knows when the machine's clock is to be believed.
+One beat's way: `output` takes the groups of the other threads, `wire` makes frames of them, `sender` decides whether
+these go out now or into the `queue` of `queue_file`s, `batch` halves what is rejected, `wire` encodes it, and `client`
+sends it. `clock_offset` knows when the machine's clock is to be believed.
 """
 
 import re

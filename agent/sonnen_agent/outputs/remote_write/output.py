@@ -15,8 +15,7 @@ from sonnen_agent.outputs.remote_write.client import RemoteWriteClient
 from sonnen_agent.outputs.remote_write.clock_offset import ClockOffset
 from sonnen_agent.outputs.remote_write.queue import Queue
 from sonnen_agent.outputs.remote_write.sender import Sender
-from sonnen_agent.outputs.remote_write.staleness import StalenessTracker
-from sonnen_agent.outputs.remote_write.wire import Frame
+from sonnen_agent.outputs.remote_write.wire import Frame, StalenessTracker
 from sonnen_agent.scheduler import ProgressWatch, Threads
 from sonnen_agent.telemetry import Waiting
 
