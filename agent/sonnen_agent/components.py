@@ -40,9 +40,7 @@ class Components:
         self.report_seconds = max(REPORT_SECONDS, config.interval_seconds)
         self._process = ProcessCollector(registry=CollectorRegistry())
         self._about = AgentInfo(
-            version=__version__,
-            revision=_revision(),
-            python_version=platform.python_version(),
+            build={(__version__, _revision(), platform.python_version()): 1},
             start_unix_seconds=round(time.time(), 3),
         )
 

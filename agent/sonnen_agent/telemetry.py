@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sonnen_agent.errors import Outcome
 from sonnen_agent.reading import Endpoint
-from sonnen_agent.rows import Gauge, counter, gauge, summary
+from sonnen_agent.rows import counter, gauge, summary
 
 _Key = TypeVar("_Key")
 _Number = TypeVar("_Number", int, float)
@@ -79,18 +79,11 @@ class Waiting:
 class AgentInfo:
     """Which agent runs, and since when."""
 
-    version: str
-    revision: str
-    python_version: str
-    start_unix_seconds: float | None = gauge("sonnen_agent_start_time_seconds", "Unix time at which the agent started.")
-
-    @property
-    @Gauge(
+    build: Mapping[tuple[str, str, str], float] = gauge(
         "sonnen_build_info", "1; the labels say which build of the agent runs.", "version", "revision", "pythonversion"
     )
-    def build(self) -> Mapping[tuple[str, str, str], float]:
-        """A 1 for the build."""
-        return {(self.version, self.revision, self.python_version): 1}
+    """A 1 for the version, the git revision, and Python's version."""
+    start_unix_seconds: float | None = gauge("sonnen_agent_start_time_seconds", "Unix time at which the agent started.")
 
 
 class Telemetry:

@@ -22,7 +22,7 @@ _RELAYED: tuple[tuple[str, Outcome], ...] = (
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-ABOUT = AgentInfo(version="1.2.3", revision="0123abc", python_version="3.11.2", start_unix_seconds=1700000000.5)
+ABOUT = AgentInfo(build={("1.2.3", "0123abc", "3.11.2"): 1}, start_unix_seconds=1700000000.5)
 
 
 def series(counts: Counts) -> Series:

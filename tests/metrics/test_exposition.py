@@ -115,7 +115,7 @@ TOTALS = EnergyTotals(
         ("feed_in", "export", "EUR"): 0.08,
     },
 )
-ABOUT = AgentInfo(version="1.2.3", revision="0123abc", python_version="3.11.2", start_unix_seconds=1718870000.125)
+ABOUT = AgentInfo(build={("1.2.3", "0123abc", "3.11.2"): 1}, start_unix_seconds=1718870000.125)
 COUNTS = Counts(
     reads={
         ("home", "status", "ok"): 1500,

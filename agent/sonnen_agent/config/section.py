@@ -175,14 +175,11 @@ class Section:
         unknown = [key for key in self.values if key not in self._known]
         for key in unknown[:_MOST_UNKNOWN]:
             if key in _SECRET_KEYS and f"{key}_file" in self._known:
-                self.problem(
-                    str(key),
-                    "a secret does not belong into this file; "
-                    f"put it into a file of its own (chmod 600) and write {key}_file: with its path",
-                )
-                continue
-            guess = did_you_mean(str(key), self._known)
-            self.problem(str(key), f"unknown key; {guess}known here are {', '.join(self._known)}")
+                fix = f"put it into a file of its own (chmod 600) and write {key}_file: with its path"
+                self.problem(str(key), f"a secret does not belong into this file; {fix}")
+            else:
+                guess = did_you_mean(str(key), self._known)
+                self.problem(str(key), f"unknown key; {guess}known here are {', '.join(self._known)}")
         if len(unknown) > _MOST_UNKNOWN:
             self.problem("…", f"{len(unknown) - _MOST_UNKNOWN} more unknown keys")
 

@@ -9,7 +9,7 @@ from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, families
 from sonnen_agent.rows import rows_of
 from sonnen_agent.telemetry import AgentInfo, Counts, Waiting
 
-INFO = rows_of(AgentInfo)[::-1]
+INFO = rows_of(AgentInfo)
 COUNTS = rows_of(Counts)
 WAITING = rows_of(Waiting)
 
