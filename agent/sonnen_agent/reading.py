@@ -6,7 +6,7 @@ is never the same as zero. `battery/` maps the API's fields to these.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from sonnen_agent.rows import Gauge, counter, gauge
@@ -242,7 +242,7 @@ class Reading:
         if hours is None or text is None or not -12 <= hours <= 14:  # no zone has another
             return None
         try:
-            local = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+            local = datetime.fromisoformat(f"{text}Z")
         except ValueError:
             return None
         return round(local.timestamp() - hours * 3600 - self.unix_seconds, 3)

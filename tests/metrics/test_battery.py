@@ -194,7 +194,8 @@ def test_the_clock_offset_is_positive_when_the_batterys_clock_is_ahead(
 
 
 @pytest.mark.parametrize(
-    ("local_time", "offset_hours"), [(None, 1), ("2023-11-14 23:13:20", None), ("soon", 1), ("2023-02-30 00:00:00", 1)]
+    ("local_time", "offset_hours"),
+    [(None, 1), ("2023-11-14 23:13:20", None), ("soon", 1), ("2023-02-30 00:00:00", 1), ("2023-11-14", 1)],
 )
 def test_there_is_no_clock_offset_without_a_clock_and_its_zone(
     local_time: str | None, offset_hours: float | None
