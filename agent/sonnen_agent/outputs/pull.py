@@ -137,7 +137,7 @@ class _Server(ThreadingTCPServer):
         super().process_request(request, client_address)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - socketserver's
-        """Note at most quietly that a scraper went away in the middle."""
+        """Note quietly that a scraper went away in the middle; anything else is an error of ours."""
         level = logging.DEBUG if isinstance(sys.exception(), OSError) else logging.ERROR
         _log.log(level, "no page for %s", client_address, exc_info=True)
 

@@ -96,7 +96,7 @@ class RemoteWriteClient:
         late = too_old or "out of order" in excerpt
         problem = problem_of(answer, {**_HINTS, "rejected": _LATE_HINT} if late else _HINTS, sent=True)
         if answer.status == 500 and too_old:
-            # Prometheus up to 2.49 says 500 where later ones say 400: repeating it would never end.
+            # Prometheus up to 2.49 says 500 to what is too old, where later ones say 400: repeating would never end.
             problem = ExchangeError("rejected", f"{problem}; {_LATE_HINT}")
         elif problem is None and excerpt.startswith("<"):
             problem = ExchangeError("invalid", f"answered {answer.status}: {excerpt}; {_WEB_PAGE_HINT}")
