@@ -64,14 +64,10 @@ class Components:
 
     def pollers(self, meters: Mapping[str, SharedMeter]) -> tuple[Poller, ...]:
         """Return who reads each battery, and counts its energy in the meter of its name."""
-        config = self.config
+        config, record = self.config, self.telemetry.record_read
         return tuple(
             Poller(
-                Battery(
-                    options,
-                    interval_seconds=config.interval_seconds,
-                    record=partial(self.telemetry.record_read, options.name),
-                ),
+                Battery(options, interval_seconds=config.interval_seconds, record=partial(record, options.name)),
                 meters[options.name],
                 config.battery_key(options.name),
                 interval_seconds=config.interval_seconds,

@@ -29,6 +29,7 @@ _HINTS: Mapping[Outcome, str] = {
     "unauthorized": "it asks for a password, and the relay has none",
     "not_found": "no page there; mend the URL's path, which most often is /metrics",
 }
+_PAGE_HINT = "the URL of an exporter's page most often ends in /metrics"
 
 _TAKEN = (b"sonnen_", b"push_time_seconds", b"push_failure_time_seconds")
 """Names of ours and of the gateway: it takes no two types of one, and a page that came first would lock us out."""
@@ -140,11 +141,8 @@ def pushable(page: bytes) -> bytes:
         sample = _SAMPLE.fullmatch(text)
         if sample is None and not _COMMENT_OR_NOTHING.fullmatch(text):
             excerpt = quoted(repr(text[:80].decode("utf-8", "replace")))
-            raise ExchangeError(
-                "invalid",
-                f"line {number} is not in Prometheus's text format: {excerpt}; "
-                "the URL of an exporter's page most often ends in /metrics",
-            )
+            words = f"line {number} is not in Prometheus's text format: {excerpt}; {_PAGE_HINT}"
+            raise ExchangeError("invalid", words)
         if sample is not None and sample[2].startswith(_TAKEN):
             owner = "gateway" if sample[2].startswith(b"push_") else "agent"
             words = f"line {number}: {quoted(sample[2].decode())} is a name of the {owner}'s own, and not pushed along"

@@ -92,6 +92,11 @@ def fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
             at += length
 
 
+def value_bytes(value: float) -> bytes:
+    """Return a number as the value of a sample."""
+    return struct.pack("<d", value)
+
+
 def double(value: bytes) -> float:
     """Return the value of a sample as a number."""
     result: float = struct.unpack("<d", value)[0]

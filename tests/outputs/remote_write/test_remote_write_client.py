@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 import snappy
+from decoding import value_bytes
 from pytest_httpserver import HTTPServer
 from receivers import FakeReceiver, always
 
@@ -13,7 +14,7 @@ from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import Outcome
 from sonnen_agent.outputs.remote_write import Options
 from sonnen_agent.outputs.remote_write.client import RemoteWriteClient, WriteError
-from sonnen_agent.outputs.remote_write.wire import series_of, value_bytes, write_request
+from sonnen_agent.outputs.remote_write.wire import series_of, write_request
 
 LABELS = {"__name__": "sonnen_online", "job": "sonnen", "instance": "home"}
 SAMPLE = (series_of(LABELS), 1_795_000_000_000, value_bytes(1))

@@ -9,9 +9,10 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
+from decoding import value_bytes
 
 from sonnen_agent.outputs.remote_write.queue import Queue
-from sonnen_agent.outputs.remote_write.wire import Frame, Series, series_of, value_bytes
+from sonnen_agent.outputs.remote_write.wire import Frame, Series, series_of
 
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"
 HEX = BOOT.replace("-", "")

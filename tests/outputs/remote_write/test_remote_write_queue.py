@@ -13,11 +13,12 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
+from decoding import value_bytes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sonnen_agent.outputs.remote_write.queue import Queue
-from sonnen_agent.outputs.remote_write.wire import STALE, Frame, Series, series_of, value_bytes
+from sonnen_agent.outputs.remote_write.wire import STALE, Frame, Series, series_of
 
 THIS_BOOT = "01234567-89ab-cdef-0123-456789abcdef"
 EARLIER_BOOT = "fedcba98-7654-3210-fedc-ba9876543210"

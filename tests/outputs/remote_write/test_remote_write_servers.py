@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from decoding import value_bytes
 from groups import battery_group
 from programs import HOST, MissingProgramError, find_program, free_port, wait_until
 from servers import Server
@@ -20,7 +21,7 @@ from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.remote_write import Options
 from sonnen_agent.outputs.remote_write.client import RemoteWriteClient
 from sonnen_agent.outputs.remote_write.output import RemoteWriteOutput
-from sonnen_agent.outputs.remote_write.wire import series_of, value_bytes
+from sonnen_agent.outputs.remote_write.wire import series_of
 from sonnen_agent.scheduler import ProgressWatch
 
 pytestmark = pytest.mark.system

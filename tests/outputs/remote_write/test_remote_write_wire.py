@@ -1,7 +1,7 @@
 import math
 import struct
 
-from decoding import decode, double
+from decoding import decode, double, value_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +9,6 @@ from sonnen_agent.outputs.remote_write.wire import (
     STALE,
     series_name,
     series_of,
-    value_bytes,
     varint,
     write_request,
 )

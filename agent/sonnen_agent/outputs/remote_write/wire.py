@@ -73,7 +73,7 @@ class StalenessTracker:
             for sample in family.samples:
                 # A name that is there twice, such as of two meters with the same one, is sent once.
                 labels = {**self._external_labels, **sample.labels, **own, "__name__": sample.name}
-                values.setdefault(series_of(labels), value_bytes(sample.value))
+                values.setdefault(series_of(labels), struct.pack("<d", sample.value))
         before, _ = self._shown.get(key, (_NOTHING, 0.0))
         series = tuple(values)
         frame = Frame(
@@ -103,11 +103,6 @@ class StalenessTracker:
             for frame in last
             if frame.series
         ]
-
-
-def value_bytes(value: float) -> bytes:
-    """Return a value as a sample holds it."""
-    return struct.pack("<d", value)
 
 
 def series_of(labels: Mapping[str, str]) -> Series:
