@@ -10,13 +10,14 @@ from sonnen_agent.rows import rows_of
 from sonnen_agent.telemetry import AgentInfo, Counts, Waiting
 
 INFO = rows_of(AgentInfo)
-COUNTS = rows_of(Counts)
+COUNTS = tuple((field, row) for field, row in rows_of(Counts) if row.kind != "summary")
+SUMMARIES = tuple((field, row) for field, row in rows_of(Counts) if row.kind == "summary")
 WAITING = rows_of(Waiting)
 
 WAITING_LABELS = ("sink",)
 """The labels of the series of what waits."""
 
-AGENT = (*INFO, *COUNTS, *WAITING)
+AGENT = (*INFO, *COUNTS, *WAITING, *SUMMARIES)
 """Everything but the process, in the order of the page."""
 
 AGENT_LABELS = frozenset(WAITING_LABELS).union(*(row.labels for _, row in AGENT)) - BATTERY_LABELS
@@ -27,9 +28,15 @@ def agent_families(
     about: AgentInfo, counts: Counts, waiting: Mapping[str, Waiting], process: Iterable[Metric] = ()
 ) -> tuple[Metric, ...]:
     """Return the group; `waiting` is by output, `process` what prometheus_client's collector measured."""
+    summaries = families(SUMMARIES, [(counts, {})], decimals=COUNTED_DECIMALS)
+    for summary in summaries:
+        # Each count beside its sum, as everybody has them.
+        middle = len(summary.samples) // 2
+        summary.samples[::2], summary.samples[1::2] = summary.samples[:middle], summary.samples[middle:]
     return (
         *families(INFO, [(about, {})]),
-        *families(COUNTS, [(counts, {})], decimals=COUNTED_DECIMALS),
+        *families(COUNTS, [(counts, {})]),
         *families(WAITING, [(one, {"sink": sink}) for sink, one in waiting.items()]),
+        *summaries,
         *process,
     )
