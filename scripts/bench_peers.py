@@ -22,7 +22,7 @@ from pathlib import Path
 
 from block_device import CARD_BLOCK_BYTES, card
 from programs import HOST, Program
-from servers import Agent, Pushgateway, Simulator
+from servers import Agent, Pushgateway, Simulator, unit_environment
 
 SCRIPTS = Path(__file__).parent
 PACKAGE = SCRIPTS.parent / "agent/sonnen_agent"
@@ -87,10 +87,10 @@ class Figure:
 
 
 class Python(Program):
-    """A Python, the one that runs the agent, with something else to do."""
+    """A Python, the one that runs the agent, in the same environment, with something else to do."""
 
     def __init__(self, log_file: Path, *arguments: str | Path) -> None:
-        super().__init__(sys.executable, *arguments, log_file=log_file)
+        super().__init__(sys.executable, *arguments, log_file=log_file, environment=unit_environment())
 
 
 def memory_mebibytes(pid: int, field: str = "Rss") -> float:

@@ -3,7 +3,7 @@
 The batteries are simulated ones with the fault switches of the tests, the receiver of remote write is a real
 VictoriaMetrics. The gateway is one that looks at every push: a real one shows only the latest. At the end both tell
 whether anything came twice or not at all.
-usage: scripts/bench soak [--minutes N] [--batteries N] [--interval N] [--arenas N] [--seed N]
+usage: scripts/bench soak [--minutes N] [--batteries N] [--interval N] [--seed N]
 """
 
 import argparse
@@ -224,10 +224,7 @@ def soak(folder: Path, options: argparse.Namespace) -> bool:
                 }
             )
         )
-        environment = {"RUNTIME_DIRECTORY": runtime}
-        if options.arenas:
-            environment["MALLOC_ARENA_MAX"] = str(options.arenas)
-        agent = stack.enter_context(Agent(config, environment=environment))
+        agent = stack.enter_context(Agent(config, environment={"RUNTIME_DIRECTORY": runtime}))
         time.sleep(WARM_SECONDS)
         verdict = Verdict()
         with Faults(batteries, options.seed) as faults:
@@ -305,7 +302,6 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=20, help="how long (default: 20)")
     parser.add_argument("--batteries", type=int, default=20, help="how many (default: 20)")
     parser.add_argument("--interval", type=int, default=1, help="the beat in seconds (default: 1)")
-    parser.add_argument("--arenas", type=int, default=1, help="MALLOC_ARENA_MAX, 0 for none (default: 1, as the unit)")
     parser.add_argument("--seed", type=int, default=1, help="of the faults (default: 1)")
     options = parser.parse_args()
     print(f"Python {platform.python_version()}, {options.batteries} batteries, a beat every {options.interval} s")

@@ -1,7 +1,8 @@
 """The script that the agent is compared with: what anybody would write in an afternoon, in one loop.
 
-It asks the battery's endpoints as often as the agent does, makes a gauge of every number in the answers, and pushes
-them all at every beat with prometheus_client's own `push_to_gateway`. No energy, no checks, nothing on disk.
+It asks the battery's endpoints as often as the agent does, and pushes every number of the answers at every beat: as
+prometheus_client's documentation shows it, with a registry, a gauge each, and `push_to_gateway`. A number that is not
+answered any more is not pushed any more, either. No energy, no checks, nothing on disk.
 usage: naive.py BATTERY_URL TOKEN GATEWAY_URL INTERVAL_SECONDS
 """
 
@@ -30,8 +31,7 @@ def numbers(value: object, name: str) -> Iterator[tuple[str, float]]:
 
 def main(battery: str, token: str, gateway: str, interval_seconds: float) -> None:
     http = urllib3.PoolManager()
-    registry = CollectorRegistry()
-    gauges: dict[str, Gauge] = {}
+    answers: dict[str, dict[str, float]] = {}
     due = dict.fromkeys(PERIOD_SECONDS, 0.0)
     begin, beats = time.monotonic(), 0
     while True:
@@ -40,10 +40,11 @@ def main(battery: str, token: str, gateway: str, interval_seconds: float) -> Non
             if time.monotonic() >= due[endpoint] - 0.5:
                 due[endpoint] = time.monotonic() + period_seconds
                 answer = http.request("GET", f"{battery}/api/v2/{endpoint}", headers={"Auth-Token": token}, timeout=4)
-                for name, value in numbers(json.loads(answer.data), f"naive_{endpoint}"):
-                    if name not in gauges:
-                        gauges[name] = Gauge(name, f"{name} of the battery.", registry=registry)
-                    gauges[name].set(value)
+                answers[endpoint] = dict(numbers(json.loads(answer.data), f"naive_{endpoint}"))
+        registry = CollectorRegistry()
+        for values in answers.values():
+            for name, value in values.items():
+                Gauge(name, f"{name} of the battery.", registry=registry).set(value)
         push_to_gateway(gateway, job="naive", registry=registry, timeout=4)
         beats += 1
         time.sleep(max(0, begin + beats * interval_seconds - time.monotonic()))

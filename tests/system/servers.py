@@ -1,6 +1,7 @@
 """Real servers for the tests and the demo, and the agent: on free loopback ports, their files in a given folder."""
 
 import json
+import re
 import ssl
 import sys
 import urllib.error
@@ -248,8 +249,17 @@ class FaultySimulator(Simulator):
         return sys.executable, _FAULTY_SIMULATOR
 
 
+_UNIT = Path(__file__).parents[2] / "systemd/sonnen-agent.service"
+
+
+def unit_environment() -> dict[str, str]:
+    """Return the environment that the unit sets, such as what the C library does with memory."""
+    lines = re.findall(r"^Environment=(.+)", _UNIT.read_text(), re.MULTILINE)
+    return dict(assignment.split("=", 1) for line in lines for assignment in line.split())
+
+
 class Agent(Program):
-    """A running agent with the given config."""
+    """A running agent with the given config, in the unit's environment."""
 
     def __init__(
         self, config_file: Path, *, program: Path | None = None, environment: Mapping[str, str] | None = None
@@ -261,7 +271,7 @@ class Agent(Program):
             "run",
             f"--config={config_file}",
             log_file=config_file.with_name(f"agent-{config_file.stem}.log"),
-            environment={"STATE_DIRECTORY": str(state), **(environment or {})},
+            environment={**unit_environment(), "STATE_DIRECTORY": str(state), **(environment or {})},
         )
 
 
