@@ -112,7 +112,8 @@ def test_batteries_are_pushed_at_every_beat_and_the_agents_own_group_every_fifte
 
 def test_the_agent_says_how_all_is_in_one_line(config: Config, gateway: FakeGateway) -> None:
     with running(config) as agent:
-        wait_until(lambda: agent.has_read and agent.status().split("; ")[2].startswith("pushed"), "a push")
+        wait_until(lambda: agent.has_read and bool(gateway.pages(_HOME)), "a push")
+        wait_until(lambda: agent.status().split("; ")[2].startswith("pushed"), "its success")
         status, hung = agent.status(), agent.hung()
 
     assert status.startswith("home: ")
