@@ -1,8 +1,10 @@
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from servers import unit_environment
 
 from sonnen_agent.reading import Reading, Status
 from sonnen_agent.systemd import Notifier, reading_words, status_line
@@ -88,3 +90,15 @@ def test_an_outage_is_told_in_the_unit_it_is_thought_of() -> None:
 def test_a_clock_that_is_not_set_is_told() -> None:
     line = status_line({"home": words(Status(production_watts=0))}, {"pushed": 2.0}, clock_is_set=False)
     assert line == "home: 0 W solar; pushed 2 s ago; the clock is not set yet"
+
+
+def test_the_c_library_knows_what_the_unit_sets_of_memory() -> None:
+    # It ignores a name that it does not know, without a word.
+    loader = next(iter([*Path("/lib64").glob("ld-linux*.so*"), *Path("/lib").glob("ld-linux*.so*")]))
+    environment = unit_environment()
+    listed = subprocess.run([loader, "--list-tunables"], env=environment, capture_output=True, text=True, check=True)
+    known = {line.partition(":")[0] for line in listed.stdout.splitlines()}
+    wanted = dict(assignment.split("=") for assignment in environment["GLIBC_TUNABLES"].split(":"))
+    assert wanted == {"glibc.malloc.tcache_count": "0"}
+    assert wanted.keys() <= known
+    assert "glibc.malloc.arena_max: 0x1 " in listed.stdout
