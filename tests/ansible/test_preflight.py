@@ -107,6 +107,11 @@ _CENTRALS: dict[str, tuple[dict[str, object], str]] = {
         {"sonnen_central_listen": "192.0.2.3:9091"},
         "There is no variable called sonnen_central_listen: the table",
     ),
+    "zone": ({"sonnen_central_timezone": "America/Los_Angeles"}, ""),
+    "no-zone": (
+        {"sonnen_central_timezone": "Europe/Berln"},
+        "There is no time zone Europe/Berln: write one such as America/Los_Angeles into sonnen_central_timezone",
+    ),
     "central-ubuntu": ({"facts": {"distribution": "Ubuntu"}}, "This host runs Ubuntu"),
 }
 _ALL = {**_AGENTS, **_CENTRALS}

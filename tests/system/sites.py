@@ -49,6 +49,7 @@ class Site:
                     "sonnen_central_certificate_file": str(self.certificate),
                     "sonnen_central_key_file": str(self.certificate.with_suffix(".key")),
                     "sonnen_central_users": {"pi": "{{ vault_password }}"},
+                    "sonnen_central_timezone": "America/Los_Angeles",
                 },
             },
             "pi": {"hosts": {"raspberry": self.pi.inventory_variables}, "vars": {**self.agent, **variables}},

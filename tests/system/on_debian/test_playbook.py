@@ -56,6 +56,8 @@ def test_rules_and_dashboards_of_this_repository_are_in_place(site: Site) -> Non
     ):
         files = [file for file in (REPOSITORY / here).glob("*.*") if file.suffix in {".yml", ".json"}]
         assert site.central.run(f"ls {there}").stdout.split() == sorted(file.name for file in files)
+    zones = site.central.run("grep --no-filename '\"timezone\": ' /var/lib/grafana/dashboards/sonnen/*.json | sort -u")
+    assert zones.stdout.split() == ['"timezone":', '"America/Los_Angeles",']
     assert site.prometheus("/api/v1/status/flags")["storage.tsdb.retention.time"] == "10y"
     groups = site.prometheus("/api/v1/rules")["groups"]
     assert {Path(group["file"]).name for group in groups} == {
