@@ -1,7 +1,7 @@
 """Where a peer is, how to be let in, and what the status of its answers means: the same for every peer."""
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -14,14 +14,20 @@ _REJECTIONS = (400, 409, 413, 422)
 """What was sent is at fault: 409 is Thanos's word for it, 413 and 422 are Mimir's and its kin's."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Secret:
     """A token or password that does not show itself in logs or tracebacks."""
 
     _value: str = field(repr=False)
+    renewal: str = field(default="", repr=False, compare=False)
+    """What to do where it is refused."""
+    _now: Callable[[str], str] | None = field(default=None, repr=False, compare=False)
+    """Returns the secret as its file has it now, given that of before."""
 
     def reveal(self) -> str:
-        """Return the secret itself, for the connection it was made for."""
+        """Return the secret itself, for the connection it was made for, and anew where its file has changed."""
+        if self._now is not None:
+            self._value = self._now(self._value)
         return self._value
 
 
@@ -62,6 +68,16 @@ class Destination:
             ca_file=None if self.ca_file is None else str(self.ca_file),
             secrets=(*own, *(value.partition(" ")[2].rstrip("=") for value in self.credentials().values()), *secrets),
         )
+
+    @property
+    def refused_hint(self) -> str:
+        """What to do where the peer does not let us in."""
+        secret = self.password or self.bearer_token
+        if secret is None:
+            words = "the user name, password or token is missing; mend the config"
+            return f"{words} (username and password_file, or bearer_token_file)"
+        renewal = f", or {secret.renewal}" if secret.renewal else ""
+        return f"the user name, password or token is wrong; mend the config{renewal}"
 
     def headers(self) -> dict[str, str]:
         """Return the headers that every request carries."""

@@ -25,6 +25,8 @@ class Box:
     def __init__(self, server: HTTPServer) -> None:
         self.port = server.port
         self.answers: dict[str, object] = {}
+        self.guarded: dict[str, str] = {}
+        """Paths that answer 401 without this token."""
         self.over = threading.Event()
         self._asked: list[tuple[str, str | None]] = []
         self._server = server
@@ -51,6 +53,8 @@ class Box:
     def _answer(self, request: Request) -> Response:
         self._asked.append((request.path, request.headers.get("Auth-Token")))
         answer = self.answers.get(request.path, 404)
+        if self.guarded.get(request.path) not in (None, request.headers.get("Auth-Token")):
+            answer = 401
         if answer == HANG:
             self.over.wait(20)
             return Response()

@@ -101,6 +101,22 @@ def test_a_reading_has_what_every_endpoint_told(simulator: Simulator, battery: B
     assert battery.states is None
 
 
+def test_another_token_is_used_at_the_next_beat_wherever_the_old_one_was_refused(simulator: Simulator) -> None:
+    tokens = ["the-old-one"]
+    options = BatteryOptions(
+        name="home",
+        destination=Destination(url=simulator.url),
+        token=Secret("the-old-one", "", lambda _: tokens[-1]),
+    )
+    with closing(Battery(options, interval_seconds=5, record=lambda *_: None)) as battery:
+        for _ in range(3):
+            assert not battery.read(Deadline(60)).pack.cycles
+        tokens.append(TOKEN)
+
+        assert battery.read(Deadline(60)).pack.cycles
+        assert battery.endpoints() == dict.fromkeys(("status", *ALL_SLOW), True)
+
+
 def test_the_next_beat_asks_the_status_only_and_keeps_the_rest(
     simulator: Simulator, battery: Battery, records: Records
 ) -> None:
@@ -122,7 +138,9 @@ def test_the_token_goes_to_protected_v2_paths_only(simulator: Simulator, battery
     failure(battery)
 
     tokens = {request.path: request.auth_token for request in simulator.requests}
-    assert {path for path, token in tokens.items() if token is not None} == {f"/api/v2/{name}" for name in ALL_SLOW}
+    # The status only when it was refused without.
+    with_token = {f"/api/v2/{name}" for name in ("status", *ALL_SLOW)}
+    assert {path for path, token in tokens.items() if token is not None} == with_token
     assert {"/api/v2/status", "/api/v1/status", "/rest/devices/battery"} <= set(tokens)
 
 

@@ -98,7 +98,7 @@ def found(probe: Probe, timeout_seconds: float = 60) -> ApiVariant:
         ({V1: STATUS}, "v1", [V2, V1]),
         ({ECO6: UNIT}, "eco6", [V2, V1, ECO6]),
         ({V2: 500, V1: "<html>", ECO6: UNIT}, "eco6", [V2, V1, ECO6]),
-        ({V2: 401, V1: STATUS}, "v1", [V2, V1]),
+        ({V2: 401, V1: STATUS}, "v1", [V2, V2, V1]),
         ({V2: 302, V1: STATUS}, "v1", [V2, V1]),
         ({V2: {"USOC": 5}, V1: STATUS}, "v1", [V2, V1]),
     ],
@@ -132,12 +132,49 @@ def test_a_variant_that_was_found_is_the_only_one_asked_from_then_on(box: Box, p
     assert records == [("status", "not_found"), ("status", "ok"), ("status", "ok"), ("status", "ok")]
 
 
-def test_the_token_is_never_sent_for_a_status(box: Box, probe: Probe) -> None:
+def test_the_token_is_not_sent_for_a_status_that_is_open(box: Box, probe: Probe) -> None:
     failure(probe)
 
     asked = box.asked_with_tokens()
     assert set(EVERY_VARIANT) <= {path for path, _ in asked}
     assert {token for _, token in asked} == {None}
+
+
+def test_a_status_that_is_refused_without_the_token_is_asked_with_it_and_goes_on_being_so(
+    box: Box, probe: Probe, records: Records
+) -> None:
+    box.answers[V2] = STATUS
+    box.guarded = {V2: "the-token"}
+
+    assert found(probe) == found(probe) == ApiVariant(generation="v2", port=box.port)
+    assert box.asked_with_tokens() == [(V2, None), (V2, "the-token"), (V2, "the-token")]
+    assert records == [("status", "unauthorized"), ("status", "ok"), ("status", "ok")]
+
+
+def test_a_status_that_refuses_the_token_is_tried_without_it_again(box: Box, probe: Probe) -> None:
+    box.answers[V2] = STATUS
+    box.guarded = {V2: "the-token"}
+    found(probe)
+    box.guarded = {V2: "another-token"}
+    assert failure(probe).outcome == "unauthorized"
+    box.guarded = {}
+    box.asked()
+
+    assert found(probe).generation == "v2"
+    assert box.asked_with_tokens() == [(V2, None)]
+
+
+def test_another_token_ends_the_pauses_after_refusals(box: Box, timed_probe: Probe) -> None:
+    box.answers[V2] = STATUS
+    box.guarded = {V2: "another-token"}
+    for _ in range(3):
+        failure(timed_probe)
+    box.guarded = {}
+    failure(timed_probe)
+
+    timed_probe.forgive()
+
+    assert found(timed_probe).generation == "v2"
 
 
 def test_two_failures_do_not_make_a_variant_doubtful(box: Box, probe: Probe) -> None:
@@ -270,7 +307,7 @@ def test_a_battery_that_was_never_found_is_looked_for_in_every_beat_and_its_code
 def test_a_battery_that_refuses_twice_is_left_alone(box: Box, probe: Probe, status: int) -> None:
     box.answers |= dict.fromkeys(EVERY_VARIANT, status)
     first, second = failure(probe), failure(probe)
-    assert box.asked() == EVERY_VARIANT * 2
+    assert box.asked() == [V2, *EVERY_VARIANT] * 2  # v2 without the token, and with it
     box.answers |= {V2: STATUS}
     third = failure(probe)
 

@@ -1,3 +1,4 @@
+import logging
 import os
 from pathlib import Path
 
@@ -177,3 +178,77 @@ def test_a_secret_reveals_itself_only_when_asked() -> None:
     secret = Secret("hunter2")
     assert secret.reveal() == "hunter2"
     assert f"{secret} {secret!r}" == "Secret() Secret()"
+
+
+def test_a_secret_whose_file_has_changed_is_read_again(reader: SecretReader, caplog: pytest.LogCaptureFixture) -> None:
+    path = reader.write("old-one")
+    secret = reader.read("home.token")
+    assert secret is not None
+
+    with caplog.at_level(logging.INFO, logger="sonnen_agent"):
+        first, _, again = secret.reveal(), reader.write("new-one\n"), secret.reveal()
+        secret.reveal()
+
+    assert (first, again) == ("old-one", "new-one")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"batteries[0].token_file: {path} has changed and was read again"
+    ]
+
+
+def test_a_credential_that_systemd_has_refreshed_is_read_again(reader: SecretReader) -> None:
+    reader.write("old-one", name="credentials/token-home")
+    secret = reader.read(None, "token-home")
+    assert secret is not None
+
+    reader.write("the-new-one", name="credentials/token-home")
+
+    assert secret.reveal() == "the-new-one"
+
+
+@pytest.mark.parametrize("midst", ["", None])
+def test_a_secret_is_that_of_before_while_its_file_is_being_written(
+    reader: SecretReader, caplog: pytest.LogCaptureFixture, midst: str | None
+) -> None:
+    path = reader.write("old-one")
+    secret = reader.read("home.token")
+    assert secret is not None
+
+    path.unlink()
+    if midst is not None:
+        reader.write(midst)
+    assert secret.reveal() == "old-one"
+    reader.write("the-new-one")
+
+    assert secret.reveal() == "the-new-one"
+    assert [record.levelname for record in caplog.records if record.levelname != "INFO"] == []
+
+
+def test_what_is_no_secret_is_told_once_and_that_of_before_stays_in_use(
+    reader: SecretReader, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = reader.write("old-one")
+    secret = reader.read("home.token")
+    assert secret is not None
+    reader.write("two\nlines")
+
+    assert (secret.reveal(), secret.reveal()) == ("old-one", "old-one")
+    assert [record.getMessage() for record in caplog.records] == [
+        (
+            f"batteries[0].token_file: '{path}' should hold the secret and nothing else, on one line; "
+            "the one of before is still in use"
+        )
+    ]
+
+
+def test_each_secret_knows_what_to_do_where_it_is_refused(reader: SecretReader) -> None:
+    path = reader.write("hunter2")
+    reader.write("hunter2", name="credentials/secrets_token-home")
+    named, credential = reader.read("home.token"), reader.read(None, "token-home")
+    assert named is not None
+    assert credential is not None
+
+    assert named.renewal == f"write the right one into '{path}': it is read again by itself"
+    assert credential.renewal == (
+        "write the right one into the file of the systemd credential token-home "
+        "and run: systemctl restart sonnen-agent (a running unit keeps the copy of its start)"
+    )

@@ -348,3 +348,20 @@ def test_what_was_given_up_is_let_pass_before_anything_follows(
                 gateway.push(HOME, _PAGE, in_time())
 
     assert asked == [f"PUT /prefix{_PATH}", *2 * ["GET /prefix/-/ready"], *2 * [f"PUT /prefix{_PATH}"]]
+
+
+def test_a_token_that_has_changed_is_the_one_of_the_next_push(httpserver: HTTPServer, sends: Sends) -> None:
+    httpserver.expect_request(_PATH).respond_with_data("Bearer new-new-new", status=401)
+    tokens = ["old"]
+    destination = Destination(url=httpserver.url_for(""), bearer_token=Secret("old", "read on", lambda _: tokens[-1]))
+
+    with closing(open_gateway(destination, sends)) as gateway:
+        for token in ("old", "new-new-new"):
+            tokens.append(token)
+            with pytest.raises(ExchangeError) as caught:
+                gateway.push(HOME, _PAGE, in_time())
+
+    assert [request.headers["Authorization"] for request, _ in httpserver.log] == ["Bearer old", "Bearer new-new-new"]
+    assert str(caught.value).endswith(
+        "answered 401: Bearer ***; the user name, password or token is wrong; mend the config, or read on"
+    )

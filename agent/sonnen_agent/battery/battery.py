@@ -37,6 +37,9 @@ class Battery:
     def read(self, deadline: Deadline) -> Reading:
         """Return a fresh reading, or raise BatteryError with its outcome; slow endpoints take what time is left."""
         self._status_up, self.states = False, None
+        if self._client.renew_token():
+            self._probe.forgive()
+            self._slow_endpoints.forgive()
         variant, status = self._probe.read_status(deadline.share(_STATUS_SHARE))
         unix_seconds, monotonic_seconds = time.time(), time.monotonic()
         self._status_up = True

@@ -25,7 +25,7 @@ _LONG_NUMBER = re.compile("[0-9]{65}")
 
 _HINT_IF_REFUSED = (
     "the API token is wrong or its read access is switched off; "
-    "look it up in the battery's web page (Software-Integration, JSON API) and update token_file"
+    "look it up in the battery's web page (Software-Integration, JSON API) and "
 )
 _HINT_IF_MISSING = (
     "it needs an API token; switch the read API on in the battery's web page "
@@ -45,8 +45,11 @@ class Client:
         self.options = options
         self._record = record
         self._connections: dict[int, Connection] = {}
+        token = options.token
+        self._token = "" if token is None else token.reveal()
+        refused = _HINT_IF_MISSING if token is None else _HINT_IF_REFUSED + (token.renewal or "update token_file")
         self._hints: Mapping[Outcome, str] = {
-            "unauthorized": _HINT_IF_MISSING if options.token is None else _HINT_IF_REFUSED,
+            "unauthorized": refused,
             "not_found": "this firmware does not have it",
         }
 
@@ -73,6 +76,15 @@ class Client:
         # Not from the other one, which has the body and the document in its frames (docs/facts.md 9).
         raise BatteryError(outcome, words, status=status)
 
+    def renew_token(self) -> bool:
+        """Take the token as its file has it now, and return whether it is another one than before."""
+        token = "" if self.options.token is None else self.options.token.reveal()
+        if token == self._token:
+            return False
+        self._token = token
+        self.close()  # each connection knows what no message may have
+        return True
+
     def close(self) -> None:
         """Close all connections."""
         for connection in self._connections.values():
@@ -82,7 +94,7 @@ class Client:
     def _body(self, location: Location, deadline: Deadline) -> bytes:
         destination = self.options.destination
         headers = {"Accept": "application/json", **destination.headers()}
-        token = "" if self.options.token is None else self.options.token.reveal()
+        token = self._token
         if location.with_token and token:
             headers["Auth-Token"] = token
         if location.port not in self._connections:

@@ -41,6 +41,8 @@ class StatusReader:
         self._codes: tuple[str, ...] | None = None
         """The codes of an eco 6 that answers only code by code."""
         self._look_for_codes_at = float("-inf")
+        self._closed = False
+        """Whether this firmware wants the token for the status, too (docs/battery-api.md 2.1)."""
         self._last_status: Status | None = None
         self._last_change_at = 0.0
 
@@ -50,13 +52,27 @@ class StatusReader:
         parse = parse_eco6_status if by_code else parse_status
         if not by_code or self._codes is None:
             try:
-                return self._client.get("status", variant.status, lambda value: self._checked(parse(value)), deadline)
+                return self._get(variant, lambda value: self._checked(parse(value)), deadline)
             except BatteryError as error:
                 in_vain = error.outcome not in ("not_found", "invalid", "http_error")
                 if not by_code or in_vain or self._clock() < self._look_for_codes_at:
                     raise
             self._look_for_codes_at = self._clock() + _PAUSE_SECONDS
         return self._by_code(variant, deadline)
+
+    def _get(self, variant: ApiVariant, parse: Callable[[object], Status], deadline: Deadline) -> Status:
+        """Return the status, asked for without the token as long as that is enough."""
+        location, closed = variant.status, self._closed
+        knows_tokens = variant.generation == "v2" and self._client.options.token is not None
+        try:
+            return self._client.get("status", replace(location, with_token=knows_tokens and closed), parse, deadline)
+        except BatteryError as error:
+            if error.outcome != "unauthorized" or not knows_tokens or closed:
+                self._closed = closed and error.outcome != "unauthorized"
+                raise
+        status = self._client.get("status", replace(location, with_token=True), parse, deadline)
+        self._closed = True
+        return status
 
     def _by_code(self, variant: ApiVariant, deadline: Deadline) -> Status:
         found: dict[str, object] = {}
@@ -135,6 +151,11 @@ class Probe:
                 if self._failures < _FAILURES_TO_DOUBT and not self._is_blocked(self._variant):
                     raise
         return self._search(deadline)
+
+    def forgive(self) -> None:
+        """Ask those again that have refused us: the token is another one now."""
+        self._refusals.clear()
+        self._next_round_at = float("-inf")
 
     def _search(self, deadline: Deadline) -> tuple[ApiVariant, Status]:
         """Go on with the round under way, or begin one when the pause after the one before is over."""

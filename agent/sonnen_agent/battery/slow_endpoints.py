@@ -42,6 +42,7 @@ class EndpointState:
     _detail: Detail | None = field(default=None, init=False)
     _detail_at: float = field(default=0, init=False)
     _due_at: float = field(default=float("-inf"), init=False)
+    _refused: bool = field(default=False, init=False)
     _denials: int = field(default=0, init=False)
     """How often in a row it was refused, or was not there."""
 
@@ -53,15 +54,21 @@ class EndpointState:
         """Make it due at once: the present answer says that it will change soon."""
         self._due_at = float("-inf")
 
+    def forgive(self) -> None:
+        """Ask again at once where the token was refused."""
+        if self._refused:
+            self._denials = 0
+            self.hurry()
+
     def answered(self, location: Location, detail: Detail, now: float) -> None:
         """Keep what was said, and where."""
-        self.up, self.skipped = True, self.locations.index(location)
+        self.up, self.skipped, self._refused = True, self.locations.index(location), False
         self._detail, self._detail_at = detail, now
         self._due_at, self._denials = now + self.period_seconds - _EARLY_SECONDS, 0
 
     def failed(self, outcome: Outcome, now: float) -> None:
         """Keep showing what was said last while it is young enough, and wait as long as the failure suggests."""
-        self.up, self.skipped = False, 0
+        self.up, self.skipped, self._refused = False, 0, outcome == "unauthorized"
         self._denials = self._denials + 1 if outcome in ("unauthorized", "not_found") else 0
         pauses = {
             "unauthorized": refusal_pause_seconds(self._denials),
@@ -93,6 +100,11 @@ class SlowEndpoints:
         for endpoint, state in self._states.items():
             if state.due(time.monotonic()) and deadline.remaining >= _SHORTEST_SECONDS:
                 self._ask(endpoint, state, deadline.at_most(_LONGEST_SECONDS))
+
+    def forgive(self) -> None:
+        """Ask those again that have refused the token: it is another one now."""
+        for state in self._states.values():
+            state.forgive()
 
     def expect_change(self, endpoint: Endpoint) -> None:
         """Ask an endpoint in the next beat already."""

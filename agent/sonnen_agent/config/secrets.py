@@ -1,5 +1,6 @@
 """Secrets from files of their own, or from systemd's credentials, and the destinations that they are for."""
 
+import logging
 import re
 import shlex
 import ssl
@@ -10,6 +11,8 @@ from pathlib import Path
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.files import read_regular
+
+_log = logging.getLogger(__name__)
 
 _COULD_BE_A_SECRET = re.compile(r"[^/]{20,}")
 _SECRET_BYTES, _CA_BYTES = 16 * 1024, 1 << 20
@@ -31,7 +34,11 @@ class Secrets:
         name = section.secret_path(key)
         if name is None:
             found = self._credential(credential) if section.values.get(key) is None else None
-            return None if found is None else _read(section, key, found)
+            renewal = (
+                f"write the right one into the file of the systemd credential {credential} "
+                "and run: systemctl restart sonnen-agent (a running unit keeps the copy of its start)"
+            )
+            return None if found is None else _read(section, key, found, renewal)
         path = self.folder / name
         try:
             mode = path.stat().st_mode
@@ -52,7 +59,7 @@ class Secrets:
             section.problem(
                 key, f"{str(path)!r} can be read by every user of this machine; run: chmod 600 {shlex.quote(str(path))}"
             )
-        return _read(section, key, path)
+        return _read(section, key, path, f"write the right one into {str(path)!r}: it is read again by itself")
 
     def destination(self, section: Section, example: str, credentials: str) -> Destination:
         """Return where to send to: `url`, the ways to log in, and `ca_file`.
@@ -106,7 +113,46 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _read(section: Section, key: str, path: Path) -> Secret | None:
+@dataclass(slots=True)
+class _SecretFile:
+    """Looks at the file of a secret again whenever that is used, without reading what has not changed."""
+
+    path: Path
+    where: str
+    key: str
+    seen: tuple[int, ...]
+
+    def __call__(self, before: str) -> str:
+        """Return the secret of now; that of before while there is none, as in the midst of writing it."""
+        seen = _state_of(self.path)
+        if seen in (self.seen, ()):
+            return before
+        self.seen = seen
+        problems: list[str] = []
+        text = _text(Section({}, self.where, problems), self.key, self.path)
+        if text is None and seen[-1]:
+            _log.warning("%s; the one of before is still in use", problems[0])
+        elif text not in (None, before):
+            _log.info("%s.%s: %s has changed and was read again", self.where, self.key, self.path)
+        return text or before
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file is written, its size last; nothing where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _read(section: Section, key: str, path: Path, renewal: str) -> Secret | None:
+    seen = _state_of(path)
+    text = _text(section, key, path)
+    return None if text is None else Secret(text, renewal, _SecretFile(path, section.path, key, seen))
+
+
+def _text(section: Section, key: str, path: Path) -> str | None:
     try:
         secret = read_regular(path, _SECRET_BYTES, follow=True).decode().strip()
     except UnicodeDecodeError:
@@ -125,4 +171,4 @@ def _read(section: Section, key: str, path: Path) -> Secret | None:
     if not secret.isprintable() or not plain:
         section.problem(key, f"{str(path)!r} should hold the secret and nothing else, on one line")
         return None
-    return Secret(secret)
+    return secret

@@ -34,7 +34,6 @@ _STARTED = re.compile(rb"^process_start_time_seconds (\d[\d.]*(?:e[+]?\d+)?)$", 
 """Of the gateway itself: what is pushed has labels."""
 
 _HINTS: Mapping[Outcome, str] = {
-    "unauthorized": "the user name, password or token is wrong; mend the config",
     "not_found": "no Pushgateway here; mend the URL's path",
 }
 _CLOSED_HINT = (
@@ -62,6 +61,7 @@ class Gateway:
         # Nothing that a gateway does not need: it takes what is not protobuf for text, and a metered link counts bytes.
         self._headers = destination.credentials()
         self._connection = destination.connect()
+        self._hints: Mapping[Outcome, str] = {**_HINTS, "unauthorized": destination.refused_hint}
         self._late = False
         """Whether a request that was given up may still be on its way."""
 
@@ -123,6 +123,9 @@ class Gateway:
         body: bytes | None = None,
         body_limit: int = _ANSWER_LIMIT_BYTES,
     ) -> Answer:
+        if (credentials := self._destination.credentials()) != self._headers:
+            self._connection.close()
+            self._headers, self._connection = credentials, self._destination.connect()
         try:
             if self._late and method != "GET":
                 # What is still on its way arrives before the answer to this, whatever that is (docs/facts.md 1.6).
@@ -137,7 +140,7 @@ class Gateway:
                 body_limit=body_limit,
             )
             self._late = False
-            expect_success(answer, _HINTS, sent=True)
+            expect_success(answer, self._hints, sent=True)
         except ExchangeError as error:
             self._late = self._late or error.outcome in ("timeout", "refused")
             hint = _CLOSED_HINT if error.outcome == "closed" else ""

@@ -215,3 +215,24 @@ def test_silence_ends_with_the_time_out(raw_answer: Callable[[bytes | None], str
     error = write(raw_answer(None), interval_seconds=0.2)
     assert error is not None
     assert (error.later, error.outcome) == (True, "timeout")
+
+
+def test_a_token_that_has_changed_is_the_one_of_the_next_request(fake: FakeReceiver) -> None:
+    fake.reply = always(401, "Bearer the-new-token")
+    tokens = ["the-old-token"]
+    secret = Secret("the-old-token", "read on", lambda _: tokens[-1])
+    options = Options(destination=Destination(url=fake.url, bearer_token=secret))
+    client = RemoteWriteClient(options, interval_seconds=5, record=lambda *_: None, heard=lambda _: None)
+
+    client.write([SAMPLE])
+    tokens.append("the-new-token")
+    error = client.write([SAMPLE])
+    client.close()
+
+    assert [request.headers["Authorization"] for request in fake.requests] == [
+        "Bearer the-old-token",
+        "Bearer the-new-token",
+    ]
+    assert str(error).endswith(
+        "answered 401: Bearer ***; the user name, password or token is wrong; mend the config, or read on"
+    )

@@ -27,7 +27,6 @@ _TOO_OLD = re.compile(r"too[ -]old|out[ -]of[ -]bounds|too[ -]far[ -]in[ -](the[
 _LONGEST_WAIT_SECONDS = 600
 """Whatever Retry-After says, it is asked again after that."""
 _HINTS: Mapping[Outcome, str] = {
-    "unauthorized": "the user name, password or token is wrong; mend the config",
     "not_found": "no receiver here; mend the URL's path, or start Prometheus with --web.enable-remote-write-receiver",
 }
 _LATE_HINT = "Prometheus takes late samples with storage.tsdb.out_of_order_time_window in its config"
@@ -63,12 +62,15 @@ class RemoteWriteClient:
         destination, headers = options.destination, options.headers
         self._url, parts = destination.url, destination.parts
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._headers = {**destination.headers(), **headers, **_PROTOCOL}
+        self._destination, self._own_headers = destination, {**headers, **_PROTOCOL}
+        self._credentials = destination.credentials()
+        self._hints: Mapping[Outcome, str] = {**_HINTS, "unauthorized": destination.refused_hint}
         self._interval_seconds = interval_seconds
         self._record = record
         self._heard = heard
         # A long header may be a key; a short one is the name of a tenant.
-        self._connection = destination.connect(secrets=[text for text in headers.values() if len(text) >= 16])
+        self._other_secrets = [text for text in headers.values() if len(text) >= 16]
+        self._connection = destination.connect(secrets=self._other_secrets)
 
     def write(self, samples: Sequence[Sample]) -> WriteError | None:
         """Send samples, those of each series in the order of their times, and return why they were not stored.
@@ -78,9 +80,14 @@ class RemoteWriteClient:
         body: bytes = snappy.compress(write_request(samples))
         begin = time.monotonic()
         deadline = Deadline.of_beat(self._interval_seconds)
+        if (credentials := self._destination.credentials()) != self._credentials:
+            self._connection.close()
+            self._credentials = credentials
+            self._connection = self._destination.connect(secrets=self._other_secrets)
+        headers = {**self._destination.headers(), **self._own_headers}
         try:
             answer = self._connection.request(
-                "POST", self._path, headers=self._headers, body=body, deadline=deadline, body_limit=_ANSWER_LIMIT_BYTES
+                "POST", self._path, headers=headers, body=body, deadline=deadline, body_limit=_ANSWER_LIMIT_BYTES
             )
         except ExchangeError as failure:
             error: WriteError | None = WriteError(failure.outcome, f"{self._url}: {failure}")
@@ -94,7 +101,7 @@ class RemoteWriteClient:
         excerpt = answer.excerpt
         too_old = _TOO_OLD.search(excerpt) is not None
         late = too_old or "out of order" in excerpt
-        problem = problem_of(answer, {**_HINTS, "rejected": _LATE_HINT} if late else _HINTS, sent=True)
+        problem = problem_of(answer, {**self._hints, "rejected": _LATE_HINT} if late else self._hints, sent=True)
         if answer.status == 500 and too_old:
             # Prometheus up to 2.49 says 500 to what is too old, where later ones say 400: repeating would never end.
             problem = ExchangeError("rejected", f"{problem}; {_LATE_HINT}")
