@@ -11,6 +11,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from sonnen_agent import __version__
+from sonnen_agent.cli import DEFAULT_CONFIG
 
 AGENT = Path(sys.executable).with_name("sonnen-agent")
 STATUS = {
@@ -39,7 +40,7 @@ pushgateway: {{url: "http://127.0.0.1:9"}}
 
 def environment(changes: dict[str, str]) -> dict[str, str]:
     # What a test environment may set about Python's output hides what a user would see.
-    output = ("PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONUTF8", "CREDENTIALS_DIRECTORY")
+    output = ("PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONUTF8", "CREDENTIALS_DIRECTORY", "SONNEN_AGENT_CONFIG")
     return {**{name: value for name, value in os.environ.items() if name not in output}, **changes}
 
 
@@ -114,9 +115,7 @@ def test_help_is_no_error(arguments: list[str]) -> None:
     [
         ([], "the following arguments are required: COMMAND"),
         (["walk"], "invalid choice: 'walk'"),
-        (["run"], "the following arguments are required: --config"),
-        (["once"], "the following arguments are required: --config"),
-        (["check"], "the following arguments are required: --config"),
+        (["run", "--config"], "argument --config: expected one argument"),
         (["check", "--config"], "argument --config: expected one argument"),
         (["check", "--config", "x", "--token", "hunter2"], "unrecognized arguments: --token"),
         (["simulate", "--port", "65536"], "argument --port: should be a port from 0 to 65535, got '65536'"),
@@ -198,7 +197,57 @@ def test_a_config_that_is_not_there_exits_78(tmp_path: Path) -> None:
     ended = agent("run", "--config", tmp_path / "none.yml")
     assert ended.returncode == 78
     assert ended.stderr == (
-        f"{tmp_path / 'none.yml'}: cannot be read: No such file or directory; name the config with --config FILE\n"
+        f"{tmp_path / 'none.yml'}: cannot be read: No such file or directory; "
+        "name the config with --config FILE or in $SONNEN_AGENT_CONFIG\n"
+    )
+
+
+@pytest.mark.skipif(DEFAULT_CONFIG.exists(), reason="this machine has a config")
+@pytest.mark.parametrize("command", ["run", "once", "check", "ledger"])
+def test_without_a_config_anywhere_the_place_where_it_would_be_is_named(command: str) -> None:
+    ended = agent(command, SONNEN_AGENT_CONFIG="")
+    assert ended.returncode == 78
+    assert ended.stderr == (
+        f"{DEFAULT_CONFIG}: cannot be read: No such file or directory; "
+        "name the config with --config FILE or in $SONNEN_AGENT_CONFIG\n"
+    )
+
+
+def test_the_environment_names_the_config_and_an_option_another(
+    tmp_path: Path, write_config: Callable[[str], Path]
+) -> None:
+    file = write_config("batteries: [{name: home, url: http://192.168.1.20}]\npushgateway: {url: http://a}\n")
+    assert agent("check", SONNEN_AGENT_CONFIG=str(file)).stdout.startswith(f"{file}: good: ")
+    assert agent("check", "--config", tmp_path / "none.yml", SONNEN_AGENT_CONFIG=str(file)).returncode == 78
+    # `run` without an option comes as far as the config.
+    file.write_text("batteries: []")
+    assert agent("run", SONNEN_AGENT_CONFIG=str(file)).stderr.startswith(f"{file}: batteries: is missing")
+
+
+def test_secrets_beside_the_config_are_found_by_every_command_but_run(
+    tmp_path: Path, write_config: Callable[[str], Path]
+) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/pushgateway-password").write_text("hunter2")
+    file = write_config(
+        "batteries: [{name: home, url: http://192.168.1.20}]\npushgateway: {url: http://a, username: pi}\n"
+    )
+    assert agent("check", "--config", file).returncode == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "config.yml").symlink_to(file)
+    assert agent("check", "--config", elsewhere / "config.yml").returncode == 0
+    problem = f"{file}: pushgateway.password_file: is missing; a user name and a password file go together\n"
+    assert agent("run", "--config", file).stderr == problem
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read every folder")
+def test_secrets_that_this_user_cannot_read_are_told(tmp_path: Path, write_config: Callable[[str], Path]) -> None:
+    (tmp_path / "secrets").mkdir(mode=0o000)
+    ended = agent("check", "--config", write_config(CONFIG.format(url="http://192.168.1.20")))
+    assert ended.returncode == 0
+    assert ended.stderr == (
+        f"WARNING the secrets in {tmp_path / 'secrets'} are left out: this user cannot read them; run this with sudo\n"
     )
 
 

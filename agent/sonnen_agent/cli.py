@@ -18,6 +18,7 @@ from sonnen_agent.errors import AgentError, ConfigError, one_line
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+DEFAULT_CONFIG = Path("/etc/sonnen-agent/config.yml")
 _EX_CONFIG = 78
 """sysexits.h; systemd does not restart a unit that ends with it."""
 
@@ -39,8 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_command(arguments: Sequence[str]) -> int:
     command: Callable[[], int]
-    if len(arguments) == 3 and arguments[:2] == ["run", "--config"] and not arguments[2].startswith("-"):
-        # As the unit starts us: half a megabyte of memory for years is a high price for reading three words.
+    if arguments == ["run"]:
+        # As the unit starts us, or with a --config: half a megabyte of memory for years is a high price for reading
+        # three words.
+        command, verbose = partial(_run, None), False
+    elif len(arguments) == 3 and arguments[:2] == ["run", "--config"] and not arguments[2].startswith("-"):
         command, verbose = partial(_run, Path(arguments[2])), False
     else:
         options = _parser().parse_args(arguments)
@@ -87,34 +91,43 @@ def _parser() -> "ArgumentParser":
     )
     parser.add_argument("--version", action="version", version=f"sonnen-agent {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, command, text in (
-        ("run", lambda options: _run(options.config), "read and deliver until stopped"),
-        ("once", _once, "read every battery once and print what would be pushed"),
-        ("check", _check, "validate the config and name every problem"),
-    ):
-        with_config = commands.add_parser(name, help=text, description=text)
-        with_config.add_argument("--config", required=True, type=Path, metavar="FILE", help="the config file (YAML)")
-        with_config.set_defaults(command=command)
-    ledger = commands.add_parser("ledger", help="print the energy of finished days, months or years")
-    ledger.add_argument("--config", required=True, type=Path, metavar="FILE", help="the config file (YAML)")
+
+    def add(
+        name: str, command: "Callable[[Namespace], int]", text: str, *, with_config: bool = True
+    ) -> "ArgumentParser":
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=command)
+        added.add_argument("--verbose", action="store_true", help="log what is done, not only what changes")
+        if with_config:
+            where = f"the config file (default: $SONNEN_AGENT_CONFIG, else {DEFAULT_CONFIG})"
+            added.add_argument("--config", type=Path, metavar="FILE", help=where)
+        return added
+
+    add("run", lambda options: _run(options.config), "read and deliver until stopped")
+    add("once", _once, "read every battery once and print what would be pushed")
+    add("check", _check, "validate the config and name every problem")
+    ledger = add("ledger", _ledger, "print the energy of finished days, months or years")
     ledger.add_argument("--by", choices=("day", "month", "year"), default="day")
     ledger.add_argument("--format", choices=("table", "csv", "openmetrics"), default="table")
-    ledger.set_defaults(command=_ledger)
-    simulate = commands.add_parser("simulate", help="serve a simulated house with a battery")
+    simulate = add("simulate", _simulate, "serve a simulated house with a battery", with_config=False)
     simulate.add_argument("--port", type=_port, default=8080, metavar="N", help="0 takes a free one (default: 8080)")
     simulate.add_argument("--generation", choices=("eco8", "sb10", "evo", "eco6"), default="sb10")
     simulate.add_argument("--seed", type=int, default=1, metavar="N", help="another seed is another weather")
     simulate.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="simulated seconds per second")
     simulate.add_argument("--start", type=_moment, metavar="ISO8601", help="the simulated time at the start")
     simulate.add_argument("--token", metavar="T", help="the API token to ask for (default: any)")
-    simulate.set_defaults(command=_simulate)
-    for subparser in commands.choices.values():
-        subparser.add_argument("--verbose", action="store_true", help="log what is done, not only what changes")
     return parser
 
 
-def _config(file: Path) -> Config:
-    return load_config(file, _folder("CREDENTIALS_DIRECTORY"), _folder("STATE_DIRECTORY"))
+def _config_file(given: Path | None) -> Path:
+    """Return the config of --config, else that of the environment, else that of the unit."""
+    return given or Path(os.environ.get("SONNEN_AGENT_CONFIG") or DEFAULT_CONFIG)
+
+
+def _config(given: Path | None) -> Config:
+    """Return the config as a person's commands see it: with the secrets that the unit would get."""
+    file, credentials, state = _config_file(given), _folder("CREDENTIALS_DIRECTORY"), _folder("STATE_DIRECTORY")
+    return load_config(file, credentials, state, secrets_beside=True)
 
 
 def _folder(variable: str) -> Path | None:
@@ -126,12 +139,13 @@ def _folder(variable: str) -> Path | None:
 # Each command imports what it needs and no more: `run` on a small Pi has no simulator in memory.
 
 
-def _run(config: Path) -> int:
+def _run(config: Path | None) -> int:
     from sonnen_agent.commands import run  # noqa: PLC0415
     from sonnen_agent.systemd import Notifier  # noqa: PLC0415
 
     notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
-    return run.run(partial(_config, config), notifier, _folder("RUNTIME_DIRECTORY"))
+    file, credentials, state = _config_file(config), _folder("CREDENTIALS_DIRECTORY"), _folder("STATE_DIRECTORY")
+    return run.run(partial(load_config, file, credentials, state), notifier, _folder("RUNTIME_DIRECTORY"))
 
 
 def _once(options: "Namespace") -> int:
@@ -143,7 +157,7 @@ def _once(options: "Namespace") -> int:
 def _check(options: "Namespace") -> int:
     from sonnen_agent.commands import check  # noqa: PLC0415
 
-    return check.run(_config(options.config), options.config)
+    return check.run(_config(options.config), _config_file(options.config))
 
 
 def _ledger(options: "Namespace") -> int:

@@ -166,6 +166,17 @@ def test_a_credential_that_is_not_there_is_no_problem(reader: SecretReader) -> N
     assert reader.problems == []
 
 
+def test_a_secret_beside_the_config_stands_in_where_systemd_has_none(reader: SecretReader, tmp_path: Path) -> None:
+    beside = tmp_path / "secrets"
+    beside.mkdir()
+    reader.write("beside", name="secrets/token-home")
+    secrets = Secrets(folder=tmp_path, credentials=reader.credentials, beside=beside)
+    assert secrets.read(Section({}, "", reader.problems), "token_file", "token-home") == Secret("beside")
+    reader.write("systemd's", name="credentials/secrets_token-home")
+    assert secrets.read(Section({}, "", reader.problems), "token_file", "token-home") == Secret("systemd's")
+    assert reader.problems == []
+
+
 def test_an_empty_credential_is_refused(reader: SecretReader) -> None:
     credential = reader.write("\n", name="credentials/token-home")
     assert reader.read(None, "token-home") is None

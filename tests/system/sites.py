@@ -20,7 +20,10 @@ from servers import Simulator
 PASSWORD = "correct horse $battery staple"
 NEW_PASSWORD = "another horse"
 OLD_VERSION = "0.0.1"
-_OURS = "/etc/sonnen-agent /opt/sonnen-agent /opt/sonnen-agent-releases /etc/systemd/system/sonnen-agent.service"
+_OURS = (
+    "/etc/sonnen-agent /opt/sonnen-agent /opt/sonnen-agent-releases /etc/systemd/system/sonnen-agent.service"
+    " /usr/local/bin/sonnen-agent"
+)
 
 
 @dataclass(kw_only=True)

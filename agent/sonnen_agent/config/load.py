@@ -3,6 +3,8 @@
 Each part owns its options and reads them (`BatteryOptions`, `RelayOptions`, `outputs.*.Options`); here they meet.
 """
 
+import logging
+import os
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,9 +27,14 @@ from sonnen_agent.outputs import OUTPUTS, OutputOptions, read_options
 from sonnen_agent.outputs.pushgateway import DEFAULT_JOB
 from sonnen_agent.relay import RelayOptions
 
+_log = logging.getLogger(__name__)
+
 DEFAULT_INTERVAL_SECONDS = 5.0
 DEFAULT_STATE_DIRECTORY = Path("/var/lib/sonnen-agent")
+_SECRETS = "secrets"
+"""The folder beside the config that the unit takes its credentials from."""
 _SMALLEST = "batteries: [{name: home, url: http://192.168.1.20}] and pushgateway: {url: http://gateway.example:9091}"
+_NAME_IT = "name the config with --config FILE or in $SONNEN_AGENT_CONFIG"
 _LARGEST_BYTES = 1 << 20
 _MOST_VALUES, _LONGEST_VALUE = 20_000, 1000
 """Values and keys of a file, where a battery has some twenty, and characters of one."""
@@ -77,11 +84,20 @@ class Config:
         return frozenset((*batteries, self.agent_key(host), *relays))
 
 
-def load_config(file: Path, credentials: Path | None, state_directory: Path | None = None) -> Config:
-    """Return the config, or raise ConfigError; the folders are those that systemd gives to a unit, if it does."""
+def load_config(
+    file: Path, credentials: Path | None, state_directory: Path | None = None, *, secrets_beside: bool = False
+) -> Config:
+    """Return the config, or raise ConfigError; the folders are those that systemd gives to a unit, if it does.
+
+    With `secrets_beside`, what the unit would get as credentials is also found in `secrets/` beside the file.
+    """
     problems: list[str] = []
     root = Section(_keys(file), "", problems)
-    secrets = Secrets(folder=file.resolve().parent, credentials=credentials)
+    folder = file.resolve().parent
+    beside = folder / _SECRETS if secrets_beside else None
+    if beside is not None and os.access(beside, os.F_OK) and not os.access(beside, os.R_OK | os.X_OK):
+        _log.warning("the secrets in %s are left out: this user cannot read them; run this with sudo", beside)
+    secrets = Secrets(folder=folder, credentials=credentials, beside=beside)
     config = Config(
         interval_seconds=root.number("interval_seconds", minimum=1, maximum=3600, default=DEFAULT_INTERVAL_SECONDS),
         timezone=_timezone(root, "timezone"),
@@ -108,7 +124,7 @@ def _keys(file: Path) -> Mapping[object, object]:
         text = read_regular(file, _LARGEST_BYTES, follow=True, pipe=True).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
-        raise ConfigError(str(file), (f"cannot be read: {reason}; name the config with --config FILE",)) from error
+        raise ConfigError(str(file), (f"cannot be read: {reason}; {_NAME_IT}",)) from error
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that refuses double keys
     except yaml.MarkedYAMLError as error:

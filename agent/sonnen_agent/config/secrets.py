@@ -28,6 +28,8 @@ class Secrets:
     """Where relative paths start: that of the config file."""
     credentials: Path | None = None
     """Where systemd puts the credentials of a unit."""
+    beside: Path | None = None
+    """Where a person who runs a command finds what the unit gets as credentials."""
 
     def read(self, section: Section, key: str, credential: str | None) -> Secret | None:
         """Return the secret from the file that `key` names, else from the credential of that name if it is there."""
@@ -87,9 +89,11 @@ class Secrets:
 
     def _credential(self, name: str | None) -> Path | None:
         # A credential's name is a file name; a battery called a/b has to name its file itself.
-        if self.credentials is None or name is None or "/" in name:
+        if name is None or "/" in name:
             return None
-        places = (self.credentials / f"{_FOLDER_CREDENTIAL}_{name}", self.credentials / name)
+        places = [folder / name for folder in (self.credentials, self.beside) if folder is not None]
+        if self.credentials is not None:
+            places.insert(0, self.credentials / f"{_FOLDER_CREDENTIAL}_{name}")
         return next(filter(_is_file, places), None)
 
     def _ca_file(self, section: Section) -> Path | None:
