@@ -112,6 +112,9 @@ def _parser() -> "ArgumentParser":
     simulate = add("simulate", _simulate, "serve a simulated house with a battery", with_config=False)
     simulate.add_argument("--port", type=_port, default=8080, metavar="N", help="0 takes a free one (default: 8080)")
     simulate.add_argument("--generation", choices=("eco8", "sb10", "evo", "eco6"), default="sb10")
+    simulate.add_argument(
+        "--grid", choices=("eu", "us", "au"), default="eu", help="volts, hertz, sun and clock of there"
+    )
     simulate.add_argument("--seed", type=int, default=1, metavar="N", help="another seed is another weather")
     simulate.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="simulated seconds per second")
     simulate.add_argument("--start", type=_moment, metavar="ISO8601", help="the simulated time at the start")
@@ -172,6 +175,7 @@ def _simulate(options: "Namespace") -> int:
     return simulate.run(
         port=options.port,
         generation=options.generation,
+        grid=options.grid,
         seed=options.seed,
         speed=options.speed,
         start=options.start,

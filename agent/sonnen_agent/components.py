@@ -71,6 +71,7 @@ class Components:
                 meters[options.name],
                 config.battery_key(options.name),
                 interval_seconds=config.interval_seconds,
+                zone_name=getattr(config.zone, "key", None) or "",
             )
             for options in config.batteries
         )

@@ -3,12 +3,14 @@
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import Deadline
 from sonnen_agent.errors import BatteryError
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
+from sonnen_agent.mains import MainsWatch
 from sonnen_agent.metrics.battery import Known, battery_families, energy_families
 from sonnen_agent.reading import Endpoint, Reading, System
 from sonnen_agent.shared_meter import SharedMeter
@@ -19,7 +21,10 @@ _log = logging.getLogger(__name__)
 class Poller:
     """Reads a battery at each beat and counts its energy. Not for use by two threads at once, but for `late`."""
 
-    def __init__(self, battery: Battery, meter: SharedMeter, key: GroupKey, *, interval_seconds: float) -> None:
+    def __init__(
+        self, battery: Battery, meter: SharedMeter, key: GroupKey, *, interval_seconds: float, zone_name: str = ""
+    ) -> None:
+        """`zone_name` tells in which country the battery is, where it is known."""
         self.key = key
         self.reading: Reading | None = None
         """The latest; None while the battery cannot be read."""
@@ -27,6 +32,7 @@ class Poller:
         """Whether the battery was asked at all, whatever it said."""
         self._battery = battery
         self._meter = meter
+        self._mains = MainsWatch(zone_name)
         self._shown_seconds = SHOWN_BEATS * interval_seconds
         self._last_reading_unix_seconds: float | None = None
         self._changes = ChangeLog(_log)
@@ -90,4 +96,4 @@ class Poller:
             return None
         self._changes.over(self.name, "%s: readable again", self.name)
         self._last_reading_unix_seconds = round(reading.unix_seconds, 3)
-        return reading
+        return replace(reading, mains=self._mains.judge(reading))

@@ -192,6 +192,26 @@ class Configuration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mains:
+    """What the grid should be where the battery stands (mains.py); nothing until that is known."""
+
+    nominal_volts: Number = gauge(
+        "sonnen_nominal_volts",
+        "Nominal voltage from phase to neutral in volts, 120 or 230, by what was read for minutes.",
+    )
+    nominal_hertz: Number = gauge(
+        "sonnen_nominal_hertz", "Nominal frequency in hertz, 50 or 60, by what was read for minutes."
+    )
+    allowed_volts: Mapping[str, float] = gauge(
+        "sonnen_allowed_volts", "Lowest and highest healthy voltage from phase to neutral here, in volts.", "limit"
+    )
+    """By `min` and `max`; the same for the hertz."""
+    allowed_hertz: Mapping[str, float] = gauge(
+        "sonnen_allowed_hertz", "Lowest and highest healthy frequency here, in hertz.", "limit"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """All that is known of one battery at one moment: a fresh status, and the slower parts that are still true."""
 
@@ -207,6 +227,7 @@ class Reading:
     pack: Pack = field(default_factory=Pack)
     system: System = field(default_factory=System)
     configuration: Configuration = field(default_factory=Configuration)
+    mains: Mains = field(default_factory=Mains)
 
     @property
     @Gauge(

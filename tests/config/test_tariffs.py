@@ -101,4 +101,5 @@ def test_a_zone_without_a_name_is_that_of_the_machine(tmp_path: Path) -> None:
 
     assert datetime(2026, 7, 1, tzinfo=zone).utcoffset() == timedelta(hours=2)
     assert datetime(2026, 1, 1, tzinfo=zone).utcoffset() == timedelta(hours=1)
+    assert getattr(zone, "key", None) == "Europe/Berlin"
     assert zone_named(None, tmp_path / "nothing") is UTC

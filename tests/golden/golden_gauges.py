@@ -35,6 +35,8 @@ FIRMWARE_CHANGE: Final = UPDATE.end
 """From here on the new firmware answers."""
 METERS: Final = {"production": "4_1", "consumption": "4_2"}
 PHASES: Final = ("1", "2", "3")
+ALLOWED_VOLTS: Final = {"min": 207.0, "max": 253.0}
+ALLOWED_HERTZ: Final = {"min": 49.5, "max": 50.5}
 _YEAR_SECONDS: Final = 365.25 * 86_400
 
 
@@ -108,6 +110,10 @@ def _status(house: House, read: Floats) -> Page:
         key("sonnen_on_grid"): on_grid.astype(float),
         key("sonnen_discharge_not_allowed"): _constant(read, 0.0),
         key("sonnen_operating_mode"): _constant(read, 2.0),
+        key("sonnen_nominal_volts"): _constant(read, 230.0),
+        key("sonnen_nominal_hertz"): _constant(read, 50.0),
+        **{key("sonnen_allowed_volts", limit=one): _constant(read, volts) for one, volts in ALLOWED_VOLTS.items()},
+        **{key("sonnen_allowed_hertz", limit=one): _constant(read, hertz) for one, hertz in ALLOWED_HERTZ.items()},
         **{
             key("sonnen_apparent_output_voltamperes", phase=phase): np.round(np.abs(discharge) / 3.0 + 8.0)
             for phase in PHASES

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 from golden_events import FINE_WINDOW, PROMETHEUS_GAP
-from golden_gauges import Key, Page, key, only, within
+from golden_gauges import ALLOWED_HERTZ, ALLOWED_VOLTS, Key, Page, key, only, within
 from golden_house import Flags, Floats, House
 from golden_pushed import Pushed, push_times, scrapes
 
@@ -43,6 +43,8 @@ FAST: Final = frozenset(
         "meter_watts",
         "meter_total_watts",
         "inverter_ac_volts",
+        "allowed_volts",
+        "allowed_hertz",
     )
 )
 SLOW: Final = frozenset(
@@ -200,12 +202,12 @@ def fast_fresh(moments: Floats, gauges: Page) -> Page:
         volts = np.where(np.isnan(volts) & (phase == "1"), page[key("sonnen:inverter_ac_volts:fresh")], volts)
         page[key("sonnen:phase_volts:fresh", phase=phase)] = volts
         page[key("sonnen:volts_out_of_band:bool", phase=phase)] = _outside(
-            (volts < 207) | (volts > 253), volts, on_grid
+            (volts < ALLOWED_VOLTS["min"]) | (volts > ALLOWED_VOLTS["max"]), volts, on_grid
         )
     grid, inverter = page[key("sonnen:frequency_grid:fresh")], page[key("sonnen:frequency_inverter:fresh")]
     hertz = np.where(np.isnan(grid), inverter, grid)
     page[key("sonnen:hertz:fresh")] = hertz
-    far = (np.abs(hertz - 50) > 0.5) & (np.abs(hertz - 60) > 0.6)
+    far = (hertz < ALLOWED_HERTZ["min"]) | (hertz > ALLOWED_HERTZ["max"])
     page[key("sonnen:hertz_out_of_band:bool")] = _outside(far, hertz, on_grid)
     return page
 

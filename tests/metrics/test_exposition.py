@@ -15,7 +15,7 @@ from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.metrics.agent import agent_families
 from sonnen_agent.metrics.battery import battery_families, energy_families
 from sonnen_agent.metrics.exposition import render
-from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, System
+from sonnen_agent.reading import Configuration, Endpoint, Inverter, Mains, Meter, Pack, Reading, System
 from sonnen_agent.telemetry import AgentInfo, Counts, Waiting
 
 GOLDEN = Path(__file__).with_name("golden.txt")
@@ -83,6 +83,12 @@ READING = Reading(
         utc_offset_hours=2,
     ),
     configuration=Configuration(firmware='1.18.5 "beta"', installed_capacity_watt_hours=10000),
+    mains=Mains(
+        nominal_volts=230,
+        nominal_hertz=50,
+        allowed_volts={"min": 207, "max": 253},
+        allowed_hertz={"min": 49.5, "max": 50.5},
+    ),
 )
 ENDPOINTS: dict[Endpoint, bool] = {
     "status": True,

@@ -12,7 +12,17 @@ import pytest
 
 from sonnen_agent.simulator.generations import GENERATION_NAMES, GenerationName, generation_named
 from sonnen_agent.simulator.house import House, State
-from sonnen_agent.simulator.profiles import STEP_SECONDS, HouseParameters, battery_zone, consumption_watts, day_plan
+from sonnen_agent.simulator.profiles import (
+    GRID_NAMES,
+    STEP_SECONDS,
+    GridName,
+    HouseParameters,
+    battery_zone,
+    consumption_watts,
+    day_plan,
+    house_on,
+    production_watts,
+)
 
 SUMMER = datetime(2024, 6, 20, 22, 0, tzinfo=UTC)
 WINTER = datetime(2024, 12, 10, 23, 0, tzinfo=UTC)
@@ -264,3 +274,34 @@ def test_the_evening_stays_in_the_evening_when_the_clocks_change(start: str, hou
     evening = [s.consumption_watts for s in states if s.time.astimezone(battery_zone()).hour == 20]
     assert max(night) < 150
     assert min(evening) > 120
+
+
+def test_an_american_house_has_two_legs_of_120_volts_and_60_hertz() -> None:
+    for state in days_of(1, SUMMER, 1, house_on("us", USUAL))[::20]:
+        one, other, none = state.phase_volts
+        assert 114 < one < 126
+        assert 114 < other < 126
+        assert none == 0.0
+        assert 59.9 < state.grid_hertz < 60.1
+
+
+@pytest.mark.parametrize("grid", GRID_NAMES)
+def test_the_sun_is_highest_at_noon_of_the_house_and_the_family_cooks_in_its_evening(grid: GridName) -> None:
+    house = house_on(grid, USUAL)
+    zone = battery_zone(house)
+    midnight = datetime(2024, 3, 20, tzinfo=zone)
+    watts = [production_watts(house, 1, int((midnight + timedelta(hours=hour)).timestamp())) for hour in range(24)]
+    assert watts[0] == watts[3] == watts[23] == 0.0
+    assert 11 <= max(range(24), key=lambda hour: watts[hour]) <= 14
+    for seconds, _ in list(day_plan(house, 1, midnight.date()))[1:2]:
+        assert 17 <= datetime.fromtimestamp(seconds.start, zone).hour <= 18
+
+
+def test_december_is_summer_in_australia() -> None:
+    def month_of_sun(grid: GridName, month: int) -> float:
+        house = house_on(grid, USUAL)
+        first = int(datetime(2024, month, 1, tzinfo=battery_zone(house)).timestamp())
+        return sum(production_watts(house, 1, first + 3600 * hour) for hour in range(28 * 24))
+
+    assert month_of_sun("au", 12) > 1.2 * month_of_sun("au", 6)
+    assert month_of_sun("us", 6) > 1.2 * month_of_sun("us", 12)

@@ -3,6 +3,7 @@ import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -244,6 +245,24 @@ def test_the_powermeters_of_a_house_with_one_phase_read_exactly_zero_elsewhere()
         assert number(meter["v_l1_n"]) > 220
         elsewhere = ("a_l2", "a_l3", "v_l2_n", "v_l3_n", "w_l2", "w_l3", "v_l1_l2", "v_l2_l3", "v_l3_l1")
         assert {meter[key] for key in elsewhere} == {0}
+
+
+def test_the_powermeters_of_an_american_house_have_two_legs_and_its_battery_stands_between_them() -> None:
+    kind = generation_named("sb10", "us")
+    moment = START + timedelta(hours=8)
+    seen = FirmwareState(
+        house=kind.house,
+        state=House(kind.house, 1, START).at(moment),
+        clock=moment.astimezone(battery_zone(kind.house)),
+    )
+    status, listed = (json.loads(answer(kind, f"/api/v2/{path}", seen).payload) for path in ("status", "powermeter"))
+    assert 228 < status["Uac"] < 252
+    assert 59.9 < status["Fac"] < 60.1
+    assert status["Timestamp"] == f"{moment.astimezone(ZoneInfo('America/Los_Angeles')):%Y-%m-%d %H:%M:%S}"
+    for meter in listed:
+        assert all(114 < meter[leg] < 126 for leg in ("v_l1_n", "v_l2_n"))
+        assert 228 < meter["v_l1_l2"] < 252
+        assert {meter[key] for key in ("v_l3_n", "w_l3", "a_l3", "v_l2_l3", "v_l3_l1")} == {0}
 
 
 def test_powermeter_numbers_are_single_precision_floats_or_integers() -> None:

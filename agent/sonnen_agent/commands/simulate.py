@@ -5,23 +5,31 @@ from datetime import datetime
 
 from sonnen_agent.simulator.battery import SimulatedBattery, simulated_clock
 from sonnen_agent.simulator.generations import GenerationName, generation_named
-from sonnen_agent.simulator.profiles import battery_zone
+from sonnen_agent.simulator.profiles import GridName, battery_zone
 from sonnen_agent.simulator.server import Simulator
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(  # noqa: PLR0913 - the command's options, one for one
-    *, port: int, generation: GenerationName, seed: int, speed: float, start: datetime | None, token: str | None
+    *,
+    port: int,
+    generation: GenerationName,
+    grid: GridName = "eu",
+    seed: int,
+    speed: float,
+    start: datetime | None,
+    token: str | None,
 ) -> int:
     """Serve a simulated battery until SIGTERM or SIGINT and return 0, or raise StartError."""
+    kind = generation_named(generation, grid)
     if start is not None and start.tzinfo is None:
-        start = start.replace(tzinfo=battery_zone())
+        start = start.replace(tzinfo=battery_zone(kind.house))
     # Blocked before the first thread starts, so that none of them is interrupted in place of this one.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         clock = simulated_clock(start, speed)
-        battery = SimulatedBattery(generation=generation_named(generation), seed=seed, clock=clock, token=token)
+        battery = SimulatedBattery(generation=kind, seed=seed, clock=clock, token=token)
         with Simulator(battery, port=port) as simulator:
             print(f"simulating a sonnen battery ({generation}) at {simulator.url}", flush=True)
             signal.sigwait(_STOP_SIGNALS)

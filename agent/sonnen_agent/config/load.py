@@ -154,7 +154,8 @@ def zone_named(name: str | None, system_zone: Path = _SYSTEM_ZONE) -> tzinfo:
         return ZoneInfo(name)
     try:
         with system_zone.open("rb") as data:
-            return ZoneInfo.from_file(data)
+            # It is a link to the zone's file, which has the name.
+            return ZoneInfo.from_file(data, str(system_zone.resolve()).partition("/zoneinfo/")[2] or None)
     except (OSError, ValueError):
         return UTC
 

@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.group import Group
 from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, Family, Sources, families
-from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, Status, System
+from sonnen_agent.reading import Configuration, Endpoint, Inverter, Mains, Meter, Pack, Reading, Status, System
 from sonnen_agent.rows import Rows, gauge, rows_of
 
 
@@ -28,7 +28,9 @@ class Health:
 
 
 HEALTH = rows_of(Health)
-STATUS, METER, INVERTER, PACK, CONFIGURATION = map(rows_of, (Status, Meter, Inverter, Pack, Configuration))
+STATUS, METER, INVERTER, PACK, CONFIGURATION, MAINS = map(
+    rows_of, (Status, Meter, Inverter, Pack, Configuration, Mains)
+)
 # What a battery says of itself is true while it is starting, too; its numbers are not.
 STATES = tuple((field, row) for field, row in rows_of(System) if row.labels)
 SYSTEM = tuple((field, row) for field, row in rows_of(System) if not row.labels)
@@ -39,7 +41,7 @@ ENERGY = rows_of(EnergyTotals)
 METER_LABELS = ("direction", "meter")
 """The labels of a meter's series beside those of its rows."""
 
-BATTERY = (*HEALTH, *STATES, *STATUS, *METER, *INVERTER, *PACK, *CAPACITY, *CONFIGURATION, *SYSTEM, *REST)
+BATTERY = (*HEALTH, *STATES, *STATUS, *METER, *INVERTER, *PACK, *CAPACITY, *CONFIGURATION, *SYSTEM, *REST, *MAINS)
 """Everything but the energy, in the order of the page."""
 
 BATTERY_LABELS = frozenset(("job", "instance", *METER_LABELS)).union(
@@ -90,6 +92,7 @@ def battery_families(  # noqa: PLR0913 - a group has these parts
         *of("configuration", CONFIGURATION, reading.configuration),
         *of("system", SYSTEM, reading.system),
         *families(REST, [(reading, labels)]),
+        *of("mains", MAINS, reading.mains),
     )
 
 

@@ -56,7 +56,9 @@ class SimulatedBattery:
         with self._lock:
             now = self.clock()
             state = self._house.at(now)
-        return FirmwareState(house=self.generation.house, state=state, clock=now.astimezone(battery_zone()))
+        return FirmwareState(
+            house=self.generation.house, state=state, clock=now.astimezone(battery_zone(self.generation.house))
+        )
 
     def answer(self, path: str, token: str | None) -> Answer:
         """Return the answer to a GET."""

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import yaml
 
 from sonnen_agent.simulator.house import State
-from sonnen_agent.simulator.profiles import HouseParameters
+from sonnen_agent.simulator.profiles import GridName, HouseParameters, house_on
 
 GenerationName = Literal["eco8", "sb10", "evo", "eco6"]
 GENERATION_NAMES: tuple[GenerationName, ...] = get_args(GenerationName)
@@ -33,6 +33,8 @@ _ACTIVE_WATTS = 50.0
 """Power below which the battery is shown as neither charging nor discharging."""
 _CURRENT_LIMIT_AMPERES = 39.97
 _FULL_PERCENT = 99.5
+_CONSUMPTION_SHARES = {1: (1.0, 0.0, 0.0), 2: (0.57, 0.43, 0.0), 3: (0.44, 0.31, 0.25)}
+"""What each phase has of the consumption, by the number of phases."""
 _MODULES_IN_SERIES = 2
 _AUTOMATIC, _CHARGING, _DISCHARGING = 10, 13, 15
 """The modes of an eco 6."""
@@ -56,9 +58,10 @@ class FirmwareState:
         phase_apparent = round(apparent / 3.0)
         full = house.capacity_watt_hours / house.nominal_volts
         remaining = full * state.state_of_charge_percent / 100.0
-        consumption_shares = (1.0, 0.0, 0.0) if house.phases == 1 else (0.44, 0.31, 0.25)
-        by_phase = [state.consumption_watts * share for share in consumption_shares]
-        production_by_phase = [production, 0.0, 0.0] if house.phases == 1 else [production / 3.0] * 3
+        by_phase = [state.consumption_watts * share for share in _CONSUMPTION_SHARES[house.phases]]
+        production_by_phase = [*([production / house.phases] * house.phases), 0.0, 0.0][:3]
+        # An American battery is connected between the two legs.
+        inverter_volts = sum(state.phase_volts) if house.phases == 2 else state.phase_volts[0]
         # The meters step by 100 Wh; consumption is the whole house, not the grid (docs/battery-api.md 5.3).
         produced = round((house.earlier_production_watt_hours + state.production_watt_hours) / 1000.0, 1)
         consumed = round((house.earlier_consumption_watt_hours + state.consumption_watt_hours) / 1000.0, 1)
@@ -106,15 +109,16 @@ class FirmwareState:
             "quoted_consumption_meter": {name: f"{value}" for name, value in consumption_meter.items()},
             # Inverter.
             "single_precision_hertz": single(round(state.grid_hertz, 3)),
-            "float_inverter_volts": float(round(state.phase_volts[0])),
+            "inverter_volts": inverter_volts,
+            "float_inverter_volts": float(round(inverter_volts)),
             "inverter_voltamperes": apparent,
-            "inverter_amperes": apparent / state.phase_volts[0],
+            "inverter_amperes": apparent / inverter_volts,
             "power_factor": discharge / apparent,
             "phase_discharge_watts": discharge / 3.0,
             "phase_voltamperes": apparent / 3.0,
             "second_phase_voltamperes": phase_apparent + 1,
             "three_phases_voltamperes": 3 * phase_apparent + 1,
-            "phase_amperes": [apparent / 3.0 / volts for volts in state.phase_volts],
+            "phase_amperes": [apparent / 3.0 / volts if volts else 0.0 for volts in state.phase_volts],
             "power_unit_celsius": state.inverter_celsius + 3.0,
             "converter_celsius": state.inverter_celsius + 1.5,
             "display_celsius": state.inverter_celsius - 2.0,
@@ -152,8 +156,9 @@ class FirmwareState:
             name = f"l{phase + 1}"
             meter[f"a_{name}"] = single(round(apparent[phase] / here if here else 0.0, 3))
             meter[f"v_{name}_n"] = single(here)
-            # A house with one phase has no voltage between phases.
-            between = (here + there) / 2.0 * sqrt(3.0) if here and there else 0.0
+            # One phase has no voltage to another; two legs are half a turn apart, three phases a third.
+            apart = 2.0 if self.house.phases == 2 else sqrt(3.0)
+            between = (here + there) / 2.0 * apart if here and there else 0.0
             meter[f"v_{name}_l{(phase + 1) % 3 + 1}"] = single(round(between, 1))
             meter[f"w_{name}"] = single(round(watts[phase], 1))
         return meter
@@ -206,12 +211,12 @@ class Generation:
 
 
 @cache
-def generation_named(name: GenerationName) -> Generation:
-    """Return everything that tells one generation from the others."""
+def generation_named(name: GenerationName, grid: GridName = "eu") -> Generation:
+    """Return everything that tells one generation from the others, its house on a grid."""
     file = Path(__file__).with_name("generations.yml")
     entry: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))[name]
     routes = entry.pop("open", {}) | entry.get("protected", {})
     for path, numbers in entry.pop("numbered", {}).items():
         # Each number has a path of its own beside that of all.
         routes |= {path: numbers, **{f"{path}/{number}": template for number, template in numbers.items()}}
-    return Generation(house=HouseParameters(**entry.pop("house")), routes=routes, **entry)
+    return Generation(house=house_on(grid, HouseParameters(**entry.pop("house"))), routes=routes, **entry)

@@ -52,7 +52,7 @@ class State:
 
     grid_hertz: float
     phase_volts: tuple[float, float, float]
-    """Phase to neutral; all three exist in the street, even where the house has one."""
+    """Phase to neutral; all three exist in the street, even where the house has one, but for the legs of America."""
     stack_volts: float
     stack_amperes: float
     """> 0 into the cells."""
@@ -134,8 +134,10 @@ class House:
         deep = parameters.deep_discharge_reserve_percent
         volts = cell_volts(parameters, percent, self._cells)
         stack = volts * parameters.cells_in_series
+        scale = parameters.mains_volts / 230.0
         street = 230.5 + 0.0004 * self._feed_in
-        cellar = profiles.cellar_celsius(self._time)
+        legs = parameters.phases == 2
+        cellar = profiles.cellar_celsius(parameters, self._time)
         warm = cellar + 3.0 + 10.0 * self._effort**2
         return State(
             time=datetime.fromtimestamp(self._time, UTC),
@@ -151,8 +153,8 @@ class House:
             usable_state_of_charge_percent=max(0.0, (percent - deep) / (100.0 - deep) * 100.0),
             seconds_since_full_charge=self._since_full,
             cycles=self._cycles,
-            grid_hertz=50.0 + 0.05 * hertz,
-            phase_volts=(street + one, street + two, street + three),
+            grid_hertz=parameters.mains_hertz + 0.05 * hertz,
+            phase_volts=(scale * (street + one), scale * (street + two), 0.0 if legs else scale * (street + three)),
             stack_volts=stack,
             stack_amperes=self._cells / stack,
             cell_volts=(volts - 0.004 + 0.002 * lowest, volts + 0.004 + 0.002 * highest),

@@ -6,12 +6,12 @@ Both are functions of the house, a seed and the time, and of nothing else.
 import math
 import random
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
@@ -34,9 +34,8 @@ Burst: TypeAlias = tuple[range, float]
 """A device that runs for a while: in which Unix seconds, and its watts."""
 
 
-def battery_zone() -> ZoneInfo:
-    """Return the time zone in which the house lives and its battery shows the time."""
-    return ZoneInfo("Europe/Berlin")
+GridName = Literal["eu", "us", "au"]
+GRID_NAMES: tuple[GridName, ...] = get_args(GridName)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +44,10 @@ class HouseParameters:
 
     latitude_degrees: float = 51.2
     longitude_degrees: float = 10.4
+    time_zone: str = "Europe/Berlin"
+    """In which the house lives and its battery shows the time."""
     roof_tilt_degrees: float = 30.0
-    """Of panels that face south."""
+    """Of panels that face the equator."""
     pv_peak_watts: float = 9800.0
     """AC power under full sun at right angles."""
 
@@ -55,7 +56,10 @@ class HouseParameters:
     car_watts: float = 7400.0
     """What a car draws on the evenings it charges."""
     phases: int = 3
-    """Phases of the house connection: 1 or 3."""
+    """Phases of the house connection: 1 or 3, or the 2 legs of an American one."""
+    mains_volts: float = 230.0
+    """From phase to neutral, by name."""
+    mains_hertz: float = 50.0
 
     capacity_watt_hours: float = 11800.0
     """Of the whole pack, the deep-discharge reserve included."""
@@ -98,13 +102,33 @@ class HouseParameters:
         return self.cells_in_series * 3.2
 
 
+_GRIDS: Mapping[GridName, Mapping[str, Any]] = {
+    "eu": {},
+    "us": {
+        "latitude_degrees": 37.3, "longitude_degrees": -121.9, "time_zone": "America/Los_Angeles",
+        "phases": 2, "mains_volts": 120.0, "mains_hertz": 60.0,
+    },
+    "au": {"latitude_degrees": -33.9, "longitude_degrees": 151.2, "time_zone": "Australia/Sydney"},
+}  # fmt: skip
+
+
+def house_on(grid: GridName, house: HouseParameters) -> HouseParameters:
+    """Return a house as it would stand in Germany, California or New South Wales."""
+    return replace(house, **_GRIDS[grid])
+
+
+def battery_zone(house: HouseParameters | None = None) -> ZoneInfo:
+    """Return the time zone of a house, or of the usual one."""
+    return ZoneInfo((house or HouseParameters()).time_zone)
+
+
 def production_watts(parameters: HouseParameters, seed: int, time: int) -> float:
     """Return what the roof produces at a Unix time; exactly 0 in the dark."""
     day, second = divmod(time, _SECONDS_PER_DAY)
     declination = math.radians(-23.44) * math.cos(math.tau * (day + 10.0) / 365.25)
     hour = math.cos(math.tau * (second / _SECONDS_PER_DAY + parameters.longitude_degrees / 360.0 - 0.5))
     latitude = math.radians(parameters.latitude_degrees)
-    panel = latitude - math.radians(parameters.roof_tilt_degrees)
+    panel = latitude - math.copysign(math.radians(parameters.roof_tilt_degrees), latitude)
     height, facing = (
         math.sin(plane) * math.sin(declination) + math.cos(plane) * math.cos(declination) * hour
         for plane in (latitude, panel)
@@ -114,14 +138,15 @@ def production_watts(parameters: HouseParameters, seed: int, time: int) -> float
     # Meinel's rule for the light that is left after its way through the air.
     direct = 1.353 * 0.7 ** ((1.0 / (height + 0.02)) ** 0.678)
     brightness = direct * max(0.0, facing) + 0.09 * height
-    watts = parameters.pv_peak_watts * 0.92 * brightness * _clearness(seed, time)
+    watts = parameters.pv_peak_watts * 0.92 * brightness * _clearness(parameters, seed, time)
     return min(watts, parameters.pv_peak_watts) if watts >= _SMALLEST_WATTS else 0.0
 
 
-def _clearness(seed: int, time: int) -> float:
+def _clearness(parameters: HouseParameters, seed: int, time: int) -> float:
     """Return how much of the clear-sky light comes through, 0 to 1."""
-    # One of the skies for a UTC day, whose midnight is dark where the house stands.
-    brightest, depth = _SKIES[crc32(f"{seed}/sky/{time // _SECONDS_PER_DAY}".encode()) % len(_SKIES)]
+    # One of the skies for a day from one midnight by the sun to the next.
+    solar_day = int(time / _SECONDS_PER_DAY + parameters.longitude_degrees / 360.0)
+    brightest, depth = _SKIES[crc32(f"{seed}/sky/{solar_day}".encode()) % len(_SKIES)]
     cover = 0.7 * _drift(f"{seed}/slow", time / _SLOW_SECONDS) + 0.3 * _drift(f"{seed}/fast", time / _FAST_SECONDS)
     return brightest - depth * min(1.0, cover * cover * 1.6)
 
@@ -133,9 +158,11 @@ def _drift(key: str, position: float) -> float:
     return here + (there - here) * (position - index)
 
 
-def cellar_celsius(time: int) -> float:
+def cellar_celsius(parameters: HouseParameters, time: int) -> float:
     """Return the temperature where the battery stands."""
-    return 16.0 - 4.0 * math.cos(math.tau * (time / _SECONDS_PER_DAY - 30.0) / 365.25)
+    return 16.0 - math.copysign(4.0, parameters.latitude_degrees) * math.cos(
+        math.tau * (time / _SECONDS_PER_DAY - 30.0) / 365.25
+    )
 
 
 def consumption_watts(parameters: HouseParameters, seed: int, time: int) -> float:
@@ -144,7 +171,7 @@ def consumption_watts(parameters: HouseParameters, seed: int, time: int) -> floa
     watts = parameters.base_load_watts + _NOISE_WATTS * sum(jitter(f"{seed}/noise/{time}"))
     if (time + 997 * seed) % _FRIDGE_PERIOD_SECONDS < _FRIDGE_ON_SECONDS:
         watts += _FRIDGE_WATTS
-    today = datetime.fromtimestamp(time, battery_zone()).date()
+    today = datetime.fromtimestamp(time, battery_zone(parameters)).date()
     return watts + sum(burst for seconds, burst in _bursts(parameters, seed, today) if time in seconds)
 
 
@@ -158,7 +185,7 @@ def _bursts(parameters: HouseParameters, seed: int, today: date) -> tuple[Burst,
 def day_plan(parameters: HouseParameters, seed: int, day: date) -> Iterator[Burst]:
     """Yield everything that is switched on during one local day."""
     draw = random.Random(f"{seed}/loads/{day.isoformat()}")
-    midnight = int(datetime(day.year, day.month, day.day, tzinfo=battery_zone()).timestamp())
+    midnight = int(datetime(day.year, day.month, day.day, tzinfo=battery_zone(parameters)).timestamp())
 
     def burst(hour: float, minutes: float, watts: float) -> Burst:
         begin = midnight + round(hour * 3600)
