@@ -105,6 +105,7 @@ def _parser() -> "ArgumentParser":
 
     add("run", lambda options: _run(options.config), "read and deliver until stopped")
     add("once", _once, "read every battery once and print what would be pushed")
+    add("watch", _watch, "show every battery on one screen, redrawn at every beat, until Ctrl-C")
     add("check", _check, "validate the config and name every problem")
     ledger = add("ledger", _ledger, "print the energy of finished days, months or years")
     ledger.add_argument("--by", choices=("day", "month", "year"), default="day")
@@ -155,6 +156,12 @@ def _once(options: "Namespace") -> int:
     from sonnen_agent.commands import once  # noqa: PLC0415
 
     return once.run(_config(options.config))
+
+
+def _watch(options: "Namespace") -> int:
+    from sonnen_agent.commands import watch  # noqa: PLC0415
+
+    return watch.run(_config(options.config))
 
 
 def _check(options: "Namespace") -> int:
