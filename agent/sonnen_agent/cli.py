@@ -43,13 +43,12 @@ def _run_command(arguments: Sequence[str]) -> int:
     if arguments == ["run"]:
         # As the unit starts us, or with a --config: half a megabyte of memory for years is a high price for reading
         # three words.
-        command, verbose = partial(_run, None), False
+        command, level = partial(_run, None), logging.INFO
     elif len(arguments) == 3 and arguments[:2] == ["run", "--config"] and not arguments[2].startswith("-"):
-        command, verbose = partial(_run, Path(arguments[2])), False
+        command, level = partial(_run, Path(arguments[2])), logging.INFO
     else:
         options = _parser().parse_args(arguments)
-        command, verbose = partial(options.command, options), options.verbose
-    level = logging.DEBUG if verbose else logging.INFO
+        command, level = partial(options.command, options), logging.DEBUG if options.verbose else options.level
     # No timestamps: journald has them.
     logging.basicConfig(handlers=[_LogHandler()], level=level)
     try:
@@ -96,7 +95,8 @@ def _parser() -> "ArgumentParser":
         name: str, command: "Callable[[Namespace], int]", text: str, *, with_config: bool = True
     ) -> "ArgumentParser":
         added = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(command=command)
+        # What the parts log, doctor and setup say themselves.
+        added.set_defaults(command=command, level=logging.CRITICAL if name in ("doctor", "setup") else logging.INFO)
         added.add_argument("--verbose", action="store_true", help="log what is done, not only what changes")
         if with_config:
             where = f"the config file (default: $SONNEN_AGENT_CONFIG, else {DEFAULT_CONFIG})"
@@ -110,6 +110,15 @@ def _parser() -> "ArgumentParser":
     ledger = add("ledger", _ledger, "print the energy of finished days, months or years")
     ledger.add_argument("--by", choices=("day", "month", "year"), default="day")
     ledger.add_argument("--format", choices=("table", "csv", "openmetrics"), default="table")
+    doctor = add("doctor", _doctor, "look at the whole way and name what is wrong, with its fix")
+    doctor.add_argument("--prometheus", metavar="URL", help="look at this Prometheus, too")
+    doctor.add_argument("--grafana", metavar="URL", help="look at this Grafana, too")
+    doctor.add_argument("--json", action="store_true", help="print JSON, for programs")
+    setup = add("setup", _setup, "ask for battery, token and gateway, try them, and write config and secrets")
+    setup.add_argument("--yes", action="store_true", help="ask nothing; for scripts")
+    setup.add_argument("--battery", metavar="URL", help="where the battery's web page is")
+    setup.add_argument("--token-file", type=Path, metavar="F", help="the file that holds its API token")
+    setup.add_argument("--gateway", metavar="URL", help="where the Pushgateway is")
     simulate = add("simulate", _simulate, "serve a simulated house with a battery", with_config=False)
     simulate.add_argument("--port", type=_port, default=8080, metavar="N", help="0 takes a free one (default: 8080)")
     simulate.add_argument("--generation", choices=("eco8", "sb10", "evo", "eco6"), default="sb10")
@@ -174,6 +183,32 @@ def _ledger(options: "Namespace") -> int:
     from sonnen_agent.commands import ledger  # noqa: PLC0415
 
     return ledger.run(_config(options.config), by=options.by, output_format=options.format)
+
+
+def _doctor(options: "Namespace") -> int:
+    from sonnen_agent.commands import doctor  # noqa: PLC0415
+
+    return doctor.run(
+        _config_file(options.config),
+        _folder("CREDENTIALS_DIRECTORY"),
+        _folder("STATE_DIRECTORY"),
+        prometheus_url=options.prometheus,
+        grafana_url=options.grafana,
+        as_json=options.json,
+    )
+
+
+def _setup(options: "Namespace") -> int:
+    from sonnen_agent.commands import setup  # noqa: PLC0415
+
+    return setup.run(
+        _config_file(options.config),
+        unit_config=DEFAULT_CONFIG,
+        yes=options.yes,
+        battery=options.battery,
+        token_file=options.token_file,
+        gateway=options.gateway,
+    )
 
 
 def _simulate(options: "Namespace") -> int:

@@ -100,7 +100,7 @@ class Relay:
         outcome: Outcome = "ok"
         page = b""
         try:
-            page = self._page(Deadline.of_beat(self.options.interval_seconds))
+            page = self.page(Deadline.of_beat(self.options.interval_seconds))
         except ExchangeError as error:
             # An exporter that hangs up and one that does not listen are the same to its owner.
             outcome = "refused" if error.outcome == "closed" else error.outcome
@@ -116,7 +116,8 @@ class Relay:
             shown_seconds=min(SHOWN_BEATS * self.options.interval_seconds, _LONGEST_SHOWN_SECONDS),
         )
 
-    def _page(self, deadline: Deadline) -> bytes:
+    def page(self, deadline: Deadline) -> bytes:
+        """Return the exporter's page as it can be pushed along, or raise ExchangeError."""
         answer = self._connection.request(
             "GET",
             self._destination.parts.path or "/",

@@ -91,6 +91,16 @@ def load_config(
 
     With `secrets_beside`, what the unit would get as credentials is also found in `secrets/` beside the file.
     """
+    config, problems = read_config(file, credentials, state_directory, secrets_beside=secrets_beside)
+    if problems:
+        raise ConfigError(str(file), problems)
+    return config
+
+
+def read_config(
+    file: Path, credentials: Path | None, state_directory: Path | None = None, *, secrets_beside: bool = False
+) -> tuple[Config, tuple[str, ...]]:
+    """Return what can be understood of the config, with every problem of it, or raise ConfigError where nothing can."""
     problems: list[str] = []
     root = Section(_keys(file), "", problems)
     folder = file.resolve().parent
@@ -113,9 +123,7 @@ def load_config(
             "pushgateway", "is missing, and so are remote_write and pull: say where the readings go; " + _SMALLEST
         )
     root.close()
-    if problems:
-        raise ConfigError(str(file), tuple(problems))
-    return config
+    return config, tuple(problems)
 
 
 def _keys(file: Path) -> Mapping[object, object]:

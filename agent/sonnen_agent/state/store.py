@@ -25,7 +25,7 @@ from sonnen_agent.state.ledger import Ledger, LedgerDay
 _log = logging.getLogger(__name__)
 
 _NAME = "counters"
-_IN_MEMORY = frozenset({"aufs", "overlay", "ramfs", "tmpfs"})
+IN_MEMORY = frozenset({"aufs", "overlay", "ramfs", "tmpfs"})
 """File systems that forget with the next boot all that is not in a layer below them."""
 
 
@@ -51,8 +51,8 @@ class StateStore:
         self._changes = ChangeLog(_log)
         self._known_unix_seconds = time.time()
         """At least until then the counters are what was shown."""
-        self._file_system = _file_system(folder)
-        if self._file_system in _IN_MEMORY:
+        self._file_system = file_system(folder)
+        if self._file_system in IN_MEMORY:
             words = "the counters do not survive a reboot by themselves: %s is in memory (%s); set state_directory to a"
             _log.warning(f"{words} place on the card or disk, or mount one there", folder, self._file_system)
 
@@ -61,7 +61,7 @@ class StateStore:
         if (stored := self._checkpoint.load(_stored)) is None:
             return None
         self._known_unix_seconds = stored.saved_unix_seconds
-        return replace(stored, in_memory=self._file_system in _IN_MEMORY)
+        return replace(stored, in_memory=self._file_system in IN_MEMORY)
 
     def keep(self, meters: Mapping[str, SharedMeter], stored: StoredState | None) -> None:
         """Save these from now on; those of batteries that left the config are kept for their return."""
@@ -130,7 +130,7 @@ def _stored(document: Mapping[str, object]) -> StoredState:
     )
 
 
-def _file_system(folder: Path) -> str:
+def file_system(folder: Path) -> str:
     """Return the type of a folder's file system; empty where the kernel does not tell."""
     device = folder.stat().st_dev
     number = f"{os.major(device)}:{os.minor(device)}"

@@ -1,0 +1,146 @@
+"""`sonnen-agent doctor`: the whole way from the battery to Grafana, one line for each check.
+
+The subjects are looked at side by side, and shown in the order in which a person would look. Nothing ends the walk:
+what depends on what failed is skipped, and says so.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from sonnen_agent.clock import Deadline, WallClock
+from sonnen_agent.commands.doctor import battery, grafana, machine, prometheus, receivers
+from sonnen_agent.commands.doctor.finding import Finding, Findings, Redaction, fail, ok, skipped, warn
+from sonnen_agent.config.load import DEFAULT_STATE_DIRECTORY, Config, read_config
+from sonnen_agent.config.secrets import Secrets
+from sonnen_agent.config.section import Section
+from sonnen_agent.destination import Destination
+from sonnen_agent.errors import ConfigError
+from sonnen_agent.outputs import pushgateway
+
+_SECONDS = 25
+"""For all together; what a thread may take longer stays below half a minute."""
+_AT_A_TIME = 32
+
+_Subject = Callable[[], Findings]
+
+
+def run(  # noqa: PLR0913 - the command's options, and what systemd would tell the unit
+    file: Path,
+    credentials: Path | None,
+    state_directory: Path | None,
+    *,
+    prometheus_url: str | None,
+    grafana_url: str | None,
+    as_json: bool,
+) -> int:
+    """Print what was found; return 0 when nothing failed, else 1."""
+    config, problems = Config(batteries=()), tuple[str, ...]()
+    try:
+        config, problems = read_config(file, credentials, state_directory, secrets_beside=True)
+        state_directory = config.state_directory
+    except ConfigError as error:
+        problems = error.problems
+    deadline = Deadline(_SECONDS)
+    local, redacted = _local(config, deadline)
+    subjects: list[_Subject] = [
+        partial(_config, file, config, problems),
+        *local,
+        partial(machine.check_clock, WallClock()),
+        partial(machine.check_state_directory, state_directory or DEFAULT_STATE_DIRECTORY),
+        machine.check_unit,
+        *_receivers(config, deadline),
+    ]
+    folder = file.resolve().parent
+    secrets = Secrets(folder=folder, credentials=credentials, beside=folder / "secrets")
+    for name, url, check in (
+        ("prometheus", prometheus_url, partial(prometheus.check_prometheus, config)),
+        ("grafana", grafana_url, grafana.check_grafana),
+    ):
+        if url is not None:
+            destination, wrong = _server(name, url, secrets)
+            redacted.append((f"<{name}>", destination))
+            subjects.append(partial(iter, wrong) if wrong else partial(check, destination, deadline))
+    return _print(subjects, _redaction(config, redacted), as_json=as_json)
+
+
+def _config(file: Path, config: Config, problems: Iterable[str]) -> Findings:
+    for problem in problems:
+        yield fail("config", f"{file}: {problem}")
+    if not problems:
+        ways = ", ".join(options.summary for options in config.outputs.values())
+        yield ok("config", f"{file} is good: every {config.interval_seconds:g} s, {ways}")
+    folder = file.parent / "secrets"
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        yield warn("secrets", f"{folder} cannot be read by this user, so they count as missing", "run doctor with sudo")
+
+
+def _local(config: Config, deadline: Deadline) -> tuple[list[_Subject], list[tuple[str, Destination]]]:
+    """Return the checks of the batteries, and where these are."""
+    good = [options for options in config.batteries if options.destination.url]
+    subjects: list[_Subject] = [
+        partial(battery.check_battery, options, config.interval_seconds, deadline) for options in good
+    ]
+    if len(good) < max(len(config.batteries), 1):
+        subjects.append(lambda: iter([skipped("batteries", "the config has to say where they are")]))
+    return subjects, [(f"<battery {options.name}>", options.destination) for options in good]
+
+
+def _receivers(config: Config, deadline: Deadline) -> Iterator[_Subject]:
+    """Yield the checks of what the config sends to."""
+    for name, options in config.outputs.items():
+        destination = getattr(options, "destination", None)
+        if destination is not None and not destination.url:
+            yield partial(iter, [skipped(name.replace("_", " "), "the config has to say where it is")])
+        elif isinstance(options, pushgateway.Options):
+            yield partial(receivers.check_pushgateway, options, config, deadline)
+        elif name == "remote_write":
+            yield partial(receivers.check_remote_write, options, config)
+    if not config.outputs:
+        yield partial(iter, [skipped("pushgateway", "the config names none")])
+    for relay in config.relays:
+        if relay.url:
+            yield partial(receivers.check_relay, relay)
+
+
+def _server(name: str, url: str, secrets: Secrets) -> tuple[Destination, list[Finding]]:
+    """Return where a server is, a user name before its host taken off, with the credential of its name."""
+    scheme, _, rest = url.partition("://")
+    user, at, host = rest.partition("@")
+    keys: dict[object, object] = {"url": url}
+    if at and ":" not in user:  # with a password in it, it stays as it is, and is refused
+        keys = {"url": f"{scheme}://{host}", "username": user}
+    problems: list[str] = []
+    destination = secrets.destination(Section(keys, f"--{name}", problems), f"http://{name}.example", name)
+    return destination, [fail(name, problem) for problem in problems]
+
+
+def _redaction(config: Config, servers: Iterable[tuple[str, Destination]]) -> Redaction:
+    named = [("<relay>", Destination(url=relay.url)) for relay in config.relays]
+    for name, options in config.outputs.items():
+        if (destination := getattr(options, "destination", None)) is not None:
+            named.append((f"<{name}>", destination))
+    named += servers
+    tokens = [options.token for options in config.batteries]
+    given = [secret for _, destination in named for secret in (destination.password, destination.bearer_token)]
+    words = [value for options in config.batteries for value in options.labels.values()]
+    return Redaction(
+        [*(secret.reveal() for secret in (*tokens, *given) if secret is not None), *words],
+        {destination.parts.hostname or "": name for name, destination in named},
+    )
+
+
+def _print(subjects: Iterable[_Subject], redaction: Redaction, *, as_json: bool) -> int:
+    found: list[Finding] = []
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        for findings in pool.map(lambda subject: list(subject()), subjects):
+            for finding in map(redaction.finding, findings):
+                found.append(finding)
+                if not as_json:
+                    print(finding, flush=True)
+    if as_json:
+        print(json.dumps([finding.document() for finding in found], ensure_ascii=False, indent=1))
+    return 1 if any(finding.status == "fail" for finding in found) else 0

@@ -1,0 +1,73 @@
+"""A server that is asked for JSON: a gateway, a Prometheus, a Grafana."""
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlencode
+
+from sonnen_agent.clock import Deadline
+from sonnen_agent.destination import Destination, expect_success
+from sonnen_agent.errors import ExchangeError, Outcome
+from sonnen_agent.transport import Answer
+
+_LIMIT_BYTES = 16 << 20
+_SECONDS = 8
+
+
+class Peer:
+    """Asks by GET, one request at a time, until a deadline."""
+
+    def __init__(self, destination: Destination, deadline: Deadline, hints: Mapping[Outcome, str]) -> None:
+        self._destination, self._deadline, self._hints = destination, deadline, hints
+        self._connection = destination.connect()
+        self.clock_offset_seconds: float | None = None
+        """Its clock minus ours, in seconds, good to a second; None where it does not tell."""
+
+    def get(self, path: str, **query: str | float) -> Answer:
+        """Return a success, or raise ExchangeError with the URL in front."""
+        destination = self._destination
+        target = f"{destination.path}{path}{'?' + urlencode(query) if query else ''}"
+        try:
+            answer = self._connection.request(
+                "GET",
+                target,
+                headers={"Accept": "*/*", **destination.headers()},
+                deadline=self._deadline.at_most(_SECONDS),
+                body_limit=_LIMIT_BYTES,
+            )
+            with suppress(ValueError, TypeError):
+                told = parsedate_to_datetime(answer.headers.get("Date", ""))
+                self.clock_offset_seconds = told.timestamp() + 0.5 - time.time()
+            expect_success(answer, self._hints)
+        except ExchangeError as error:
+            raise ExchangeError(error.outcome, f"{destination.url}{path}: {error}", status=error.status) from None
+        return answer
+
+    def json(self, path: str, **query: str | float) -> object:
+        """Return the JSON value of an answer, or raise ExchangeError."""
+        answer = self.get(path, **query)
+        try:
+            value: object = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            words = f"{self._destination.url}{path}: answered something that is not JSON: {answer.excerpt[:80]}"
+            raise ExchangeError("invalid", words) from None
+        return value
+
+
+def dig(document: object, *keys: str) -> object:
+    """Return what lies below keys of nested mappings; None where it is not there."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
+def items(value: object) -> list[object]:
+    """Return a list, an empty one where it is none."""
+    return value if isinstance(value, list) else []
+
+
+def text(value: object) -> str:
+    """Return a text, an empty one where it is none."""
+    return value if isinstance(value, str) else ""

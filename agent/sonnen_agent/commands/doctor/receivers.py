@@ -1,0 +1,215 @@
+"""Where values go to, and what is relayed: the Pushgateway, the receiver of remote write, other exporters."""
+
+import re
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from itertools import pairwise
+from pathlib import Path
+
+from sonnen_agent.clock import Deadline
+from sonnen_agent.commands.doctor.finding import Finding, Findings, fail, ok, skipped, warn
+from sonnen_agent.commands.doctor.peer import Peer, dig, text
+from sonnen_agent.config.load import Config
+from sonnen_agent.errors import ExchangeError
+from sonnen_agent.group import GroupKey
+from sonnen_agent.outputs.gateway import Gateway
+from sonnen_agent.outputs.pushgateway import Options
+from sonnen_agent.relay import Relay, RelayOptions
+
+_SILENT = "1.11.0"
+_PAGE = b"# TYPE sonnen_doctor_push gauge\nsonnen_doctor_push 1\n"
+_FRESH_SECONDS = 60
+_CLOCK_SECONDS = 60
+_WATCHED_SECONDS, _POLL_SECONDS = 8, 0.3
+_TIME = re.compile(r"^(push_time_seconds|push_failure_time_seconds)\{(.*)\} (\S+)$", re.MULTILINE)
+_READS = re.compile(r"^sonnen_agent_reads_total\{(.*)\} \S+$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+def check_pushgateway(options: Options, config: Config, deadline: Deadline) -> Findings:
+    """Yield whether it is there, what is known of its version, whether it takes a push, and what it holds of ours."""
+    check = "pushgateway"
+    peer = Peer(options.destination, deadline, {"unauthorized": "the user name, password or token is wrong"})
+    version, why = "", ""
+    try:
+        version = text(dig(peer.json("/api/v1/status"), "data", "build_information", "version"))
+    except ExchangeError as error:
+        if error.away or error.outcome == "unauthorized":
+            yield fail(check, str(error), "is it on, and is pushgateway.url right?" if error.away else "")
+            yield from (skipped(f"{check} {what}", "it cannot be asked") for what in ("clock", "push", "groups"))
+            return
+        why = f": {error}"
+    if version == _SILENT:
+        words = f"Pushgateway {version} hangs up on what it rejects instead of saying why"
+        yield warn(check, words, "take 1.11.1 or later; until then look at push_failure_time_seconds on its page")
+    elif version:
+        yield ok(check, f"Pushgateway {version}")
+    else:
+        yield warn(check, f"it is no Pushgateway, or a proxy hides it{why}", "nothing, where the push below is taken")
+    yield clock_finding(f"{check} clock", peer.clock_offset_seconds)
+    try:
+        taken = push_and_delete(options, config, _PAGE, deadline)
+    except ExchangeError as error:
+        yield fail(f"{check} push", str(error))
+    else:
+        yield ok(f"{check} push", f"taken in {1000 * taken:.0f} ms, and deleted again")
+    try:
+        yield from _held(peer, config, deadline)
+    except ExchangeError as error:
+        yield skipped(f"{check} groups", f"it does not tell what it holds: {error}")
+
+
+def clock_finding(check: str, offset_seconds: float | None) -> Finding:
+    """Return what to say of another machine's clock."""
+    if offset_seconds is None:
+        return skipped(check, "it does not tell its time")
+    seen = f"{offset_seconds:+.0f} s off this machine's"
+    if abs(offset_seconds) > _CLOCK_SECONDS:
+        return warn(check, seen, "timedatectl on both machines says whose is wrong")
+    return ok(check, seen)
+
+
+def push_and_delete(options: Options, config: Config, page: bytes, deadline: Deadline) -> float:
+    """Push a page to a group of its own, delete that, and return how long the push took, or raise ExchangeError."""
+    gateway = Gateway(options.destination, compress=options.compression == "gzip", record=lambda *_: None)
+    key = GroupKey(job=f"{config.job}_doctor", instance=secrets.token_hex(4))
+    begin = time.monotonic()
+    try:
+        gateway.push(key, page, deadline.at_most(5))
+        return time.monotonic() - begin
+    finally:
+        # Whatever the answer was: it may have been taken.
+        with suppress(ExchangeError):
+            gateway.delete(key, deadline.at_most(5))
+        gateway.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a gateway's page tells of groups."""
+
+    times: Mapping[tuple[str, str, str], float]
+    """By metric, job and instance: when a group was pushed, and when a push of it was refused."""
+    readers: frozenset[tuple[str, str, str]]
+    """Job, battery, and which agent reads it."""
+
+
+def _page(peer: Peer) -> _Page:
+    page = peer.get("/metrics").body.decode("utf-8", "replace")
+    times: dict[tuple[str, str, str], float] = {}
+    for name, labels, value in _TIME.findall(page):
+        found = dict(_LABEL.findall(labels))
+        with suppress(ValueError):
+            times[name, found.get("job", ""), found.get("instance", "")] = float(value)
+    readers = (dict(_LABEL.findall(labels)) for labels in {*_READS.findall(page)})
+    return _Page(times, frozenset((r.get("job", ""), r.get("battery", ""), r.get("instance", "")) for r in readers))
+
+
+def _held(peer: Peer, config: Config, deadline: Deadline) -> Findings:
+    page = _page(peer)
+    now = time.time() + (peer.clock_offset_seconds or 0)
+    stale = max(_FRESH_SECONDS, 3 * config.interval_seconds)
+    fresh = []
+    for battery in config.batteries:
+        key, check = config.battery_key(battery.name), f"pushgateway group {battery.name}"
+        pushed = page.times.get(("push_time_seconds", key.job, key.instance), 0)
+        refused = page.times.get(("push_failure_time_seconds", key.job, key.instance), 0)
+        if refused > pushed:
+            fix = "the agent's log, or a push to another version, says why; most often a metric of another type"
+            yield fail(check, "the last push was rejected by the gateway", fix)
+        elif not pushed:
+            yield fail(check, "the gateway has none", "start the agent: sudo systemctl start sonnen-agent")
+        elif now - pushed > stale:
+            yield fail(
+                check, f"pushed {now - pushed:.0f} s ago", "does the agent run? sudo systemctl status sonnen-agent"
+            )
+        else:
+            yield ok(check, f"pushed {max(now - pushed, 0):.0f} s ago")
+            fresh.append(key)
+    yield from _pushed_by_others(peer, page, config, fresh, now, deadline)
+
+
+def _pushed_by_others(  # noqa: PLR0913, PLR0917 - what is known by then
+    peer: Peer, page: _Page, config: Config, fresh: list[GroupKey], now: float, deadline: Deadline
+) -> Findings:
+    """Two agents that push a group overwrite one another: two agents' groups tell of it, or pushes within a beat."""
+    check = "pushgateway agents"
+    readers = {key.instance: 0 for key in fresh}
+    for job, battery, instance in page.readers:
+        pushed = page.times.get(("push_time_seconds", job, instance), 0)
+        if job == f"{config.job}_agent" and battery in readers and now - pushed < _FRESH_SECONDS:
+            readers[battery] += 1
+    twice = {battery for battery, count in readers.items() if count > 1}
+    watched = [key for key in fresh if key.instance not in twice]
+    if watched and config.interval_seconds <= _WATCHED_SECONDS / 1.5:
+        seen: dict[GroupKey, set[float]] = {key: set() for key in watched}
+        watching = deadline.at_most(1.5 * config.interval_seconds)
+        while not watching.expired:
+            times = _page(peer).times
+            for key in watched:
+                seen[key].add(times.get(("push_time_seconds", key.job, key.instance), 0))
+            time.sleep(_POLL_SECONDS)
+        twice |= {key.instance for key, at in seen.items() if _shortest(sorted(at)) < 0.6 * config.interval_seconds}
+    if twice:
+        fix = "give each battery of each house a name of its own, or stop the other agent"
+        yield fail(check, f"two agents push {' and '.join(sorted(twice))}", fix)
+    elif fresh:
+        yield ok(check, "nobody else pushes our groups")
+    else:
+        yield skipped(check, "no group of ours is fresh")
+
+
+def _shortest(times: list[float]) -> float:
+    return min((later - earlier for earlier, later in pairwise(times)), default=float("inf"))
+
+
+def check_remote_write(options: object, config: Config) -> Findings:
+    """Yield whether the receiver takes an empty request, its clock, and what waits on disk."""
+    from sonnen_agent.outputs.remote_write import Options as RemoteWriteOptions  # noqa: PLC0415
+
+    check = "remote write"
+    try:
+        from sonnen_agent.outputs.remote_write.client import RemoteWriteClient  # noqa: PLC0415
+    except ImportError:
+        yield skipped(check, "python-snappy is missing")
+        return
+    assert isinstance(options, RemoteWriteOptions)  # noqa: S101 - for the type checker
+    dates: list[str | None] = []
+    client = RemoteWriteClient(options, interval_seconds=5, record=lambda *_: None, heard=dates.append)
+    begin = time.monotonic()
+    error = client.write([])
+    taken = time.monotonic() - begin
+    client.close()
+    yield ok(check, f"takes writes, in {1000 * taken:.0f} ms") if error is None else fail(check, str(error))
+    offset: float | None = None
+    with suppress(ValueError, TypeError, IndexError):
+        offset = parsedate_to_datetime(dates[0] or "").timestamp() + 0.5 - time.time()
+    yield clock_finding(f"{check} clock", offset)
+    waiting = sum(_sizes(config.state_directory / "spool"))
+    if waiting:
+        seen = f"{waiting / (1 << 20):.1f} MiB wait on disk for the receiver"
+        yield warn(f"{check} spool", seen, "they follow by themselves once it takes them")
+    else:
+        yield ok(f"{check} spool", "nothing waits")
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    with suppress(OSError):
+        for file in folder.iterdir():
+            yield file.stat().st_size
+
+
+def check_relay(options: RelayOptions) -> Findings:
+    """Yield whether another exporter's page can be pushed along."""
+    check = f"relay {options.job}"
+    relay = Relay(options, host="", record=lambda _: None)
+    try:
+        page = relay.page(Deadline.of_beat(options.interval_seconds))
+    except ExchangeError as error:
+        yield fail(check, f"{options.url}: {error}", "does the exporter run, and on that port?" if error.away else "")
+        return
+    yield ok(check, f"a page of {len(page) / 1024:.0f} KiB")
