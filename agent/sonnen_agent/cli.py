@@ -17,6 +17,9 @@ from sonnen_agent.errors import AgentError, ConfigError, one_line
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from ipaddress import IPv4Network
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_CONFIG = Path("/etc/sonnen-agent/config.yml")
 _EX_CONFIG = 78
@@ -119,6 +122,9 @@ def _parser() -> "ArgumentParser":
     setup.add_argument("--battery", metavar="URL", help="where the battery's web page is")
     setup.add_argument("--token-file", type=Path, metavar="F", help="the file that holds its API token")
     setup.add_argument("--gateway", metavar="URL", help="where the Pushgateway is")
+    discover = add("discover", _discover, "find batteries on the networks of this machine")
+    network_help = "where to look (default: the networks of this machine up to a /22); may be given several times"
+    discover.add_argument("--network", type=_network, action="append", metavar="CIDR", help=network_help)
     simulate = add("simulate", _simulate, "serve a simulated house with a battery", with_config=False)
     simulate.add_argument("--port", type=_port, default=8080, metavar="N", help="0 takes a free one (default: 8080)")
     simulate.add_argument("--generation", choices=("eco8", "sb10", "evo", "eco6"), default="sb10")
@@ -211,6 +217,18 @@ def _setup(options: "Namespace") -> int:
     )
 
 
+def _discover(options: "Namespace") -> int:
+    from sonnen_agent.commands import discover  # noqa: PLC0415
+
+    try:
+        config = _config(options.config)
+    except ConfigError as error:
+        config = None
+        if options.config or os.access(DEFAULT_CONFIG, os.F_OK):
+            _log.warning("the config is not looked at: %s", "; ".join(error.problems))
+    return discover.run(options.network, config)
+
+
 def _simulate(options: "Namespace") -> int:
     from sonnen_agent.commands import simulate  # noqa: PLC0415
 
@@ -235,6 +253,18 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise _usage_error(f"should be a port from 0 to 65535, got {text!r}")
     return int(text)
+
+
+def _network(text: str) -> "IPv4Network":
+    from ipaddress import IPv4Network  # noqa: PLC0415 - only one command needs it
+
+    try:
+        network = IPv4Network(text, strict=False)
+    except ValueError:
+        network = None
+    if network is None or network.prefixlen < 16 or network.is_global:
+        raise _usage_error(f"should be a private IPv4 network of /16 or smaller, such as 192.168.1.0/24, got {text!r}")
+    return network
 
 
 def _speed(text: str) -> float:

@@ -47,14 +47,25 @@ class Answer:
 class Connection:
     """One scheme, host and port; not for use by two threads at once."""
 
-    def __init__(
-        self, scheme: str, host: str, port: int, *, ca_file: str | None = None, secrets: Sequence[str] = ()
+    def __init__(  # noqa: PLR0913 - a connection has these parts
+        self,
+        scheme: str,
+        host: str,
+        port: int,
+        *,
+        ca_file: str | None = None,
+        secrets: Sequence[str] = (),
+        only_connection_seconds: float | None = None,
     ) -> None:
-        """Connect lazily; `ca_file` replaces the system's certificate authorities; no message has the `secrets`."""
+        """Connect lazily; `ca_file` replaces the system's certificate authorities; no message has the `secrets`.
+
+        With `only_connection_seconds` the port gets a single connection, which has to be there within that time.
+        """
+        self._only_connection_seconds, self._has_connected = only_connection_seconds, False
         self._scheme, self._port, self._ca_file, self._secrets = scheme, port, ca_file, secrets
         self._addresses = Addresses(host)
         self._host = host.partition("%")[0]  # The zone of an address is this machine's own affair.
-        self._plain = scheme == "https"
+        self._plain = scheme == "https" or only_connection_seconds is not None
         """Whether it is out of the question that the port is one for TLS."""
         self._tls: ssl.SSLContext | None = None
         self._under_way = _UnderWay()
@@ -138,8 +149,13 @@ class Connection:
 
     def _connected(self) -> HTTPConnection:
         http, under_way = HTTPConnection(self._host, self._port), self._under_way
+        deadline = under_way.deadline
+        if self._only_connection_seconds is not None:
+            if self._has_connected:
+                raise ExchangeError(*_CLOSED)
+            self._has_connected, deadline = True, deadline.at_most(self._only_connection_seconds)
         self._http = http
-        http.sock = self._addresses.connect(self._port, under_way.deadline)
+        http.sock = self._addresses.connect(self._port, deadline)
         if self._scheme == "https":
             http.default_port = 443
             if self._tls is None:

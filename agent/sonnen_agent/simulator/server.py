@@ -70,16 +70,18 @@ class Simulator(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, battery: SimulatedBattery, *, port: int = 0, handler: type[Handler] = Handler) -> None:
+    def __init__(
+        self, battery: SimulatedBattery, *, host: str = _HOST, port: int = 0, handler: type[Handler] = Handler
+    ) -> None:
         """Listen on a port, 0 for any free one, or raise StartError."""
         self.battery = battery
         self._connections: WeakSet[object] = WeakSet()
         self._thread = threading.Thread(target=self.serve_forever, args=(_POLL_SECONDS,), daemon=True)
         try:
-            super().__init__((_HOST, port), handler)
+            super().__init__((host, port), handler)
         except OSError as error:
             raise StartError(
-                f"cannot listen on {_HOST}:{port}: {error.strerror}; "
+                f"cannot listen on {host}:{port}: {error.strerror}; "
                 "choose another port with --port, or --port 0 for any free one"
             ) from error
 
@@ -100,7 +102,7 @@ class Simulator(socketserver.ThreadingTCPServer):
     @property
     def url(self) -> str:
         """The address to read the battery at, without a slash at its end."""
-        return f"http://{_HOST}:{self.port}"
+        return f"http://{self.server_address[0]!s}:{self.port}"
 
     def verify_request(self, request: object, client_address: object) -> bool:  # noqa: ARG002 - socketserver's
         """Note a connection that opens, so that it can be ended, and take it."""
