@@ -63,7 +63,7 @@ def panels(places: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
 
 def together() -> dict[tuple[str, str], str]:
     """Return the pairs of colours that stand in one panel, and one of those panels."""
-    found = {}
+    found: dict[tuple[str, str], str] = {}
     for board in boards():
         for panel in panels(board["panels"]):
             used = sorted(set(re.findall(r"#[0-9A-Fa-f]{6}", json.dumps(panel.get("fieldConfig", {})))))
