@@ -67,9 +67,19 @@ _CASES: dict[str, dict[str, Any]] = {
             "currency": "EUR",
             "import": [
                 {"name": "night", "price": 0.22, "from": "22:00", "to": "06:00"},
+                {
+                    "name": "peak",
+                    "price": 0.45,
+                    "from": "16:00",
+                    "to": "21:00",
+                    "days": ["mon", "tue", "wed", "thu", "fri"],
+                    "months": [6, 7, 8, 9],
+                },
                 {"name": "day", "price": 0.31},
             ],
             "export": [{"name": "feed_in", "price": 0.08}],
+            "holidays": ["2026-12-25"],
+            "standing": {"price": 0.45},
         },
     },
 }

@@ -160,6 +160,50 @@ def test_money_has_a_column_for_each_currency_that_was_ever_paid_in(ledger: Ledg
     assert "revenue_EUR" not in first
 
 
+def test_consumption_cost_and_standing_charge_have_columns_and_credits_are_taken_off(ledger: Ledger, run: Run) -> None:
+    whole = TariffCounts(
+        cost={"EUR": 1.0},
+        cost_credit={"EUR": 1.25},
+        revenue={"EUR": 0.5},
+        revenue_credit={"EUR": 0.125},
+        consumption_cost={"EUR": 3.0},
+        standing_charge={"EUR": 0.45},
+        consumption_watt_hours={"day": 9_000.5},
+    )
+    other = day(date(2026, 6, 2))
+    ledger.append((day(date(2026, 6, 1)), replace(other, finished=replace(other.finished, tariffs=whole))))
+
+    old, new = rows(run("--format", "csv"))
+
+    names = ("cost_EUR", "revenue_EUR", "consumption_cost_EUR", "standing_charge_EUR")
+    assert [old[name] for name in names] == ["0.310", "", "", ""]
+    assert [new[name] for name in names] == ["-0.250", "0.375", "3.000", "0.450"]
+    page = run("--format", "openmetrics")
+    labels = 'currency="EUR",instance="home",job="sonnen"'
+    for name, value in (
+        ("grid_cost_credit", 1.25),
+        ("grid_revenue_credit", 0.125),
+        ("consumption_cost", 3.0),
+        ("standing_charge", 0.45),
+    ):
+        assert re.search(rf"^sonnen_{name}_total\{{{labels}\}} {value} 1780437600", page, re.MULTILINE), name
+    assert 'sonnen_tariff_consumption_watt_hours_total{instance="home",job="sonnen",tariff="day"} 9000.5 ' in page
+
+
+def test_a_line_of_the_release_before_is_read(ledger: Ledger, run: Run, state_directory: Path) -> None:
+    ledger.append((day(date(2026, 6, 1)),))
+    file = state_directory / "ledger.jsonl"
+    line = json.loads(file.read_text())
+    line["tariffs"] = {
+        key: line["tariffs"][key] for key in ("import_watt_hours", "export_watt_hours", "cost", "revenue")
+    }
+    file.write_text(json.dumps(line) + "\n")
+
+    (row,) = rows(run("--format", "csv"))
+
+    assert row["cost_EUR"] == "0.310"
+
+
 def test_without_tariffs_there_is_no_column_of_money(ledger: Ledger, run: Run) -> None:
     plain = day(date(2026, 6, 1))
     ledger.append((replace(plain, finished=replace(plain.finished, tariffs=TariffCounts())),))

@@ -243,7 +243,7 @@ def test_a_file_that_is_not_a_yaml_mapping_is_refused_with_the_place(
     assert problems(text) == [problem]
 
 
-@pytest.mark.parametrize("value", ["2023-02-30", "0x_", "!!int five", "!!bool maybe", "!!timestamp soon"])
+@pytest.mark.parametrize("value", ["0x_", "!!int five", "!!bool maybe", "!!timestamp soon"])
 def test_a_value_that_yaml_cannot_make_sense_of_is_refused_with_the_place(problems: Problems, value: str) -> None:
     (problem,) = problems(f"interval_seconds: {value}\n{BATTERIES}{PUSHGATEWAY}")
     assert problem.startswith("line 1, column 19: ")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -7,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sonnen_agent.energy.days import Calendar
-from sonnen_agent.energy.tariffs import Rates, Schedule, TariffPeriod, Tariffs
+from sonnen_agent.energy.schedule import Rates, Schedule
+from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
 
 ZONES = (
     "Europe/Berlin",
@@ -107,6 +109,9 @@ REST = TariffPeriod(name="rest", price_per_kilowatt_hour=0.3)
 CLOCK_TIMES = st.times().map(lambda moment: moment.replace(second=0, microsecond=0))
 
 
+DAYS, MONTHS = (st.frozensets(st.integers(low, high), min_size=1) for low, high in ((0, 6), (1, 12)))
+
+
 def tariffs_of(*hours: tuple[time, time]) -> Tariffs:
     periods = (
         TariffPeriod(name=f"period {index}", price_per_kilowatt_hour=0.1, start=start, end=end)
@@ -159,18 +164,36 @@ def test_a_period_that_does_not_exist_on_a_day_has_no_length() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(CHANGES), st.lists(st.tuples(CLOCK_TIMES, CLOCK_TIMES), max_size=3), st.data())
-def test_at_any_moment_the_price_is_that_of_the_local_time(
+def test_at_any_moment_the_price_is_that_of_the_local_time_day_and_month(
     change: tuple[str, date], hours: list[tuple[time, time]], data: st.DataObject
 ) -> None:
     zone, day = change
-    tariffs, calendar = tariffs_of(*hours), Calendar(ZoneInfo(zone))
+    *dated, rest = tariffs_of(*hours).import_periods
+    dated = [replace(one, days=data.draw(DAYS), months=data.draw(MONTHS) | {day.month}) for one in dated]
+    holidays = frozenset(day + timedelta(days=after) for after in data.draw(st.sets(st.integers(-1, 2))))
+    tariffs = Tariffs(currency="EUR", import_periods=(*dated, rest), holidays=holidays)
+    calendar = Calendar(ZoneInfo(zone))
     schedule, start = Schedule(calendar, tariffs), calendar.start_of(day)
     for minute in data.draw(st.lists(st.integers(-1440, 2880), min_size=20, max_size=20)):
         moment = start + minute * 60 + 30
         span = schedule.span_at(moment)
         assert span.start <= moment < span.end
         assert span.day == calendar.day_of(moment)
-        assert span.rates == Rates.at(tariffs, calendar.local(moment).time())
+        assert span.rates == Rates.at(tariffs, calendar.local(moment))
+        local = calendar.local(moment)
+        weekday = 7 if local.date() in holidays else local.isoweekday()
+        minutes = local.hour * 60 + local.minute
+        assert span.rates.import_period == next(
+            (one for one in dated if weekday - 1 in one.days and local.month in one.months and _holds(one, minutes)),
+            rest,
+        )
+
+
+def _holds(period: TariffPeriod, minutes: int) -> bool:
+    assert period.start is not None
+    assert period.end is not None
+    start, end = (moment.hour * 60 + moment.minute for moment in (period.start, period.end))
+    return (minutes - start) % 1440 < ((end - start) % 1440 or 1440)
 
 
 @settings(deadline=None)

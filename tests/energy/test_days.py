@@ -79,7 +79,10 @@ def test_what_nobody_takes_is_kept_for_a_year_and_a_month() -> None:
 
 def test_flows_are_known_of_the_open_day_and_the_one_before() -> None:
     book = counting(DailyTotals(), (june(1), 1), (june(2), 2), (june(3), 3))
-    assert book.flows_of(june(3)) == {("grid", "home"): 3}
-    assert book.flows_of(june(2)) == {("grid", "home"): 2}
-    assert book.flows_of(june(1)) is None
-    assert book.flows_of(june(4)) is None
+    open_day, last_day = book.counted_on(june(3)), book.counted_on(june(2))
+    assert open_day is not None
+    assert last_day is not None
+    assert open_day.energies.flows_watt_hours == {("grid", "home"): 3}
+    assert last_day.energies.flows_watt_hours == {("grid", "home"): 2}
+    assert book.counted_on(june(1)) is None
+    assert book.counted_on(june(4)) is None

@@ -182,6 +182,13 @@ def test_a_release_before_reads_the_document_by_the_same_keys() -> None:
             "export_watt_hours": {"feed_in": "float"},
             "cost": {"EUR": "float"},
             "revenue": {"EUR": "float"},
+            # It reads no others, here and below.
+            "consumption_watt_hours": {"night": "float"},
+            "consumption_cost": {"EUR": "float"},
+            "cost_credit": {},
+            "revenue_credit": {},
+            "consumption_cost_credit": {},
+            "standing_charge": {},
         },
     }
     finished = {"day": "str", "length_seconds": "float", **counters}
@@ -206,6 +213,7 @@ def test_a_release_before_reads_the_document_by_the_same_keys() -> None:
             # It reads no others.
             "gateway_ceiling": "NoneType",
             "ceiling": "NoneType",
+            "standing_until_unix_seconds": "NoneType",
         }
     )
 

@@ -51,6 +51,19 @@ ALL = EnergyTotals(
     tariff_export_watt_hours={"feed_in": 12_000.5},
     cost={"EUR": 1.37, "CHF": 0.5},
     revenue={"EUR": 0.96},
+    standing_prices={"EUR": 0.45},
+    tariff_consumption_watt_hours={'cheap "night"\\': 9_000.25},
+    consumption_cost={"EUR": 3.25},
+    cost_credit={"EUR": 0.125},
+    revenue_credit={"EUR": 0.0625},
+    consumption_cost_credit={"EUR": 0.25},
+    standing_charge={"EUR": 12.45},
+    cost_today={"EUR": 0.5, "CHF": -0.25},
+    cost_yesterday={"EUR": 0.75},
+    revenue_today={"EUR": 0.0},
+    revenue_yesterday={"EUR": 1.5},
+    consumption_cost_today={"EUR": 2.5},
+    consumption_cost_yesterday={"EUR": 2.75},
     prices={("feed_in", "export", "EUR"): 0.08},
 )
 
@@ -80,6 +93,13 @@ def test_the_counters_of_a_page_come_back_as_they_were_shown_to_the_last_digit()
     assert recovered.unix_seconds == MIDNIGHT
     assert recovered.today_watt_hours == ALL.today_watt_hours
     assert recovered.yesterday_watt_hours == ALL.yesterday_watt_hours
+    # What a day has below zero is no counter, and begins anew.
+    assert recovered.today_tariffs == TariffCounts(
+        cost={"EUR": 0.5}, revenue={"EUR": 0.0}, consumption_cost={"EUR": 2.5}
+    )
+    assert recovered.yesterday_tariffs == TariffCounts(
+        cost={"EUR": 0.75}, revenue={"EUR": 1.5}, consumption_cost={"EUR": 2.75}
+    )
     assert recovered.tally == Counters(
         energies=EnergyCounters(
             totals_watt_hours={
@@ -98,6 +118,12 @@ def test_the_counters_of_a_page_come_back_as_they_were_shown_to_the_last_digit()
             export_watt_hours=ALL.tariff_export_watt_hours,
             cost=ALL.cost,
             revenue=ALL.revenue,
+            consumption_watt_hours=ALL.tariff_consumption_watt_hours,
+            consumption_cost=ALL.consumption_cost,
+            cost_credit=ALL.cost_credit,
+            revenue_credit=ALL.revenue_credit,
+            consumption_cost_credit=ALL.consumption_cost_credit,
+            standing_charge=ALL.standing_charge,
         ),
     )
 
@@ -148,6 +174,12 @@ def test_every_counter_of_the_table_is_taken_back_by_somebody() -> None:
         *tariffs.export_watt_hours.values(),
         *tariffs.cost.values(),
         *tariffs.revenue.values(),
+        *tariffs.consumption_watt_hours.values(),
+        *tariffs.consumption_cost.values(),
+        *tariffs.cost_credit.values(),
+        *tariffs.revenue_credit.values(),
+        *tariffs.consumption_cost_credit.values(),
+        *tariffs.standing_charge.values(),
     ]
 
     shown = [
@@ -160,7 +192,7 @@ def test_every_counter_of_the_table_is_taken_back_by_somebody() -> None:
 def test_only_counters_are_told_of_the_past_each_with_its_moment() -> None:
     found = series(cumulative_families([("home", MIDNIGHT, ALL)], job="sonnen", labels_of={}))
 
-    assert len(found) == 6 + len(FLOWS) + 1 + 2 + 1 + 2 + 1
+    assert len(found) == 6 + len(FLOWS) + 1 + 2 + 1 + 2 + 1 + 6
     assert {moment for _, _, moment in found} == {MIDNIGHT}
     assert all(name.endswith("_total") for name, _, _ in found)
     labels = frozenset({"job": "sonnen", "instance": "home", "currency": "CHF"}.items())

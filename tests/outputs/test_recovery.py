@@ -388,9 +388,12 @@ def test_what_is_shown_can_be_taken_back() -> None:
             export_watt_hours={"feed_in": 12_000.5},
             cost={"EUR": 1.37},
             revenue={"EUR": 0.96},
+            consumption_watt_hours={"night": 30_000.2},
+            consumption_cost={"EUR": 6.6},
+            standing_charge={"EUR": 4.05},
         ),
     )
-    tariffs = Tariffs(currency="EUR", import_periods=(night,), export_periods=(feed_in,))
+    tariffs = Tariffs(currency="EUR", import_periods=(night,), export_periods=(feed_in,), standing_price_per_day=0.45)
     totals = replace(
         EnergyMeter(zone=UTC, tariffs=tariffs, state=MeterState(tally=tally)).totals(wall_seconds=None),
         today_watt_hours={("solar", "home"): 0.5},

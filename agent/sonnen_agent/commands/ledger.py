@@ -2,11 +2,11 @@
 
 import csv
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 
 from sonnen_agent.config.load import Config
-from sonnen_agent.energy.counters import QUANTITIES, Counters
+from sonnen_agent.energy.counters import QUANTITIES, Counters, TariffCounts
 from sonnen_agent.energy.days import Calendar, FinishedDay
 from sonnen_agent.energy.meter import EnergyMeter
 from sonnen_agent.energy.state import MeterState
@@ -21,6 +21,13 @@ _PERIODS: dict[str, Callable[[date], str]] = {
     "year": lambda day: f"{day:%Y}",
 }
 
+_MONEY: dict[str, Callable[[TariffCounts], Mapping[str, float]]] = {
+    "cost": lambda tariffs: tariffs.net_cost,
+    "revenue": lambda tariffs: tariffs.net_revenue,
+    "consumption_cost": lambda tariffs: tariffs.net_consumption_cost,
+    "standing_charge": lambda tariffs: tariffs.standing_charge,
+}
+"""The columns of money, a group per currency. At prices below zero the first three may be below zero, too."""
 
 _Periods = dict[tuple[str, str], FinishedDay]
 """By battery and period its days together, as long as those that are in the ledger, under the date of the last."""
@@ -52,14 +59,17 @@ def _periods(days: Iterable[LedgerDay], period_of: Callable[[date], str]) -> _Pe
 
 def _rows(periods: _Periods) -> Iterator[tuple[str, ...]]:
     """Yield the heading and a row per battery and period; energy in kWh, money in its currency."""
-    costs = sorted({currency for whole in periods.values() for currency in whole.tariffs.cost})
-    revenues = sorted({currency for whole in periods.values() for currency in whole.tariffs.revenue})
+    wholes = periods.values()
+    money = [
+        (f"{what}_{currency}", of, currency)
+        for what, of in _MONEY.items()
+        for currency in sorted({currency for whole in wholes for currency in of(whole.tariffs)})
+    ]
     yield (
         "battery",
         "period",
         *(f"{quantity}_kwh" for quantity in QUANTITIES),
-        *(f"cost_{currency}" for currency in costs),
-        *(f"revenue_{currency}" for currency in revenues),
+        *(name for name, _, _ in money),
         "coverage_percent",
     )
     for (battery, period), whole in periods.items():
@@ -68,8 +78,7 @@ def _rows(periods: _Periods) -> Iterator[tuple[str, ...]]:
             battery,
             period,
             *(_figure(totals.get(quantity), 1000) for quantity in QUANTITIES),
-            *(_figure(whole.tariffs.cost.get(currency)) for currency in costs),
-            *(_figure(whole.tariffs.revenue.get(currency)) for currency in revenues),
+            *(_figure(of(whole.tariffs).get(currency)) for _, of, currency in money),
             f"{whole.coverage_percent:.1f}",
         )
 

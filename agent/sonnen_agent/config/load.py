@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, time, tzinfo
+from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -17,8 +17,9 @@ import yaml
 
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.config.secrets import Secrets
-from sonnen_agent.config.section import Section, did_you_mean, redacted
-from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
+from sonnen_agent.config.section import Section, did_you_mean
+from sonnen_agent.config.tariffs import read_tariffs
+from sonnen_agent.energy.tariffs import Tariffs
 from sonnen_agent.errors import ConfigError
 from sonnen_agent.files import read_regular
 from sonnen_agent.group import GroupKey
@@ -38,8 +39,8 @@ _NAME_IT = "name the config with --config FILE or in $SONNEN_AGENT_CONFIG"
 _LARGEST_BYTES = 1 << 20
 _MOST_VALUES, _LONGEST_VALUE = 20_000, 1000
 """Values and keys of a file, where a battery has some twenty, and characters of one."""
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _SYSTEM_ZONE = Path("/etc/localtime")
-_TIME = re.compile(r"([01]?[0-9]|2[0-3]|24(?=:00))[:]([0-5][0-9])")
 _NAMES_THE_VALUE = re.compile("found undefined|found duplicate anchor|could not determine a constructor")
 """Messages of YAML with a piece of a value that stands there without quotes, such as a password."""
 
@@ -117,7 +118,7 @@ def read_config(
     )
     has_gateway = root.values.get("pushgateway") is not None
     relays = RelayOptions.read_all(root, "relay", battery_job=config.job, has_gateway=has_gateway)
-    config = replace(config, relays=relays, tariffs=root.read("tariffs", _tariffs))
+    config = replace(config, relays=relays, tariffs=root.read("tariffs", read_tariffs))
     if all(root.values.get(name) is None for name in OUTPUTS):
         root.problem(
             "pushgateway", "is missing, and so are remote_write and pull: say where the readings go; " + _SMALLEST
@@ -199,41 +200,6 @@ def _timezone(section: Section, key: str) -> str | None:
     return name
 
 
-def _tariffs(section: Section) -> Tariffs:
-    """Return the tariffs; what is wrong with them together is noted like what is wrong with one."""
-    problems_before = len(section.problems)
-    tariffs = Tariffs(
-        currency=section.required_text("currency", "EUR"),
-        import_periods=tuple(_period(period) for period in section.sections("import")),
-        export_periods=tuple(_period(period) for period in section.sections("export")),
-    )
-    # Of a period that could not be read, its place among the others means nothing.
-    if len(section.problems) == problems_before:
-        section.problems.extend(f"{section.path}.{problem}" for problem in tariffs.problems())
-    return tariffs
-
-
-def _period(section: Section) -> TariffPeriod:
-    return TariffPeriod(
-        name=section.required_text("name", "night"),
-        price_per_kilowatt_hour=section.required_number("price", minimum=0, maximum=1000, example="0.31"),
-        start=_time(section, "from"),
-        end=_time(section, "to"),
-    )
-
-
-def _time(section: Section, key: str) -> time | None:
-    value = section.value(key)
-    if value is None:
-        return None
-    if isinstance(value, str) and (match := _TIME.fullmatch(value)) is not None:
-        hours, minutes = int(match[1]), int(match[2])
-        return time(hours % 24, minutes)
-    # YAML reads 22:00 without quotes as the number 1320.
-    section.problem(key, f'should be a local time in quotes, such as "22:00", got {redacted(value)}')
-    return None
-
-
 class _Loader(yaml.SafeLoader):
     """YAML without objects, bounded, where a key that stands twice is an error instead of the last one winning."""
 
@@ -252,7 +218,9 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
         try:
             return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError, TypeError) as error:  # 2023-02-30, !!bool maybe, !!int ''
+        except (ValueError, LookupError, AttributeError, TypeError) as error:  # !!bool maybe, !!int ''
+            if isinstance(error, ValueError) and node.tag == _TIMESTAMP:
+                return node.value  # 2023-02-30: whoever wants a date says where it stands and what is wrong with it
             raise _error("this value is none to YAML; put it into quotes", node) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:

@@ -7,6 +7,7 @@ returned, and reading goes on, so that a person sees all problems at once.
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -208,4 +209,6 @@ def redacted(value: object) -> str:
         return "a mapping"
     if isinstance(value, str) and "@" in value:
         return "a text with an @ (not shown here)"
-    return "a list" if isinstance(value, list | set | tuple) else repr(value)
+    if isinstance(value, list | set | tuple):
+        return "a list"
+    return repr(str(value) if isinstance(value, date) else value)

@@ -8,7 +8,7 @@ doubles energy. A longer gap counts nothing, not even observed seconds.
 Days and tariffs need the wall clock, which the caller gives with each reading, or None while it does not
 trust it. Each interval is given to days and prices once, by the wall clock at its end:
 
-* Known: `tariffs` cuts the interval where a day ends or a price may change, and each piece, by its share
+* Known: `schedule` cuts the interval where a day ends or a price may change, and each piece, by its share
   of the time, is counted in its day (`days`) and at its price.
 * Not known: the interval waits, by the monotonic clock, until the wall clock is known; then
   it is cut and counted in the same way. After a reboot what waits is taken for the time just before it.
@@ -20,7 +20,8 @@ trust it. Each interval is given to days and prices once, by the wall clock at i
 
 So for what one meter counts, finished days + open day + undated = totals, always.
 
-Money is counted when the price applies, and prices cannot be negative: counters never go backwards.
+Money is counted when the price applies. At a price below zero it goes the other way, into a counter of its own
+(`TariffCounts`): counters never go backwards. A standing charge (`standing`) is counted by the wall clock alone.
 `MeterState` is all of it as frozen data, which `state` writes as a JSON document and reads back.
 `EnergyMeter.merge_recovered` takes back counters from a copy of our metrics.
 """

@@ -106,14 +106,48 @@ class EnergyCounters(_Summable):
         return replace(gained, flows_watt_hours={flow: flows.get(flow, 0.0) for flow in FLOWS} if flows else {})
 
 
+def _added_later() -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Return a field of numbers by key that documents of earlier releases do not have."""
+    return field(default_factory=dict, metadata={"optional": True})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TariffCounts(_Summable):
-    """Grid energy by tariff, and its money by currency, at the price of the time of use."""
+    """Energy by tariff, and money by currency, at the price of the time of use.
+
+    At a price below zero the money goes the other way, and is in the field that ends in `credit`.
+    """
 
     import_watt_hours: Mapping[str, float] = field(default_factory=dict)
     export_watt_hours: Mapping[str, float] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
+    """Of import."""
     revenue: Mapping[str, float] = field(default_factory=dict)
+    """Of export."""
+    consumption_watt_hours: Mapping[str, float] = _added_later()
+    """By import tariff, wherever it came from."""
+    consumption_cost: Mapping[str, float] = _added_later()
+    """What that would have cost from the grid."""
+    cost_credit: Mapping[str, float] = _added_later()
+    revenue_credit: Mapping[str, float] = _added_later()
+    consumption_cost_credit: Mapping[str, float] = _added_later()
+    standing_charge: Mapping[str, float] = _added_later()
+    """In none of the others."""
+
+    @property
+    def net_cost(self) -> Mapping[str, float]:
+        """Cost less what import at a price below zero brought."""
+        return _net(self.cost, self.cost_credit)
+
+    @property
+    def net_revenue(self) -> Mapping[str, float]:
+        """Revenue less what export at a price below zero cost."""
+        return _net(self.revenue, self.revenue_credit)
+
+    @property
+    def net_consumption_cost(self) -> Mapping[str, float]:
+        """The same of consumption."""
+        return _net(self.consumption_cost, self.consumption_cost_credit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +156,10 @@ class Counters(_Summable):
 
     energies: EnergyCounters = field(default_factory=EnergyCounters)
     tariffs: TariffCounts = field(default_factory=TariffCounts)
+
+
+def _net(money: Mapping[str, float], credit: Mapping[str, float]) -> Mapping[str, float]:
+    return {currency: amount - credit.get(currency, 0.0) for currency, amount in money.items()}
 
 
 def _sum(some: Any, more: Any) -> Any:  # noqa: ANN401 - a field of _Summable is one of three things

@@ -1,10 +1,9 @@
 """Calendar days: when they begin, what is counted in them, and energy of which the day is not known yet."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta, tzinfo
 
-from sonnen_agent.energy.counters import Counters, EnergyCounters, Flow, TariffCounts
+from sonnen_agent.energy.counters import Counters, EnergyCounters, TariffCounts
 
 _DAY = timedelta(days=1)
 _MOST_UNFLUSHED = 400
@@ -115,21 +114,21 @@ class DailyTotals:
             name = min(name, self._not_finished(day, calendar))
         return replace(book, open_day=OpenDay(day=name, tally=opened.tally.plus(tally), behind_seconds=behind_seconds))
 
-    def recovering(self, day: date, gained: EnergyCounters, calendar: Calendar) -> "DailyTotals":
+    def recovering(self, day: date, gained: Counters, calendar: Calendar) -> "DailyTotals":
         """Return the book with what is known of a day from elsewhere, beyond what is counted here."""
         if gained.is_empty or (self.last_day is not None and day <= self.last_day.day):
             return self
         if self.open_day is not None and day < self.open_day.day:
-            return self._finishing(day, Counters(energies=gained), calendar)
+            return self._finishing(day, gained, calendar)
         book, opened = self._reached(day, calendar)
-        return replace(book, open_day=replace(opened, tally=opened.tally.plus(Counters(energies=gained))))
+        return replace(book, open_day=replace(opened, tally=opened.tally.plus(gained)))
 
-    def flows_of(self, day: date) -> Mapping[Flow, float] | None:
-        """Return a day's flows so far, or None where nothing is known of it."""
+    def counted_on(self, day: date) -> Counters | None:
+        """Return what was counted of a day so far, or None where nothing is known of it."""
         opened, last = self.open_day, self.last_day
         if opened is not None and opened.day == day:
-            return opened.tally.energies.flows_watt_hours
-        return last.energies.flows_watt_hours if last is not None and last.day == day else None
+            return opened.tally
+        return Counters(energies=last.energies, tariffs=last.tariffs) if last is not None and last.day == day else None
 
     def _reached(self, day: date, calendar: Calendar) -> "tuple[DailyTotals, OpenDay]":
         over = self.open_day

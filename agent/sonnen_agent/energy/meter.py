@@ -3,11 +3,13 @@
 from dataclasses import replace
 from datetime import date, tzinfo
 
-from sonnen_agent.energy.counters import Counters, EnergyCounters, TariffCounts
+from sonnen_agent.energy.counters import Counters, TariffCounts
 from sonnen_agent.energy.days import Calendar, FinishedDay, Interval, UndatedEnergy
 from sonnen_agent.energy.integral import Sample, integrate
+from sonnen_agent.energy.schedule import Schedule
+from sonnen_agent.energy.standing import StandingCharge
 from sonnen_agent.energy.state import MeterState
-from sonnen_agent.energy.tariffs import Schedule, Tariffs
+from sonnen_agent.energy.tariffs import Tariffs
 from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, energies_of_flows
 from sonnen_agent.reading import Status
 
@@ -43,6 +45,8 @@ class EnergyMeter:
         self._last = state.last
         self._undated = state.undated
         self._days = state.days
+        price_per_day = None if tariffs is None else tariffs.standing_price_per_day
+        self._standing = StandingCharge(price_per_day, self._calendar, state.standing_until_unix_seconds)
         if not same_boot:
             self._start_after_boot()
         self._resuming = self._last is not None
@@ -50,14 +54,17 @@ class EnergyMeter:
         self._held: tuple[Sample, Sample, float | None] | None = None
         """The interval over the restart, as the arguments of `_count`, while a copy is awaited."""
         self._known = self._tally
-        self._known_days: dict[date, EnergyCounters] = {}
+        self._known_days: dict[date, Counters] = {}
         self._know_what_is_counted()
 
     @property
     def state(self) -> MeterState:
         """All that has to be kept to go on later."""
         tally, last, undated, days = self._tally, self._last, self._undated, self._days
-        return replace(self._started_with, tally=tally, last=last, undated=undated, days=days)
+        until = self._standing.until_unix_seconds
+        return replace(
+            self._started_with, tally=tally, last=last, undated=undated, days=days, standing_until_unix_seconds=until
+        )
 
     def add(self, status: Status, *, monotonic_seconds: float, wall_seconds: float | None) -> None:
         """Count the interval that ends with this reading; `wall_seconds` is None while the clock is not trusted."""
@@ -81,29 +88,57 @@ class EnergyMeter:
         """Let days end while there are no readings; call it at every beat without one."""
         if wall_seconds is None:
             return
+        self._standing.observe(monotonic_seconds=monotonic_seconds, wall_seconds=wall_seconds)
         self._settle(wall_seconds - monotonic_seconds)
         last = self._last
         if last is None or not 0.0 < monotonic_seconds - last.monotonic_seconds <= self._max_gap_seconds:
             # Otherwise the next reading may still bring energy from before midnight.
-            self._days = self._days.reaching(self._schedule.span_at(wall_seconds).day, self._calendar)
+            day, opened = self._schedule.span_at(wall_seconds).day, self._days.open_day
+            if opened is not None and opened.day < day:
+                self._charge(opened.day, self._calendar.start_of(self._calendar.day_after(opened.day)))
+            self._days = self._days.reaching(day, self._calendar)
+            self._charge(day, wall_seconds)
 
     def totals(self, *, wall_seconds: float | None) -> EnergyTotals:
         """Return what is shown now; without the time nothing is shown of today and yesterday."""
         energies, tariffs = self._tally.energies, self._tariffs
-        today = None if wall_seconds is None else self._calendar.day_of(wall_seconds)
+        today = yesterday = None
+        if wall_seconds is not None:
+            day = self._calendar.day_of(wall_seconds)
+            today, yesterday = self._days.counted_on(day), self._days.counted_on(self._calendar.day_before(day))
+        priced_today, priced_yesterday = (
+            TariffCounts() if tariffs is None or counted is None else counted.tariffs for counted in (today, yesterday)
+        )
         # Of tariffs nothing is shown while none are configured.
         counted = TariffCounts() if tariffs is None else tariffs.zero.plus(self._tally.tariffs)
         return EnergyTotals(
             watt_hours=energies.totals_watt_hours,
             flows_watt_hours=energies.flows_watt_hours,
             observed_seconds=energies.observed_seconds if energies.totals_watt_hours else None,
-            today_watt_hours=None if today is None else self._days.flows_of(today),
-            yesterday_watt_hours=None if today is None else self._days.flows_of(self._calendar.day_before(today)),
+            today_watt_hours=None if today is None else today.energies.flows_watt_hours,
+            yesterday_watt_hours=None if yesterday is None else yesterday.energies.flows_watt_hours,
             tariff_import_watt_hours=counted.import_watt_hours,
             tariff_export_watt_hours=counted.export_watt_hours,
             prices={} if tariffs is None else tariffs.prices,
+            standing_prices=(
+                {}
+                if tariffs is None or tariffs.standing_price_per_day is None
+                else {tariffs.currency: tariffs.standing_price_per_day}
+            ),
             cost=counted.cost,
             revenue=counted.revenue,
+            tariff_consumption_watt_hours=counted.consumption_watt_hours,
+            consumption_cost=counted.consumption_cost,
+            cost_credit=counted.cost_credit,
+            revenue_credit=counted.revenue_credit,
+            consumption_cost_credit=counted.consumption_cost_credit,
+            standing_charge=counted.standing_charge,
+            cost_today=priced_today.net_cost,
+            cost_yesterday=priced_yesterday.net_cost,
+            revenue_today=priced_today.net_revenue,
+            revenue_yesterday=priced_yesterday.net_revenue,
+            consumption_cost_today=priced_today.net_consumption_cost,
+            consumption_cost_yesterday=priced_yesterday.net_consumption_cost,
         )
 
     def take_finished_days(self) -> tuple[FinishedDay, ...]:
@@ -134,9 +169,14 @@ class EnergyMeter:
             return
         today = self._calendar.day_of(recovered.unix_seconds)
         yesterday = self._calendar.day_before(today)
-        for day, flows in ((yesterday, recovered.yesterday_watt_hours), (today, recovered.today_watt_hours)):
-            known = self._known_days.get(day, EnergyCounters())
-            gained_that_day = energies_of_flows(flows).beyond(known)
+        if any(gained.tariffs.standing_charge.values()):
+            self._standing.recovered(recovered.unix_seconds)
+        for day, flows, tariffs in (
+            (yesterday, recovered.yesterday_watt_hours, recovered.yesterday_tariffs),
+            (today, recovered.today_watt_hours, recovered.today_tariffs),
+        ):
+            known = self._known_days.get(day, Counters())
+            gained_that_day = Counters(energies=energies_of_flows(flows), tariffs=tariffs).beyond(known)
             self._days = self._days.recovering(day, gained_that_day, self._calendar)
             self._known_days[day] = known.plus(gained_that_day)
 
@@ -170,9 +210,22 @@ class EnergyMeter:
             part = next_share - share
             energies = interval.energies.times(part) if part < 1.0 else interval.energies
             tariffs = span.rates.counts(energies)
+            if (standing := self._standing_charge(start + (end - start) * next_share)) is not None:
+                tariffs = tariffs.plus(standing)
             self._tally = self._tally.plus(Counters(tariffs=tariffs))
             tally = Counters(energies=energies, tariffs=tariffs)
             self._days = self._days.counting(span.day, (end - start) * part, tally, self._calendar)
+
+    def _charge(self, day: date, unix_seconds: float) -> None:
+        """Count the standing charge up to a moment in which nothing else is counted."""
+        if (tariffs := self._standing_charge(unix_seconds)) is not None:
+            self._tally = self._tally.plus(Counters(tariffs=tariffs))
+            self._days = self._days.counting(day, 0.0, Counters(tariffs=tariffs), self._calendar)
+
+    def _standing_charge(self, unix_seconds: float) -> TariffCounts | None:
+        """Return what is owed up to a moment and was not counted, or None where that is nothing."""
+        money = self._standing.due(unix_seconds)
+        return TariffCounts(standing_charge={self._tariffs.currency: money}) if money and self._tariffs else None
 
     def _start_after_boot(self) -> None:
         self._last = None
@@ -182,4 +235,4 @@ class EnergyMeter:
         """Take note of what a copy may hold, too."""
         self._known = self._tally
         opened = self._days.open_day
-        self._known_days = {} if opened is None else {opened.day: opened.tally.energies}
+        self._known_days = {} if opened is None else {opened.day: opened.tally}

@@ -59,6 +59,8 @@ class MeterState:
     """Below it nothing is shown to a gateway (`SharedMeter`)."""
     ceiling: Ceiling | None = None
     """The same for receivers that cannot be asked."""
+    standing_until_unix_seconds: float | None = None
+    """The moment up to which the standing charge was counted."""
 
 
 _SIGNED: Final = {Sample, Interval}
@@ -113,7 +115,9 @@ class JsonReader:
         least = -_GROWN if kind in _SIGNED else 0.0
         values: dict[str, Any] = {}
         for one, key in _keys(kind):
-            values[one.name] = (self[key] if key else self).read(one.type, least)
+            place = self[key] if key else self
+            if place.value is not None or not one.metadata.get("optional"):
+                values[one.name] = place.read(one.type, least)
         part = kind(**values)
         _refuse_contradictions(part, self)
         return part

@@ -1,40 +1,48 @@
-"""What a kilowatt-hour costs at which time, and the time line cut where a day ends or a price may change."""
+"""What a kilowatt-hour costs at which time, and what is wrong with such a list of prices."""
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, time, timedelta
-from functools import partial
-from itertools import pairwise
-from typing import Literal
+from datetime import date, datetime, time
+from itertools import combinations, product
+from typing import Final, Literal
 
-from sonnen_agent.energy.counters import EnergyCounters, TariffCounts
-from sonnen_agent.energy.days import Calendar
-
-_DAY = timedelta(days=1)
-_SECONDS_PER_HOUR = 3600
+from sonnen_agent.energy.counters import TariffCounts
 
 Direction = Literal["import", "export"]
 """The values of the `direction` label of prices."""
 
-_WATT_HOURS_PER_KILOWATT_HOUR = 1000.0
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""Their places are the numbers of `date.weekday`."""
+EVERY_DAY: Final = frozenset(range(7))
+EVERY_MONTH: Final = frozenset(range(1, 13))
+_SUNDAY: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TariffPeriod:
-    """A price and its hours; without hours it is the rest of the day."""
+    """A price and its time; without hours it is the rest of its days."""
 
     name: str
     """The `tariff` label. Two periods of one direction may share a name, and then the price."""
     price_per_kilowatt_hour: float
+    """Below zero where one is paid for what is taken, or pays for what is fed in."""
     start: time | None = None
     """Local time; the first moment that belongs to it."""
     end: time | None = None
     """Local time; the first moment that does not. Before `start`, it is that of the next day."""
+    days: frozenset[int] = EVERY_DAY
+    """0 is Monday. The day is that of the moment itself: after midnight a night is in the new day."""
+    months: frozenset[int] = EVERY_MONTH
+    """1 to 12, of the moment itself, too."""
 
-    def covers(self, local_time: time) -> bool:
-        """Return whether a time of the day belongs to this period."""
+    @property
+    def is_always(self) -> bool:
+        """Whether it covers every moment."""
+        return self.start is None and self.days == EVERY_DAY and self.months == EVERY_MONTH
+
+    def covers_time(self, local_time: time) -> bool:
+        """Return whether a time of its days belongs to this period."""
         if self.start is None or self.end is None:
             return True
         if self.start < self.end:
@@ -49,6 +57,10 @@ class Tariffs:
     currency: str
     import_periods: tuple[TariffPeriod, ...] = ()
     export_periods: tuple[TariffPeriod, ...] = ()
+    holidays: frozenset[date] = frozenset()
+    """Local dates that count as Sundays."""
+    standing_price_per_day: float | None = None
+    """What is owed for a calendar day, however little was bought; never below zero."""
 
     @property
     def periods(self) -> Mapping[Direction, tuple[TariffPeriod, ...]]:
@@ -57,9 +69,10 @@ class Tariffs:
 
     @property
     def boundaries(self) -> frozenset[time]:
-        """The local times at which a price may change."""
+        """The local times at which a price may change; midnight is one, as days and months change there."""
         periods = (*self.import_periods, *self.export_periods)
-        return frozenset(moment for period in periods for moment in (period.start, period.end) if moment is not None)
+        times = (moment for period in periods for moment in (period.start, period.end) if moment is not None)
+        return frozenset((time(), *times))
 
     @property
     def prices(self) -> Mapping[tuple[str, Direction, str], float]:
@@ -73,127 +86,50 @@ class Tariffs:
     @property
     def zero(self) -> TariffCounts:
         """What is counted from 0 on, so that already the first watt-hour is an increase."""
-        return TariffCounts(
-            import_watt_hours={period.name: 0.0 for period in self.import_periods},
-            export_watt_hours={period.name: 0.0 for period in self.export_periods},
-            cost={self.currency: 0.0} if self.import_periods else {},
-            revenue={self.currency: 0.0} if self.export_periods else {},
+        bought, sold = {self.currency: 0.0}, {self.currency: 0.0}
+        pays_for_import, pays_for_export = (
+            any(period.price_per_kilowatt_hour < 0 for period in periods) for periods in self.periods.values()
         )
+        by_name = {period.name: 0.0 for period in self.import_periods}
+        return TariffCounts(
+            import_watt_hours=by_name,
+            export_watt_hours={period.name: 0.0 for period in self.export_periods},
+            cost=bought if self.import_periods else {},
+            revenue=sold if self.export_periods else {},
+            consumption_watt_hours=by_name,
+            consumption_cost=bought if self.import_periods else {},
+            cost_credit=bought if pays_for_import else {},
+            revenue_credit=sold if pays_for_export else {},
+            consumption_cost_credit=bought if pays_for_import else {},
+            standing_charge={} if self.standing_price_per_day is None else {self.currency: 0.0},
+        )
+
+    def period_at(self, direction: Direction, local: datetime) -> TariffPeriod | None:
+        """Return the period in force at a local date and time."""
+        weekday = _SUNDAY if local.date() in self.holidays else local.weekday()
+        fitting = (one for one in self.periods[direction] if weekday in one.days and local.month in one.months)
+        return next((one for one in fitting if one.covers_time(local.time())), None)
 
     def problems(self) -> tuple[str, ...]:
         """Return what is wrong, each with its path in the config's words, the value and the fix."""
-        moments = {time(), *self.boundaries}
-        problems = [one for way, periods in self.periods.items() for one in _problems(way, periods, moments)]
+        problems = [one for way, periods in self.periods.items() for one in _problems(way, periods, self.boundaries)]
         if not self.import_periods and not self.export_periods:
             problems.append("import: is missing, and so is export: give at least one of them a name and a price")
         return tuple(problems)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """The periods in force at one moment."""
-
-    currency: str = ""
-    import_period: TariffPeriod | None = None
-    export_period: TariffPeriod | None = None
-
-    @classmethod
-    def at(cls, tariffs: Tariffs | None, local_time: time) -> "Rates":
-        """Return what is in force at a local time of the day."""
-        tariffs = tariffs or Tariffs(currency="")
-        return cls(
-            currency=tariffs.currency,
-            import_period=_first(tariffs.import_periods, local_time),
-            export_period=_first(tariffs.export_periods, local_time),
-        )
-
-    def counts(self, energies: EnergyCounters) -> TariffCounts:
-        """Return what grid energy of this moment adds to the tariffs and the money."""
-        bought, cost = self._priced(self.import_period, energies.totals_watt_hours.get("grid_import"))
-        sold, revenue = self._priced(self.export_period, energies.totals_watt_hours.get("grid_export"))
-        return TariffCounts(import_watt_hours=bought, export_watt_hours=sold, cost=cost, revenue=revenue)
-
-    def _priced(
-        self, period: TariffPeriod | None, watt_hours: float | None
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        if period is None or watt_hours is None:
-            return {}, {}
-        money = watt_hours / _WATT_HOURS_PER_KILOWATT_HOUR * period.price_per_kilowatt_hour
-        return {period.name: watt_hours}, {self.currency: money}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """A stretch of one day with the same prices all the time."""
-
-    start: float
-    """Unix time."""
-    end: float
-    day: date
-    rates: Rates
-
-
-class Schedule:
-    """Finds the span of a moment; keeps the spans of the day it was asked for last."""
-
-    def __init__(self, calendar: Calendar, tariffs: Tariffs | None) -> None:
-        self._calendar = calendar
-        self._tariffs = tariffs
-        self._spans: tuple[Span, ...] = ()
-
-    def pieces(self, start: float, end: float) -> Iterator[tuple[Span, float, float]]:
-        """Yield the spans that an interval touches, each with the shares (0 to 1) where it enters and leaves."""
-        moment, share = start, 0.0
-        while share < 1.0:
-            span = self.span_at(moment)
-            next_share = 1.0 if span.end >= end else (span.end - start) / (end - start)
-            yield span, share, next_share
-            moment, share = span.end, next_share
-
-    def span_at(self, moment: float) -> Span:
-        """Return the span that a moment is in."""
-        for span in self._spans:
-            if span.start <= moment < span.end:
-                return span
-        self._spans = tuple(self._spans_of(self._calendar.day_of(moment)))
-        return next(span for span in self._spans if span.start <= moment < span.end)
-
-    def _spans_of(self, day: date) -> Iterator[Span]:
-        calendar, tariffs = self._calendar, self._tariffs
-        start, end = calendar.start_of(day), calendar.start_of(day + _DAY)
-        cuts = {start, end}
-        if tariffs is not None:
-            # Local times may come twice, or not at all: then the clock change itself is the boundary.
-            cuts.update(self._clock_changes(start, end))
-            # A day can hold some of its neighbours' local times, where the clocks go back over midnight.
-            for local_day in (day - _DAY, day, day + _DAY):
-                for boundary in tariffs.boundaries:
-                    cuts.add(calendar.unix(local_day, boundary))
-                    cuts.add(calendar.unix(local_day, boundary, second_time=True))
-        for left, right in pairwise(sorted(cut for cut in cuts if start <= cut <= end)):
-            yield Span(start=left, end=right, day=day, rates=Rates.at(tariffs, calendar.local(left).time()))
-
-    def _clock_changes(self, start: float, end: float) -> Iterator[float]:
-        for before, after in pairwise((*range(int(start), int(end), _SECONDS_PER_HOUR), int(end))):
-            has_changed = partial(self._has_changed, before)
-            if has_changed(after):
-                yield float(before + bisect_left(range(before, after), True, key=has_changed))
-
-    def _has_changed(self, since: int, moment: int) -> bool:
-        return self._calendar.local(since).utcoffset() != self._calendar.local(moment).utcoffset()
-
-
-def _first(periods: tuple[TariffPeriod, ...], local_time: time) -> TariffPeriod | None:
-    return next((period for period in periods if period.covers(local_time)), None)
-
-
 def _problems(direction: Direction, periods: tuple[TariffPeriod, ...], moments: Iterable[time]) -> Iterator[str]:
+    found = [*_wrong_alone(direction, periods)]
+    # Of a period that is wrong in itself, its place among the others means nothing.
+    yield from found or _wrong_together(direction, periods, sorted(moments))
+
+
+def _wrong_alone(direction: Direction, periods: tuple[TariffPeriod, ...]) -> Iterator[str]:
     prices: dict[str, float] = {}
     for index, period in enumerate(periods):
         path, price = f"{direction}[{index}]", period.price_per_kilowatt_hour
-        if not math.isfinite(price) or price < 0:
-            # A counter never goes backwards, and so money cannot be counted at a price below zero.
-            yield f"{path}.price: should be 0 or more per kilowatt-hour, got {price!r}"
+        if not math.isfinite(price):
+            yield f"{path}.price: should be a number per kilowatt-hour, got {price!r}"
         elif prices.setdefault(period.name, price) != price:
             yield (
                 f"{path}.price: {period.name!r} costs {prices[period.name]!r} in an earlier period, got {price!r};"
@@ -201,10 +137,42 @@ def _problems(direction: Direction, periods: tuple[TariffPeriod, ...], moments: 
             )
         if (period.start is None) != (period.end is None):
             yield f"{path}: has only one of from and to; give both, or neither for the rest of the day"
-        elif period.start is None and index < len(periods) - 1:
-            yield f"{path}: has no from and to, but others follow, which would never count; make it the last"
         elif period.start is not None and period.start == period.end:
             yield f"{path}: from and to are both {period.start:%H:%M}; leave both out for the whole day"
-    uncovered = [moment for moment in moments if _first(periods, moment) is None]
-    if periods and uncovered:
-        yield f"{direction}: has no price from {min(uncovered):%H:%M} on; add a last period without from and to"
+        elif period.is_always and index < len(periods) - 1:
+            yield f"{path}: has no from and to, but others follow, which would never count; make it the last"
+
+
+_Slot = tuple[int, int, time]
+"""A month, a weekday, and a stretch of that day by its beginning."""
+
+
+def _wrong_together(direction: Direction, periods: tuple[TariffPeriod, ...], moments: list[time]) -> Iterator[str]:
+    slots = [set(product(period.months, period.days, filter(period.covers_time, moments))) for period in periods]
+    taken: set[_Slot] = set()
+    for index, own in enumerate(slots):
+        if own <= taken:
+            yield (
+                f"{direction}[{index}]: never counts, as earlier periods have all of its time; remove it, or put it"
+                " before them"
+            )
+        taken |= own
+    for (first, earlier), (second, later) in combinations(enumerate(periods), 2):
+        shared = slots[first] & slots[second]
+        # A period without times is the rest of its days, and one that is a part of a later one is an exception to it.
+        is_meant = earlier.start is None or later.start is None or slots[first] < slots[second]
+        if shared and not is_meant and earlier.name != later.name and not slots[second] <= slots[first]:
+            yield (
+                f"{direction}[{second}]: overlaps with {direction}[{first}] {_when(min(shared))}; let one end where the"
+                " other begins, or give them different days or months"
+            )
+    free = set(product(EVERY_MONTH, EVERY_DAY, moments)) - taken
+    if periods and free:
+        dated = any((period.days, period.months) != (EVERY_DAY, EVERY_MONTH) for period in periods)
+        where = _when(min(free)) if dated else f"from {min(free)[2]:%H:%M} on"
+        yield f"{direction}: has no price {where}; add a last period without from and to"
+
+
+def _when(slot: _Slot) -> str:
+    month, weekday, moment = slot
+    return f"from {moment:%H:%M} on, on {DAYS[weekday]} in month {month}"

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from sonnen_agent.energy.counters import QUANTITIES, Counters, EnergyCounters, Flow, Quantity
+from sonnen_agent.energy.counters import QUANTITIES, Counters, EnergyCounters, Flow, Quantity, TariffCounts
+from sonnen_agent.energy.standing import most_standing_charge
 from sonnen_agent.energy.state import Ceiling
 from sonnen_agent.energy.tariffs import Direction
 from sonnen_agent.rows import Counter, counter, gauge
@@ -68,12 +69,79 @@ class EnergyTotals:
         "currency",
     )
     """As configured; periods that share a name share the price."""
+    standing_prices: Mapping[str, float] = gauge(
+        "sonnen_standing_charge_per_day", "Configured standing charge of a calendar day.", "currency"
+    )
     cost: Mapping[str, float] = counter(
-        "sonnen_grid_cost_total", "Money paid for energy from the grid, at the price of the time of use.", "currency"
+        "sonnen_grid_cost_total",
+        "Money paid for energy from the grid, at the price of the time of use, without the standing charge.",
+        "currency",
     )
     revenue: Mapping[str, float] = counter(
         "sonnen_grid_revenue_total",
         "Money earned with energy fed into the grid, at the price of the time of use.",
+        "currency",
+    )
+    tariff_consumption_watt_hours: Mapping[str, float] = counter(
+        "sonnen_tariff_consumption_watt_hours_total",
+        "Energy consumed by the house in an import tariff's hours, wherever it came from, in watt-hours.",
+        "tariff",
+    )
+    consumption_cost: Mapping[str, float] = counter(
+        "sonnen_consumption_cost_total",
+        "What the house's consumption would have cost from the grid, at the price of the time of use; "
+        "saved is this less the cost plus the revenue.",
+        "currency",
+    )
+    cost_credit: Mapping[str, float] = counter(
+        "sonnen_grid_cost_credit_total",
+        "Money received for energy from the grid at prices below 0; to be taken off the cost.",
+        "currency",
+    )
+    """This credit and the others: only where a price is below 0, now or in an earlier config."""
+    revenue_credit: Mapping[str, float] = counter(
+        "sonnen_grid_revenue_credit_total",
+        "Money paid for feeding energy into the grid at prices below 0; to be taken off the revenue.",
+        "currency",
+    )
+    consumption_cost_credit: Mapping[str, float] = counter(
+        "sonnen_consumption_cost_credit_total",
+        "What consumption at import prices below 0 would have brought; to be taken off the consumption cost.",
+        "currency",
+    )
+    standing_charge: Mapping[str, float] = counter(
+        "sonnen_standing_charge_total", "Standing charge of the time that has passed, in no other money.", "currency"
+    )
+    """Owed with and without a battery, so that nothing saved is in it."""
+    cost_today: Mapping[str, float] = gauge(
+        "sonnen_grid_cost_today",
+        "Cost of energy from the grid less its credit in the present calendar day so far; below 0 was received.",
+        "currency",
+    )
+    """Of a day it is absent until something was counted, and while the clock is not known."""
+    cost_yesterday: Mapping[str, float] = gauge(
+        "sonnen_grid_cost_yesterday",
+        "Cost of energy from the grid less its credit in the calendar day before; below 0 was received.",
+        "currency",
+    )
+    revenue_today: Mapping[str, float] = gauge(
+        "sonnen_grid_revenue_today",
+        "Revenue of energy fed into the grid less its credit in the present calendar day so far; below 0 was paid.",
+        "currency",
+    )
+    revenue_yesterday: Mapping[str, float] = gauge(
+        "sonnen_grid_revenue_yesterday",
+        "Revenue of energy fed into the grid less its credit in the calendar day before; below 0 was paid.",
+        "currency",
+    )
+    consumption_cost_today: Mapping[str, float] = gauge(
+        "sonnen_consumption_cost_today",
+        "What consumption would have cost from the grid, less its credit, in the present calendar day so far.",
+        "currency",
+    )
+    consumption_cost_yesterday: Mapping[str, float] = gauge(
+        "sonnen_consumption_cost_yesterday",
+        "What consumption would have cost from the grid, less its credit, in the calendar day before.",
         "currency",
     )
 
@@ -85,6 +153,9 @@ class RecoveredCounters:
     tally: Counters
     today_watt_hours: Mapping[Flow, float] = field(default_factory=dict)
     yesterday_watt_hours: Mapping[Flow, float] = field(default_factory=dict)
+    today_tariffs: TariffCounts = field(default_factory=TariffCounts)
+    yesterday_tariffs: TariffCounts = field(default_factory=TariffCounts)
+    """Of a day's tariffs the money."""
     unix_seconds: float | None = None
     """When the copy was true; None: it says nothing about days."""
 
@@ -109,7 +180,8 @@ def without_possible_resets(totals: EnergyTotals, ceiling: Ceiling | None) -> En
         return totals
     energies, tariffs = ceiling.counted.energies, ceiling.counted.tariffs
     margin = _MOST_WATT_HOURS_PER_SECOND * ceiling.seconds
-    money = max(totals.prices.values(), default=0.0) * margin / 1000
+    money = max(map(abs, totals.prices.values()), default=0.0) * margin / 1000
+    standing = most_standing_charge(max(totals.standing_prices.values(), default=0.0), ceiling.seconds)
     seconds, seen_seconds = totals.observed_seconds, energies.observed_seconds
     certain = (seconds or 0.0) >= seen_seconds + _MOST_OBSERVED_PER_SECOND * ceiling.seconds
     shown = replace(
@@ -121,6 +193,14 @@ def without_possible_resets(totals: EnergyTotals, ceiling: Ceiling | None) -> En
         tariff_export_watt_hours=_above(totals.tariff_export_watt_hours, tariffs.export_watt_hours, margin),
         cost=_above(totals.cost, tariffs.cost, money),
         revenue=_above(totals.revenue, tariffs.revenue, money),
+        tariff_consumption_watt_hours=_above(
+            totals.tariff_consumption_watt_hours, tariffs.consumption_watt_hours, margin
+        ),
+        consumption_cost=_above(totals.consumption_cost, tariffs.consumption_cost, money),
+        cost_credit=_above(totals.cost_credit, tariffs.cost_credit, money),
+        revenue_credit=_above(totals.revenue_credit, tariffs.revenue_credit, money),
+        consumption_cost_credit=_above(totals.consumption_cost_credit, tariffs.consumption_cost_credit, money),
+        standing_charge=_above(totals.standing_charge, tariffs.standing_charge, standing),
     )
     return totals if shown == totals else shown
 

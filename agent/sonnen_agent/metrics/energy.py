@@ -25,14 +25,22 @@ def recovered_counters(samples: Iterable[Sample], pushed_unix_seconds: float | N
     tariffs = TariffCounts(
         import_watt_hours=_named(samples, "tariff_import_watt_hours", "tariff"),
         export_watt_hours=_named(samples, "tariff_export_watt_hours", "tariff"),
+        consumption_watt_hours=_named(samples, "tariff_consumption_watt_hours", "tariff"),
         cost=_named(samples, "cost", "currency"),
         revenue=_named(samples, "revenue", "currency"),
+        consumption_cost=_named(samples, "consumption_cost", "currency"),
+        cost_credit=_named(samples, "cost_credit", "currency"),
+        revenue_credit=_named(samples, "revenue_credit", "currency"),
+        consumption_cost_credit=_named(samples, "consumption_cost_credit", "currency"),
+        standing_charge=_named(samples, "standing_charge", "currency"),
     )
     energies = EnergyCounters(totals_watt_hours=totals, flows_watt_hours=flows, observed_seconds=seconds)
     return RecoveredCounters(
         tally=Counters(energies=energies, tariffs=tariffs),
         today_watt_hours=_flows(samples, "today_watt_hours"),
         yesterday_watt_hours=_flows(samples, "yesterday_watt_hours"),
+        today_tariffs=_money_of_day(samples, "today"),
+        yesterday_tariffs=_money_of_day(samples, "yesterday"),
         unix_seconds=pushed_unix_seconds,
     )
 
@@ -44,6 +52,11 @@ def _flows(samples: Iterable[Sample], field: str) -> dict[Flow, float]:
         (sample.labels.get("from"), sample.labels.get("to")): sample.value for sample in samples if sample.name == name
     }
     return {flow: found[flow] for flow in FLOWS if flow in found}
+
+
+def _money_of_day(samples: Iterable[Sample], day: str) -> TariffCounts:
+    fields = ("cost", "revenue", "consumption_cost")
+    return TariffCounts(**{field: _named(samples, f"{field}_{day}", "currency") for field in fields})
 
 
 def _named(samples: Iterable[Sample], field: str, label: str) -> dict[str, float]:
