@@ -125,6 +125,15 @@ def _parser() -> "ArgumentParser":
     discover = add("discover", _discover, "find batteries on the networks of this machine")
     network_help = "where to look (default: the networks of this machine up to a /22); may be given several times"
     discover.add_argument("--network", type=_network, action="append", metavar="CIDR", help=network_help)
+    verify = add("verify", _verify, "compare the energy that Prometheus, the agent and the battery tell of a time")
+    where = "where Prometheus is; http://NAME@host where it asks for a login"
+    verify.add_argument("--prometheus", required=True, metavar="URL", help=where)
+    verify.add_argument(
+        "--range", type=_span, default="24h", metavar="TIME", help="10m to 31d until now (default: 24h)"
+    )
+    verify.add_argument("--password-file", type=Path, metavar="FILE", help="default: prometheus-password in secrets/")
+    verify.add_argument("--bearer-token-file", type=Path, metavar="FILE", help="instead of a name and a password")
+    verify.add_argument("--ca-file", type=Path, metavar="FILE", help="a private certificate authority's")
     simulate = add("simulate", _simulate, "serve a simulated house with a battery", with_config=False)
     simulate.add_argument("--port", type=_port, default=8080, metavar="N", help="0 takes a free one (default: 8080)")
     simulate.add_argument("--generation", choices=("eco8", "sb10", "evo", "eco6"), default="sb10")
@@ -229,6 +238,21 @@ def _discover(options: "Namespace") -> int:
     return discover.run(options.network, config)
 
 
+def _verify(options: "Namespace") -> int:
+    from sonnen_agent.commands import verify  # noqa: PLC0415
+    from sonnen_agent.config.secrets import Secrets  # noqa: PLC0415
+
+    folder = _config_file(options.config).resolve().parent
+    secrets = Secrets(folder=folder, credentials=_folder("CREDENTIALS_DIRECTORY"), beside=folder / "secrets")
+    files = {key: getattr(options, key) for key in ("password_file", "bearer_token_file", "ca_file")}
+    try:
+        server = verify.server_at(options.prometheus, secrets, files)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return verify.run(_config(options.config), server, range_seconds=options.range)
+
+
 def _simulate(options: "Namespace") -> int:
     from sonnen_agent.commands import simulate  # noqa: PLC0415
 
@@ -275,6 +299,14 @@ def _speed(text: str) -> float:
     if not 0 < speed <= 100_000:
         raise _usage_error(f"should be a number from above 0 to 100000, got {text!r}")
     return speed
+
+
+def _span(text: str) -> float:
+    number, unit = text[:-1], text[-1:]
+    seconds = int(number) * {"m": 60, "h": 3600, "d": 86_400}.get(unit, 0) if number.isdecimal() else 0
+    if not 600 <= seconds <= 31 * 86_400:
+        raise _usage_error(f"should be from 10m to 31d, such as 24h, got {text!r}")
+    return float(seconds)
 
 
 def _moment(text: str) -> datetime:

@@ -1,0 +1,95 @@
+"""What a Prometheus has stored of a battery, asked for in pieces, so that no answer is large."""
+
+import math
+from dataclasses import dataclass
+
+from sonnen_agent.commands.doctor.peer import Peer, dig, items
+from sonnen_agent.errors import ExchangeError
+from sonnen_agent.group import GroupKey
+
+_LONGEST_GAP_SECONDS = 150.0
+"""Between two points of a power that count as covered: two scrapes of the slowest that is usual."""
+_DAY_SECONDS = 86_400
+
+
+@dataclass(slots=True)
+class Points:
+    """The stored points of one power, in watts."""
+
+    count: int = 0
+    above: float = 0.0
+    """The sum of what is above zero."""
+    below: float = 0.0
+    """The sum of what is below zero, as a number above it."""
+    first: float = math.inf
+    last: float = -math.inf
+    """Unix time of both."""
+    covered_seconds: float = 0.0
+    """The time between points that are not too far apart."""
+    steps: int = 0
+    """How many such pairs there are."""
+
+    def add(self, unix_seconds: float, watts: float) -> None:
+        """Count one point more; what is no later than the last is none."""
+        if unix_seconds <= self.last or not math.isfinite(watts):
+            return
+        if unix_seconds - self.last <= _LONGEST_GAP_SECONDS:
+            self.covered_seconds += unix_seconds - self.last
+            self.steps += 1
+        self.count += 1
+        self.above += max(watts, 0.0)
+        self.below += max(-watts, 0.0)
+        self.first, self.last = min(self.first, unix_seconds), unix_seconds
+
+
+class StoredBattery:
+    """The series of one battery in a Prometheus. Its questions raise ExchangeError."""
+
+    def __init__(self, peer: Peer, key: GroupKey) -> None:
+        self._peer = peer
+        self.labels = ",".join(
+            f"{name}={_quoted(value)}" for name, value in (("job", key.job), ("instance", key.instance))
+        )
+
+    def series(self, name: str, more: str = "") -> str:
+        """Return the selector of a metric's series."""
+        return f"{name}{{{self.labels}{more}}}"
+
+    def value(self, expression: str, at: float) -> float | None:
+        """Return the value of an instant query, or None where it has none."""
+        for one in self._result(expression, at):
+            pair = items(dig(one, "value"))
+            if len(pair) == 2 and math.isfinite(value := _number(pair[1])):
+                return value
+        return None
+
+    def points(self, name: str, begin: float, end: float) -> Points:
+        """Return what is stored of a power; asked for day by day, so that no answer is large."""
+        points, at = Points(), begin
+        while at < end:
+            seconds = math.ceil(min(_DAY_SECONDS, end - at))
+            for one in self._result(f"{self.series(name)}[{seconds}s]", at + seconds):
+                for pair in map(items, items(dig(one, "values"))):
+                    if len(pair) == 2 and begin <= (moment := _number(pair[0])) <= end:
+                        points.add(moment, _number(pair[1]))
+            at += seconds
+        return points
+
+    def _result(self, expression: str, at: float) -> list[object]:
+        document = self._peer.json("/api/v1/query", query=expression, time=f"{at:.3f}")
+        if dig(document, "status") != "success":
+            raise ExchangeError("invalid", "what answers there is no Prometheus: is the URL, and its path, right?")
+        return items(dig(document, "data", "result"))
+
+
+def _number(value: object) -> float:
+    """Return a number of an answer, NaN where it is none."""
+    try:
+        return float(value) if isinstance(value, str | int | float) else math.nan
+    except ValueError:
+        return math.nan
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'
