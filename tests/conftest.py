@@ -10,7 +10,7 @@ from programs import MissingProgramError
 from xdist.scheduler import LoadFileScheduling
 
 from golden import Golden, GoldenPrometheus, golden
-from sonnen_agent.battery import probe, slow_endpoints
+from sonnen_agent.battery import slow_endpoints
 
 _MACHINES = "tests/system/on_debian/"
 _SERVERS = "tests/system/"
@@ -90,7 +90,6 @@ def state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def unhurried_battery(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the deadline of a test alone decide how long a battery may take, however busy the machine."""
-    monkeypatch.setattr(probe, "_TRY_SECONDS", 60)
     monkeypatch.setattr(slow_endpoints, "_LONGEST_SECONDS", 60)
 
 

@@ -350,7 +350,7 @@ def test_once_prints_relayed_pages_too_and_its_exit_code_is_about_batteries(
     assert pages[f'job="node" instance="{host}"'] == ""
     told = series(pages[f'job="sonnen_agent" instance="{host}"'])
     assert {'sonnen_agent_relay_up{relay="disks"} 1.0', 'sonnen_agent_relay_up{relay="node"} 0.0'} <= set(told)
-    (line,) = (line for line in ended.stderr.splitlines() if line.startswith("WARNING"))
+    (line,) = (line for line in ended.stderr.splitlines() if line.startswith("WARNING relay"))
     assert line.startswith(f"WARNING relay node: not readable (refused): {nobody}/metrics: cannot connect: ")
 
 

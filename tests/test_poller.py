@@ -211,7 +211,7 @@ def test_going_is_one_warning_and_coming_back_one_line(
     for _ in range(3):
         poll(poller)
 
-    answer = 'answered 500: {"error":"internal server error"}'
+    answer = 'answered 500: {"error":"internal server error"}; it may be restarting, as batteries do at night'
     assert said(caplog) == [("WARNING", f"home: not readable (http_error): {simulator.url}/api/v2/status: {answer}")]
 
     simulator.clear_faults()

@@ -464,6 +464,31 @@ def test_an_unknown_authority_is_refused(server_context: ssl.SSLContext) -> None
     assert caught.value.outcome == "refused"
 
 
+def test_a_peers_very_own_certificate_is_proof_enough_whatever_name_it_has(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    def ask(connection: Connection) -> bytes:
+        return connection.request("GET", "/", headers={}, deadline=Deadline(10), body_limit=10).body
+
+    own, other = (authority.issue_cert("sonnenbatterie") for _ in range(2))
+    own.cert_chain_pems[0].write_to_path(str(tmp_path / "own.pem"))
+    other.cert_chain_pems[0].write_to_path(str(tmp_path / "other.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.configure_cert(context)
+    with HTTPServer(host="127.0.0.1", ssl_context=context) as server:
+        server.expect_request("/").respond_with_data("secure")
+        answers = list[bytes]()
+        for file in ("own", "other"):
+            connection = Connection("https", "127.0.0.1", server.port, ca_file=str(tmp_path / f"{file}.pem"))
+            try:
+                answers += [ask(connection), ask(connection)]
+            except ExchangeError as error:
+                assert str(error).startswith("TLS failed: ")  # noqa: PT017 - of the other one only
+            connection.close()
+    assert answers == [b"secure", b"secure"]
+    assert len(server.log) == 2
+
+
 def test_a_certificate_for_another_host_is_refused(authority: trustme.CA, tmp_path: Path) -> None:
     ca_file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))

@@ -82,6 +82,11 @@ class ChangeLog:
         """Return the troubles that subjects are in."""
         return [state.kind for state in self._subjects.values() if state.kind is not None]
 
+    def told(self, kind: Hashable, *, but: Hashable) -> bool:
+        """Return whether the log knows that another subject than that one is in this trouble."""
+        others = (state for subject, state in self._subjects.items() if subject != but)
+        return any(kind == state.kind and kind in state.told for state in others)
+
     def _tell(self, state: _Subject, level: int, message: str, arguments: tuple[object, ...], *, news: bool) -> bool:
         """Log what is news, or what is due because of changes that were not told; return whether it was either."""
         now = self._clock()

@@ -34,7 +34,7 @@ class Deadline:
     @classmethod
     def of_beat(cls, interval_seconds: float, clock: Callable[[], float] = time.monotonic) -> "Deadline":
         """Return the deadline for all requests of a beat that begins now."""
-        return cls(min(_BEAT_SHARE * interval_seconds, LONGEST_BEAT_SECONDS), clock)
+        return cls(beat_seconds(interval_seconds), clock)
 
     @property
     def remaining(self) -> float:
@@ -53,6 +53,11 @@ class Deadline:
     def at_most(self, seconds: float) -> "Deadline":
         """Return this deadline, or one in so many seconds if that is earlier."""
         return Deadline(min(self.remaining, seconds), self._clock)
+
+
+def beat_seconds(interval_seconds: float) -> float:
+    """Return how long all requests of a beat together may take."""
+    return min(_BEAT_SHARE * interval_seconds, LONGEST_BEAT_SECONDS)
 
 
 def boot_id() -> str | None:

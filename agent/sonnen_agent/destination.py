@@ -40,7 +40,7 @@ class Destination:
     password: Secret | None = None
     bearer_token: Secret | None = None
     ca_file: Path | None = None
-    """A private certificate authority, in place of the system's."""
+    """A private certificate authority, or the peer's own certificate, in place of the system's authorities."""
 
     @property
     def parts(self) -> SplitResult:

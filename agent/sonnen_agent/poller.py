@@ -8,7 +8,7 @@ from dataclasses import replace
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import Deadline
-from sonnen_agent.errors import BatteryError
+from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 from sonnen_agent.mains import MainsWatch
 from sonnen_agent.metrics.battery import Known, battery_families, energy_families
@@ -16,6 +16,9 @@ from sonnen_agent.reading import Endpoint, Reading, System
 from sonnen_agent.shared_meter import SharedMeter
 
 _log = logging.getLogger(__name__)
+
+_MAY_RESTART: tuple[Outcome, ...] = ("refused", "timeout", "http_error", "not_found", "invalid")
+"""What a battery that restarts makes of a request, one after the other."""
 
 
 class Poller:
@@ -91,7 +94,9 @@ class Poller:
             # A refusal needs a person, whatever was wrong before; every other trouble is told once.
             refused = error.outcome == "unauthorized" or self._changes.kind(self.name) == "refused"
             # As text: an error that its own frame keeps lives until the garbage collector comes.
-            words = ("%s: not readable (%s): %s", self.name, error.outcome, str(error))
+            restarts = self._last_reading_unix_seconds is not None and error.outcome in _MAY_RESTART
+            perhaps = "; it may be restarting, as batteries do at night" if restarts else ""
+            words = ("%s: not readable (%s): %s%s", self.name, error.outcome, str(error), perhaps)
             self._changes.trouble(self.name, "refused" if refused else "not readable", *words)
             return None
         self._changes.over(self.name, "%s: readable again", self.name)

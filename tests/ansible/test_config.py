@@ -44,7 +44,7 @@ _CASES: dict[str, dict[str, Any]] = {
         "sonnen_agent_timezone": "Europe/Berlin",
         "sonnen_agent_batteries": [
             {**_HOME, "token": "a-token", "labels": {"host": 'a "quoted" name: with #', "sn": "0815 🔋"}},
-            {"name": "Büro: oben", "url": "https://192.0.2.4:8443"},
+            {"name": "Büro: oben", "url": "https://192.0.2.4:8443", "timeout_seconds": 7.5},
         ],
         "sonnen_agent_pushgateway": {
             "url": "https://192.0.2.2:9091/some/prefix",

@@ -55,7 +55,7 @@ _AGENTS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "unknown-key": (
         {**_GOOD, "sonnen_agent_batteries": [{**_HOME, "tokne": "{{ vault_token }}"}]},
-        "sonnen_agent_batteries.tokne. Supported parameters include: labels, name, token, url.",
+        "sonnen_agent_batteries.tokne. Supported parameters include: ca_file, labels, name, timeout_seconds, token",
     ),
     "unknown-variable": (
         {**_GOOD, "sonnen_agent_timzone": "Europe/Berlin"},

@@ -20,11 +20,16 @@ HANG = -1
 
 
 class Box:
-    """A battery that answers what a test has put down for a path, else 404: a status code, a text, or JSON."""
+    """A battery that answers what a test has put down for a path, else 404: a status code, a text, or JSON.
+
+    A pair of seconds and one of these comes that much later.
+    """
 
     def __init__(self, server: HTTPServer) -> None:
         self.port = server.port
         self.answers: dict[str, object] = {}
+        self.not_found = ""
+        """What is on the page of a path that is not there."""
         self.guarded: dict[str, str] = {}
         """Paths that answer 401 without this token."""
         self.over = threading.Event()
@@ -55,11 +60,14 @@ class Box:
         answer = self.answers.get(request.path, 404)
         if self.guarded.get(request.path) not in (None, request.headers.get("Auth-Token")):
             answer = 401
+        if isinstance(answer, tuple):
+            seconds, answer = answer
+            self.over.wait(seconds)
         if answer == HANG:
             self.over.wait(20)
             return Response()
         if isinstance(answer, int):
-            return Response(status=answer)
+            return Response(self.not_found if answer == 404 else "", status=answer)
         return Response(answer if isinstance(answer, str) else json.dumps(answer))
 
 

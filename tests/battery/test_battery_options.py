@@ -53,7 +53,14 @@ def test_a_token_is_found_among_the_credentials_by_the_batterys_name(tmp_path: P
     ("values", "problem"),
     [
         ({"url": 20}, "url: should be text, got 20; put it into quotes"),
-        ({"ulr": "a"}, "ulr: unknown key; did you mean 'url'? known here are name, url, token_file, labels"),
+        ({"timeout_seconds": 0}, "timeout_seconds: should be a number from 0.5 to 10.0, got 0"),
+        (
+            {"ulr": "a"},
+            (
+                "ulr: unknown key; did you mean 'url'? "
+                "known here are name, url, ca_file, token_file, timeout_seconds, labels"
+            ),
+        ),
         ({"labels": {"instance": "x"}}, "labels.instance: is a label that the agent sets itself; choose another name"),
         ({"labels": {"größe": "x"}}, "labels.größe: is no label name; use letters, digits and underscores"),
         (

@@ -117,6 +117,17 @@ def test_another_token_is_used_at_the_next_beat_wherever_the_old_one_was_refused
         assert battery.endpoints() == dict.fromkeys(("status", *ALL_SLOW), True)
 
 
+def test_a_battery_has_the_time_that_the_config_gives_it_and_no_more(simulator: Simulator) -> None:
+    options = BatteryOptions(name="home", destination=Destination(url=simulator.url), timeout_seconds=0.5)
+    simulator.set_fault("timeout")
+
+    with closing(Battery(options, interval_seconds=60, record=lambda *_: None)) as battery:
+        error = failure(battery)
+
+    assert error.outcome == "timeout"
+    assert "no answer in time (waited 0." in str(error)
+
+
 def test_the_next_beat_asks_the_status_only_and_keeps_the_rest(
     simulator: Simulator, battery: Battery, records: Records
 ) -> None:

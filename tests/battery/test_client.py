@@ -158,7 +158,7 @@ def test_a_missing_token_names_the_fix(httpserver: HTTPServer, records: Records)
 @pytest.mark.parametrize(
     ("status", "body", "outcome", "message"),
     [
-        (404, "<h3>Page not found</h3>", "not_found", "answered 404: this firmware does not have it"),
+        (404, "<h3>Page not found</h3>", "not_found", "answered 404: no such page"),
         (500, '{"error":"internal server error"}', "http_error", 'answered 500: {"error":"internal server error"}'),
         (502, "", "http_error", "answered 502"),
         (204, "", "invalid", "answered something that is not JSON: Expecting value: line 1 column 1 (char 0)"),
@@ -362,7 +362,7 @@ def test_a_battery_that_says_nothing_is_timed_out(httpserver: HTTPServer, client
     given_up.set()
 
     assert error.outcome == "timeout"
-    assert str(error).endswith("/api/v2/battery: no answer in time")
+    assert str(error).endswith("/api/v2/battery: no answer in time (waited 0.2 s)")
     assert [record[:2] for record in records] == [("battery", "timeout")]
 
 

@@ -71,7 +71,17 @@ def test_another_answer_in_between_ends_the_growing_of_the_pauses(state: Endpoin
     pauses(state, "unauthorized", "unauthorized", "unauthorized")
     state.answered(FIRST, PACK, 5000)
 
-    assert pauses(state, "unauthorized", "unauthorized", "timeout", "unauthorized") == [60, 60, 60, 60]
+    assert pauses(state, "unauthorized", "unauthorized", "timeout", "unauthorized") == [60, 60, 30, 60]
+
+
+@pytest.mark.parametrize("outcome", ["timeout", "refused", "http_error", "invalid", "not_found"])
+def test_who_has_answered_before_is_asked_again_within_a_minute_as_after_a_restart(
+    state: EndpointState, outcome: Outcome
+) -> None:
+    state.answered(FIRST, PACK, 1000)
+
+    assert pauses(state, *[outcome] * 19)[-2:] == [30, 30]
+    assert pauses(state, *[outcome] * 3)[-1] >= 60
 
 
 @pytest.mark.parametrize("outcome", ["timeout", "unauthorized", "not_found"])

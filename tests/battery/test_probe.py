@@ -238,6 +238,12 @@ def test_a_variant_that_hangs_leaves_time_to_try_the_others(box: Box, probe: Pro
     assert found(probe, 4).generation == "v1"
 
 
+def test_a_busy_battery_has_most_of_a_beat_for_its_first_answer(box: Box, probe: Probe) -> None:
+    box.answers |= {V2: (2.5, STATUS), V1: STATUS}
+
+    assert found(probe, 4.5).generation == "v2"
+
+
 def test_variants_that_a_beat_had_no_time_for_are_tried_in_the_next(box: Box, probe: Probe) -> None:
     box.answers |= {V2: HANG, V1: STATUS}
 
@@ -570,3 +576,18 @@ def test_after_an_outage_a_newer_variant_is_looked_for_soon_again(box: Box, time
     box.asked()
 
     assert looks(box, timed_probe, clock, 60) == [30, 60]
+
+
+def test_a_newer_variant_that_has_answered_before_is_only_late_and_looked_for_every_30_seconds(
+    box: Box, timed_probe: Probe, clock: Clock
+) -> None:
+    box.answers |= {V2: STATUS, V1: STATUS}
+    best, _ = timed_probe.read_status(Deadline(60))
+    box.answers[V2] = 502
+    failure(timed_probe)
+    failure(timed_probe)
+    assert found(timed_probe).generation == "v1"
+    box.asked()
+
+    assert looks(box, timed_probe, clock, 3600) == list(range(30, 3601, 30))
+    assert timed_probe.best == best

@@ -225,7 +225,83 @@ def test_a_missing_endpoint_is_told_once(box: Box, slow: SlowEndpoints, caplog: 
         read(slow, box)
 
     url = f"http://127.0.0.1:{box.port}/api/v2/battery"
-    assert said(caplog) == [("INFO", f"home: no battery: {url}: answered 404: this firmware does not have it")]
+    assert said(caplog) == [
+        ("INFO", f"home: no battery: {url}: answered 404: no such page; this firmware does not have it")
+    ]
+
+
+@pytest.mark.parametrize("page", ["<h3>Page not found</h3>", '{"error":"404 Not Found"}'])
+def test_a_read_api_that_is_off_is_one_line_that_names_the_switch(
+    box: Box, slow: SlowEndpoints, caplog: pytest.LogCaptureFixture, page: str
+) -> None:
+    box.not_found = page
+    box.answers["/api/powermeter"] = {"4_1": METERS[0]}  # still open on old firmware
+
+    with caplog.at_level("INFO", logger="sonnen_agent"):
+        for _ in range(3):
+            read(slow, box)
+            for endpoint in SLOW_ENDPOINTS:
+                slow.expect_change(endpoint)
+        off = said(caplog)
+        caplog.clear()
+        box.answers |= V2
+        read(slow, box)
+
+    url = f"http://127.0.0.1:{box.port}/api/v2/latestdata"
+    [(level, message)] = off
+    assert level == "WARNING"
+    assert message == (
+        f"home: no details: {url}: answered 404: no such page, and so do all the others: "
+        "the read API is switched off, or this firmware has none; "
+        "switch it on in the battery's web page (Software-Integration, JSON API)"
+    )
+    assert said(caplog) == [("INFO", "home: the read API answers again")]
+    assert len(slow.fresh()) == 5
+
+
+@pytest.mark.parametrize("answer", [502, 500, 404, "<html>", {"error": "no data"}])
+def test_after_an_outage_details_that_come_later_than_the_status_are_no_news(
+    box: Box, slow: SlowEndpoints, caplog: pytest.LogCaptureFixture, answer: object
+) -> None:
+    box.answers |= V2
+    read(slow, box)
+    box.answers |= dict.fromkeys(V2, answer)
+    variant = ApiVariant(generation="v2", port=box.port)
+    for endpoint in SLOW_ENDPOINTS:
+        slow.expect_change(endpoint)
+
+    with caplog.at_level("INFO", logger="sonnen_agent"):
+        slow.read_due(variant, Deadline(60), settling=True)
+        assert slow.up() == dict.fromkeys(SLOW_ENDPOINTS, False)
+        box.answers |= V2
+        slow.expect_change("powermeter")
+        read(slow, box)
+        read(slow, box)
+
+    assert slow.up() == dict.fromkeys(SLOW_ENDPOINTS, True)
+    assert said(caplog) == []
+
+
+def test_details_that_fail_alike_are_told_once(box: Box, slow: SlowEndpoints, caplog: pytest.LogCaptureFixture) -> None:
+    box.answers |= V2
+    read(slow, box)
+    box.answers |= dict.fromkeys(V2, 404)
+    for endpoint in SLOW_ENDPOINTS:
+        slow.expect_change(endpoint)
+
+    with caplog.at_level("INFO", logger="sonnen_agent"):
+        read(slow, box)
+        box.answers |= V2
+        slow.expect_change("powermeter")
+        read(slow, box)
+        read(slow, box)
+
+    url = f"http://127.0.0.1:{box.port}/api/v2/powermeter"
+    assert said(caplog) == [
+        ("INFO", f"home: no powermeter: {url}: answered 404: no such page; the battery may be restarting"),
+        ("INFO", "home: powermeter answers again"),
+    ]
+    assert slow.up() == dict.fromkeys(SLOW_ENDPOINTS, True)
 
 
 def test_an_endpoint_that_is_back_is_told(box: Box, slow: SlowEndpoints, caplog: pytest.LogCaptureFixture) -> None:

@@ -39,7 +39,7 @@ def add_files_of_default_config(folder: Path) -> None:
     for name in ("home.token", *(f"{who}.{what}" for who in RECEIVERS for what in ("password", "token"))):
         (folder / name).write_text("hunter2\n")
         (folder / name).chmod(0o600)
-    for name in ("gateway-ca.pem", "remote-write-ca.pem"):
+    for name in ("battery.pem", "gateway-ca.pem", "remote-write-ca.pem"):
         trustme.CA().cert_pem.write_to_path(folder / name)
 
 

@@ -243,6 +243,14 @@ def test_a_file_that_is_not_a_yaml_mapping_is_refused_with_the_place(
     assert problems(text) == [problem]
 
 
+def test_a_battery_that_may_take_longer_than_its_beat_is_named_with_what_fits(problems: Problems) -> None:
+    slow = "batteries: [{name: home, url: http://192.168.1.20, timeout_seconds: 6}]\n"
+
+    assert problems(slow + PUSHGATEWAY) == [
+        "batteries[0].timeout_seconds: should be at most 4.5, which an interval_seconds of 5 leaves, got 6"
+    ]
+
+
 @pytest.mark.parametrize("value", ["0x_", "!!int five", "!!bool maybe", "!!timestamp soon"])
 def test_a_value_that_yaml_cannot_make_sense_of_is_refused_with_the_place(problems: Problems, value: str) -> None:
     (problem,) = problems(f"interval_seconds: {value}\n{BATTERIES}{PUSHGATEWAY}")

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from sonnen_agent.clock import LONGEST_BEAT_SECONDS
 from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination, Secret
@@ -18,6 +19,8 @@ class BatteryOptions:
     """A port in its URL is the only one tried; a path in it stands before `/api/...`, for a reverse proxy."""
     token: Secret | None = None
     """Of its JSON API; it goes along only with the requests that need it."""
+    timeout_seconds: float | None = None
+    """What it may take to answer; without it, the status has most of the beat."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -26,7 +29,9 @@ class BatteryOptions:
         name = section.required_text("name", "home")
         return cls(
             name=name,
-            destination=Destination(url=section.url("url", "http://192.168.1.20")),
+            destination=Destination(url=section.url("url", "http://192.168.1.20"), ca_file=secrets.ca_file(section)),
             token=secrets.read(section, "token_file", f"token-{name}"),
+            timeout_seconds=section.number("timeout_seconds", minimum=0.5, maximum=LONGEST_BEAT_SECONDS, default=0)
+            or None,
             labels=section.labels("labels", taken_labels),
         )

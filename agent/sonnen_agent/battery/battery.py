@@ -17,8 +17,10 @@ from sonnen_agent.clock import Deadline
 from sonnen_agent.errors import BatteryError
 from sonnen_agent.reading import Endpoint, Reading, System
 
-_STATUS_SHARE = 0.6
-"""Of a beat's time; the rest is for the slow endpoints."""
+_STATUS_SHARE = 0.9
+"""Of a beat's time: a busy battery needs seconds for an answer. What is left is for the slow endpoints."""
+_SETTLING_SECONDS = 120
+"""After an outage the details may come later than the status (docs/battery-api.md 10)."""
 
 
 class Battery:
@@ -31,6 +33,8 @@ class Battery:
         self._probe = Probe(self._client)
         self._slow_endpoints = SlowEndpoints(self._client, interval_seconds=interval_seconds)
         self._status_up = False
+        self._settled_at = 0.0
+        """Since when, or from when on, the details should be there, too."""
         self.states: System | None = None
         """What a booting battery says of itself, when that is why the last reading failed."""
 
@@ -40,10 +44,20 @@ class Battery:
         if self._client.renew_token():
             self._probe.forgive()
             self._slow_endpoints.forgive()
-        variant, status = self._probe.read_status(deadline.share(_STATUS_SHARE))
+        timeout_seconds = self.options.timeout_seconds
+        patience = deadline.at_most(timeout_seconds) if timeout_seconds else deadline.share(_STATUS_SHARE)
+        try:
+            variant, status = self._probe.read_status(patience)
+        except BatteryError:
+            if self._probe.best is not None:
+                self._settled_at = time.monotonic() + _SETTLING_SECONDS
+            raise
         unix_seconds, monotonic_seconds = time.time(), time.monotonic()
         self._status_up = True
-        self._slow_endpoints.read_due(variant, deadline)
+        # An older API may come back first; the details will be where they were.
+        best = self._probe.best or variant
+        settling = best != variant or monotonic_seconds < self._settled_at
+        self._slow_endpoints.read_due(best, deadline, settling=settling)
         reading = Reading(
             status=status,
             unix_seconds=unix_seconds,

@@ -50,7 +50,7 @@ class Client:
         refused = _HINT_IF_MISSING if token is None else _HINT_IF_REFUSED + (token.renewal or "update token_file")
         self._hints: Mapping[Outcome, str] = {
             "unauthorized": refused,
-            "not_found": "this firmware does not have it",
+            "not_found": "no such page",
         }
 
     def get(
@@ -67,7 +67,8 @@ class Client:
         except ExchangeError as error:
             # A battery that hangs up and one that does not listen are the same to its owner.
             outcome = "refused" if error.outcome == "closed" else error.outcome
-            words, status = f"{self._url(location)}: {error}", error.status
+            waited = f" (waited {time.monotonic() - begin:.1f} s)" if outcome == "timeout" else ""
+            words, status = f"{self._url(location)}: {error}{waited}", error.status
         else:
             outcome = "not_ready" if getattr(understood, "booting", False) else "ok"
             return understood

@@ -215,6 +215,8 @@ def parse_configuration(document: object) -> Configuration:
 def _object(document: object, expected: str = "an object") -> Fields:
     if not isinstance(document, dict):
         raise BatteryError("invalid", f"answered a JSON {type(document).__name__} where {expected} was expected")
+    if (error := values.text(document.get("error"))) is not None:
+        raise BatteryError("invalid", f"answered an error with status 200: {error}")
     return document
 
 

@@ -21,8 +21,8 @@ _log = logging.getLogger(__name__)
 
 _FROZEN_SECONDS = 30
 """A battery's clock that stands still for longer, with all values, has hung (docs/battery-api.md 9, rule 6)."""
-_TRY_SECONDS = 2
-"""What a variant gets to answer while it is only tried (docs/battery-api.md 1)."""
+_TRY_SHARE = 0.75
+"""Of the time left, what a variant gets to answer while it is only tried: a busy battery needs seconds."""
 _PAUSE_SECONDS = 30
 """Between two rounds of trying the others while a known variant fails, and between two of asking code by code."""
 _FAILURES_TO_DOUBT = 3
@@ -120,6 +120,8 @@ class Probe:
         self._variants = tuple(variants(client.options.destination))
         self._clock = clock
         self._variant: ApiVariant | None = None
+        self._answered: set[ApiVariant] = set()
+        """The variants that have ever answered."""
         self._failures = 0
         """Of the variant in use, in a row."""
         self._last_errors: dict[ApiVariant, tuple[Outcome, str]] = {}
@@ -132,11 +134,19 @@ class Probe:
         """How often each has refused us in a row, and when it may be asked again."""
         self._well_since = self._look_for_newer_at = float("inf")
 
+    @property
+    def best(self) -> ApiVariant | None:
+        """The newest variant that has ever answered."""
+        return next((variant for variant in self._variants if variant in self._answered), None)
+
     def read_status(self, deadline: Deadline) -> tuple[ApiVariant, Status]:
         """Return a variant and its status, or raise the BatteryError that tells most."""
         now = self._clock()
         if now >= self._look_for_newer_at and self._failures == 0:
-            self._look_for_newer_at = now + min(max(_NEWER_SECONDS[0], (now - self._well_since) / 4), _NEWER_SECONDS[1])
+            soonest, latest = _NEWER_SECONDS
+            # One that has answered before is only late: the battery has restarted.
+            latest = soonest if self.best != self._variant else latest
+            self._look_for_newer_at = now + min(max(soonest, (now - self._well_since) / 4), latest)
             newer = list(takewhile(lambda variant: variant != self._variant, self._variants))
             if (found := self._try(newer, deadline.share(0.5))) is not None:
                 return found
@@ -171,13 +181,17 @@ class Probe:
         raise BatteryError(outcome, message)
 
     def _try(self, untried: list[ApiVariant], deadline: Deadline) -> tuple[ApiVariant, Status] | None:
-        """Return the first that answers, and use it from now on; those that were asked leave the list."""
-        while untried and not deadline.expired:
+        """Return the first that answers, and use it from now on; those that were asked leave the list.
+
+        None is asked in the second half of the time, when too little of it is left to answer.
+        """
+        first_half = deadline.share(0.5)
+        while untried and not first_half.expired:
             variant = untried.pop(0)
             if self._is_blocked(variant):
                 continue
             try:
-                status = self._ask(variant, deadline.at_most(_TRY_SECONDS))
+                status = self._ask(variant, deadline.share(_TRY_SHARE) if untried else deadline)
             except BatteryError as error:
                 _log.debug("%s: %s", self._client.options.name, error)
                 continue
@@ -203,5 +217,6 @@ class Probe:
             self._well_since = self._clock()
             self._look_for_newer_at = self._well_since + _NEWER_SECONDS[0]
         self._failures = 0
+        self._answered.add(variant)
         self._refusals.pop(variant, None)
         return status

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 import yaml
 
 from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.clock import beat_seconds
 from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section, did_you_mean
 from sonnen_agent.config.tariffs import read_tariffs
@@ -116,6 +117,13 @@ def read_config(
         batteries=_batteries(root, secrets),
         outputs=_outputs(root, secrets),
     )
+    most_seconds = beat_seconds(config.interval_seconds)
+    for position, battery in enumerate(config.batteries):
+        if (battery.timeout_seconds or 0) > most_seconds:
+            wanted = (
+                f"should be at most {most_seconds:g}, which an interval_seconds of {config.interval_seconds:g} leaves"
+            )
+            root.problem(f"batteries[{position}].timeout_seconds", f"{wanted}, got {battery.timeout_seconds:g}")
     has_gateway = root.values.get("pushgateway") is not None
     relays = RelayOptions.read_all(root, "relay", battery_job=config.job, has_gateway=has_gateway)
     config = replace(config, relays=relays, tariffs=root.read("tariffs", read_tariffs))

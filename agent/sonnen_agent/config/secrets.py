@@ -75,7 +75,7 @@ class Secrets:
             username=section.text("username"),
             password=self.read(section, "password_file", f"{credentials}-password" if by_name else None),
             bearer_token=self.read(section, "bearer_token_file", None if by_name else f"{credentials}-bearer-token"),
-            ca_file=self._ca_file(section),
+            ca_file=self.ca_file(section),
         )
         if destination.username is not None and ":" in destination.username:
             section.problem("username", f"cannot hold a colon, got {destination.username!r}")
@@ -96,7 +96,8 @@ class Secrets:
             places.insert(0, self.credentials / f"{_FOLDER_CREDENTIAL}_{name}")
         return next(filter(_is_file, places), None)
 
-    def _ca_file(self, section: Section) -> Path | None:
+    def ca_file(self, section: Section) -> Path | None:
+        """Return the file with the certificates to trust, in place of the system's."""
         name = section.text("ca_file")
         if name is None:
             return None
