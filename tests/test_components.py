@@ -55,7 +55,7 @@ def test_the_report_says_which_agent_runs_on_which_host_and_what_waits() -> None
     before = datetime.now(UTC).timestamp()
     group = parts.report({"remote_write": Waiting(samples=7)})
 
-    assert group.key == GroupKey(job="sonnen_agent", instance=parts.host)
+    assert group.key == GroupKey(job="sonnen_agent", instance=parts.config.name)
     assert (group.page, group.counters) == (None, ())
     [build] = [sample for family in group.families for sample in family.samples if sample.name == "sonnen_build_info"]
     assert build.labels["version"] == __version__

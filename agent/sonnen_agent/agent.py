@@ -130,7 +130,7 @@ class Agent:
         if saved and not self.crashed and self._runtime is not None:
             self._runtime.remove(self._components.names)
         for name, output in self._outputs.items():
-            retain = _retain(self._config, successor, self._components.host, name)
+            retain = _retain(self._config, successor, name)
             output.stop(replace(retain, returns=successor is None, counters=not saved))
         self._senders.join(_STOP_SECONDS)
         for poller in self._pollers:
@@ -183,16 +183,16 @@ class Agent:
                     output.put(group)
 
 
-def _retain(config: Config, successor: Config | None, host: str, name: str) -> Retain:
+def _retain(config: Config, successor: Config | None, name: str) -> Retain:
     """Return what the output of that name leaves alone for a process with the successor's config."""
     options = config.outputs[name]
     if successor is None or name not in successor.outputs or successor.outputs[name].summary != options.summary:
         return Retain()
-    groups = successor.keys(host)
+    groups = successor.group_keys()
     if (successor.outputs[name], successor.tariffs, successor.job) != (options, config.tariffs, config.job):
         return Retain(groups=groups)
     same = {config.battery_key(battery.name) for battery in config.batteries if battery in successor.batteries}
-    return Retain(groups=groups, unchanged=groups & {*same, config.agent_key(host)})
+    return Retain(groups=groups, unchanged=groups & {*same, config.agent_key()})
 
 
 def _store(config: Config) -> StateStore | None:

@@ -2,7 +2,6 @@
 
 import json
 import platform
-import socket
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -33,7 +32,6 @@ class Components:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.host = socket.gethostname()
         self.names = tuple(battery.name for battery in config.batteries)
         self.telemetry = Telemetry(self.names)
         self.clock = WallClock()
@@ -79,14 +77,14 @@ class Components:
     def relays(self) -> tuple[Relay, ...]:
         """Return who reads the other exporters."""
         return tuple(
-            Relay(options, host=self.host, record=partial(self.telemetry.record_relay, options.job))
+            Relay(options, instance=self.config.name, record=partial(self.telemetry.record_relay, options.job))
             for options in self.config.relays
         )
 
     def report(self, waiting: Mapping[str, Waiting] | None = None) -> Group:
         """Return the agent's own group of now; `waiting` is by output."""
         return Group(
-            key=self.config.agent_key(self.host),
+            key=self.config.agent_key(),
             families=agent_families(self._about, self.telemetry.counts(), waiting or {}, self._process.collect()),
             with_help=False,
             taken_monotonic_seconds=time.monotonic(),

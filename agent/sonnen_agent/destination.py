@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from sonnen_agent import __version__
 from sonnen_agent.errors import ExchangeError, Outcome, quoted
-from sonnen_agent.transport import Answer, Connection
+from sonnen_agent.transport import Answer, Connection, Proxy
 
 _REJECTIONS = (400, 409, 413, 422)
 """What was sent is at fault: 409 is Thanos's word for it, 413 and 422 are Mimir's and its kin's."""
@@ -41,6 +41,10 @@ class Destination:
     bearer_token: Secret | None = None
     ca_file: Path | None = None
     """A private certificate authority, or the peer's own certificate, in place of the system's authorities."""
+    proxy_url: str | None = None
+    """`http://` with a host and mostly a port; what is in the way to a receiver, never to a battery."""
+    proxy_username: str | None = None
+    proxy_password: Secret | None = None
 
     @property
     def parts(self) -> SplitResult:
@@ -59,14 +63,18 @@ class Destination:
 
     def connect(self, port: int | None = None, *, secrets: Iterable[str] = ()) -> Connection:
         """Return a connection, opened with its first request; `secrets` are what requests carry besides its own."""
-        own = [secret.reveal() for secret in (self.password, self.bearer_token) if secret is not None]
+        proxy = self._proxy()
+        passwords = (self.password, self.bearer_token, self.proxy_password)
+        own = [secret.reveal() for secret in passwords if secret is not None and secret.reveal()]
+        logins = (*self.credentials().values(), *(() if proxy is None else proxy.headers.values()))
         return Connection(
             self.parts.scheme,
             # A zone may stand in a URL as its standard has it, or as people and systems write it.
             (self.parts.hostname or "").replace("%25", "%"),
             port or self.port,
             ca_file=None if self.ca_file is None else str(self.ca_file),
-            secrets=(*own, *(value.partition(" ")[2].rstrip("=") for value in self.credentials().values()), *secrets),
+            secrets=(*own, *(value.partition(" ")[2].rstrip("=") for value in logins), *secrets),
+            proxy=proxy,
         )
 
     @property
@@ -79,6 +87,14 @@ class Destination:
         renewal = f", or {secret.renewal}" if secret.renewal else ""
         return f"the user name, password or token is wrong; mend the config{renewal}"
 
+    def _proxy(self) -> Proxy | None:
+        if self.proxy_url is None:
+            return None
+        parts = urlsplit(self.proxy_url)
+        login = {} if self.proxy_username is None else _basic(self.proxy_username, self.proxy_password)
+        headers = {f"Proxy-{name}": value for name, value in login.items()}
+        return Proxy(host=parts.hostname or "", port=parts.port or 80, headers=headers)
+
     def headers(self) -> dict[str, str]:
         """Return the headers that every request carries."""
         return {"User-Agent": f"sonnen-agent/{__version__}", **self.credentials()}
@@ -87,10 +103,15 @@ class Destination:
         """Return the header that lets us in, if there is one."""
         if self.bearer_token is not None:
             return {"Authorization": f"Bearer {self.bearer_token.reveal()}"}
-        if self.username is not None and self.password is not None:
-            pair = f"{self.username}:{self.password.reveal()}".encode()
-            return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+        return {} if self.username is None else _basic(self.username, self.password)
+
+
+def _basic(username: str, password: Secret | None) -> dict[str, str]:
+    """Return the header of a user name and password, none where the password is missing."""
+    if password is None:
         return {}
+    pair = f"{username}:{password.reveal()}".encode()
+    return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
 
 def outcome_of(status: int, *, sent: bool = False) -> Outcome:

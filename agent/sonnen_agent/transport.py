@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,19 @@ class Answer:
         return quoted(self.body[:_HEAD_BYTES].decode("utf-8", "replace"), self.secrets)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """An HTTP proxy: requests to http are passed on by it, to https it opens a tunnel."""
+
+    host: str
+    port: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Those that let us in."""
+
+    def __str__(self) -> str:
+        return f"the proxy {self.host} port {self.port}"
+
+
 class Connection:
     """One scheme, host and port; not for use by two threads at once."""
 
@@ -58,6 +72,7 @@ class Connection:
         ca_file: str | None = None,
         secrets: Sequence[str] = (),
         only_connection_seconds: float | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         """Connect lazily; `ca_file` replaces the system's certificate authorities; no message has the `secrets`.
 
@@ -65,9 +80,11 @@ class Connection:
         """
         self._only_connection_seconds, self._has_connected = only_connection_seconds, False
         self._scheme, self._port, self._ca_file, self._secrets = scheme, port, ca_file, secrets
-        self._addresses = Addresses(host)
+        self._proxy = proxy
+        self._addresses = Addresses(host if proxy is None else proxy.host)
         self._host = host.partition("%")[0]  # The zone of an address is this machine's own affair.
-        self._plain = scheme == "https" or only_connection_seconds is not None
+        self._authority = f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}"
+        self._plain = scheme == "https" or proxy is not None or only_connection_seconds is not None
         """Whether it is out of the question that the port is one for TLS."""
         self._tls: ssl.SSLContext | None = None
         self._under_way = _UnderWay()
@@ -102,7 +119,8 @@ class Connection:
         if isinstance(answer, Answer):
             return answer
         self._addresses.doubt()
-        raise ExchangeError(*answer)
+        outcome, words = answer
+        raise ExchangeError(outcome, words if self._proxy is None else f"{words} (by way of {self._proxy})")
 
     def close(self) -> None:
         """Close the kept-alive connection, if there is one."""
@@ -122,6 +140,8 @@ class Connection:
         try:
             http = self._http or self._connected()
             self._under_way.arm(http.sock)
+            if self._proxy is not None and self._scheme == "http":
+                path, headers = f"http://{self._authority}{path}", {**headers, **self._proxy.headers}
             http.putrequest(method, path, skip_accept_encoding=True)
             for name, value in headers.items():
                 http.putheader(name, value)
@@ -138,6 +158,8 @@ class Connection:
                 self._under_way.bytes_left += body_limit
                 content = _read_bounded(response, body_limit)
             answer = Answer(status=response.status, headers=response.headers, body=content, secrets=self._secrets)  # type: ignore[arg-type]
+            if self._proxy is not None and response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+                answer = _PROXY_LOGIN
             # Behind an interim answer the one that counts may still come.
             whole = not response.will_close and response.status >= 200
         except ExchangeError as error:
@@ -157,8 +179,11 @@ class Connection:
                 raise ExchangeError(*_CLOSED)
             self._has_connected, deadline = True, deadline.at_most(self._only_connection_seconds)
         self._http = http
-        http.sock = self._addresses.connect(self._port, deadline)
+        port = self._port if self._proxy is None else self._proxy.port
+        http.sock = self._addresses.connect(port, deadline)
         if self._scheme == "https":
+            if self._proxy is not None:
+                self._open_tunnel(http.sock, self._proxy)
             http.default_port = 443
             http.sock = self._secured(http.sock)
         http.response_class = lambda sock, method: HTTPResponse(_DeadlineReader(sock, under_way), method=method)  # type: ignore[assignment, arg-type]
@@ -172,7 +197,7 @@ class Connection:
         try:
             return self._tls.wrap_socket(sock, server_hostname=self._host)
         except ssl.SSLCertVerificationError:
-            if self._ca_file is None:
+            if self._ca_file is None or self._proxy is not None:
                 raise
             # A device signs its certificate itself, for a name that nobody calls it by, and for years that are over.
             # Where the file holds that very certificate, that is proof enough.
@@ -187,6 +212,25 @@ class Connection:
             secured.close()
             raise
 
+    def _open_tunnel(self, sock: socket.socket, proxy: Proxy) -> None:
+        """Let the proxy connect the socket with the host, or raise."""
+        headers = {"Host": self._authority, **proxy.headers}
+        lines = (
+            f"CONNECT {self._authority} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in headers.items()),
+            "",
+            "",
+        )
+        self._under_way.arm(sock)
+        sock.sendall("\r\n".join(lines).encode())
+        # Nobody speaks behind the answer's head before we do, so that its reader takes nothing of TLS.
+        with HTTPResponse(_DeadlineReader(sock, self._under_way), method="CONNECT") as response:  # type: ignore[arg-type]
+            response.begin()
+            if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+                raise ExchangeError(*_PROXY_LOGIN)
+            if not 200 <= response.status < 300:
+                raise ExchangeError("refused", f"the proxy answered {response.status}: it does not let us through")
+
     def _speaks_tls(self) -> bool:
         """Return whether somebody speaks TLS at the port, of whatever certificate."""
         self.close()
@@ -200,6 +244,10 @@ class Connection:
 _Failure = tuple[Outcome, str]
 """How a request ended without an answer: the outcome, and the words for it."""
 _CLOSED: _Failure = ("closed", "the connection was closed without an answer")
+_PROXY_LOGIN: _Failure = (
+    "unauthorized",
+    "the proxy answered 407: it asks for a login; mend proxy_username and the password for it",
+)
 _TLS: _Failure = ("refused", "the port speaks TLS: write https:// instead of http://")
 
 

@@ -14,7 +14,12 @@ from programs import find_program
 
 pytestmark = pytest.mark.system
 
-_SECRETS = {"token-home": "a-token", "pushgateway-password": "a password", "remote-write-bearer-token": "another"}
+_SECRETS = {
+    "token-home": "a-token",
+    "pushgateway-password": "a password",
+    "pushgateway-proxy-password": "a proxy's",
+    "remote-write-bearer-token": "another",
+}
 _PLAYBOOK = f"""
 - hosts: all
   connection: local
@@ -41,6 +46,7 @@ _CASES: dict[str, dict[str, Any]] = {
     },
     "everything": {
         "sonnen_agent_interval_seconds": "10",
+        "sonnen_agent_name": "pi: cottage",
         "sonnen_agent_timezone": "Europe/Berlin",
         "sonnen_agent_batteries": [
             {**_HOME, "token": "a-token", "labels": {"host": 'a "quoted" name: with #', "sn": "0815 🔋"}},
@@ -53,6 +59,10 @@ _CASES: dict[str, dict[str, Any]] = {
             "password": "a password",
             "on_stop": "keep",
             "compression": "none",
+            "interval_seconds": 30,
+            "proxy_url": "http://192.0.2.5:3128",
+            "proxy_username": "pi",
+            "proxy_password": "a proxy's",
         },
         "sonnen_agent_remote_write": {
             "url": "https://192.0.2.3/api/v1/write",
@@ -60,6 +70,7 @@ _CASES: dict[str, dict[str, Any]] = {
             "headers": {"X-Scope-OrgID": "0042"},
             "external_labels": {"site": "on"},
             "spool_max_bytes": 10485760,
+            "interval_seconds": 60,
         },
         "sonnen_agent_pull": {"listen": "127.0.0.1:9422"},
         "sonnen_agent_relay": [{"url": "http://127.0.0.1:9100/metrics", "job": "node", "interval_seconds": 30}],

@@ -27,6 +27,7 @@ Problems = Callable[[str], list[str]]
 # A key that is switched off in the default config has no space behind its "#"; a sentence has one.
 SWITCHED_OFF = re.compile(r"^( *)#(?=\S)", re.MULTILINE)
 RECEIVERS = ("pushgateway", "remote-write")
+SECRETS = ("password", "token", "proxy-password")
 LOGINS = pytest.mark.parametrize("other_login", [("bearer_token_file",), ("username", "password_file")])
 
 
@@ -36,7 +37,7 @@ def switched_on(*without: str) -> str:
 
 
 def add_files_of_default_config(folder: Path) -> None:
-    for name in ("home.token", *(f"{who}.{what}" for who in RECEIVERS for what in ("password", "token"))):
+    for name in ("home.token", *(f"{who}.{what}" for who in RECEIVERS for what in SECRETS)):
         (folder / name).write_text("hunter2\n")
         (folder / name).chmod(0o600)
     for name in ("battery.pem", "gateway-ca.pem", "remote-write-ca.pem"):

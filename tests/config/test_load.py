@@ -1,3 +1,4 @@
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +126,38 @@ def test_the_pull_page_alone_is_sink_enough(load: Load) -> None:
 
 def test_a_config_from_windows_is_read_alike(load: Load) -> None:
     assert load("\ufeff" + (BATTERIES + PUSHGATEWAY).replace("\n", "\r\n")) == load(BATTERIES + PUSHGATEWAY)
+
+
+def test_an_agent_is_called_as_its_config_says_else_like_its_host(load: Load) -> None:
+    assert load(BATTERIES + PUSHGATEWAY).name == socket.gethostname()
+    relay = "relay: [{url: http://127.0.0.1:9100/metrics, job: node}]\n"
+    config = load(f"name: pi-cottage\n{BATTERIES}{PUSHGATEWAY}{relay}")
+    assert {(key.job, key.instance) for key in config.group_keys()} == {
+        ("sonnen", "home"),
+        ("sonnen_agent", "pi-cottage"),
+        ("node", "pi-cottage"),
+    }
+
+
+def test_remote_write_keeps_the_query_of_its_url(load: Load) -> None:
+    url = "http://database.example:8428/api/v1/write?extra_label=site%3Dhome&db=solar"
+    assert destination(load(f"{BATTERIES}remote_write: {{url: '{url}'}}\n"), "remote_write").url == url
+
+
+@pytest.mark.parametrize("key", ["p", "PASSWORD", "token", "access_token", "api-key", "X-Amz-Signature"])
+def test_a_secret_in_a_query_is_refused_without_being_shown(problems: Problems, key: str) -> None:
+    (problem,) = problems(f"{BATTERIES}remote_write: {{url: 'http://a.example/write?db=solar&{key}=hunter2'}}\n")
+    assert problem == (
+        "remote_write.url: holds a secret behind the ? (not shown here); remove it, and log in with username and "
+        "password_file, or with bearer_token_file"
+    )
+
+
+def test_a_gateway_and_a_battery_have_no_query(problems: Problems) -> None:
+    assert problems("batteries: [{name: home, url: 'http://a?b=c'}]\npushgateway: {url: 'http://a?b=c'}\n") == [
+        f"{key}.url: should end after the host, the port or a path; remove the ? or # and what follows"
+        for key in ("batteries[0]", "pushgateway")
+    ]
 
 
 def test_a_relative_path_is_relative_to_the_config_file_wherever_the_agent_runs(
@@ -279,6 +312,7 @@ def test_objects_of_python_are_refused(problems: Problems, tmp_path: Path) -> No
         ("intervall_seconds: 5", "intervall_seconds: unknown key; did you mean 'interval_seconds'? known here are "),
         ("interval: 5", "interval: unknown key; did you mean 'interval_seconds'? known here are "),
         ("xyz: 5", "xyz: unknown key; known here are interval_seconds, timezone, state_directory, batteries, "),
+        ("name: 7", "name: should be text, got 7; put it into quotes"),
         ("7: 5", "7: unknown key; known here are interval_seconds, timezone, state_directory, batteries, "),
         ("pull: 9422", "pull: should be a mapping of keys, got 9422"),
         ("pull: {}", "pull.listen: is missing; write for example listen: 127.0.0.1:9422"),

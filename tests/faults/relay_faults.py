@@ -9,6 +9,7 @@ from peers import Behaviour
 PAGE = "# TYPE exporter_number gauge\nexporter_number 4711\n"
 """What an exporter says that is well."""
 WRONG = PAGE.replace("4711", "66666")
+OF_THE_GATEWAY = "# TYPE pushgateway_build_info counter\npushgateway_build_info 1\n"
 
 
 class RelayFault(NamedTuple):
@@ -42,9 +43,8 @@ RELAY_FAULTS = (
     RelayFault("has the agent's names", replies(f"{WRONG}sonnen_online 1\n")),
     RelayFault("has the agent's names late", replies(WRONG + "a 1\n" * 9999 + "sonnen_online 1\n")),
     RelayFault("has the gateway's names", replies(f"{WRONG}push_time_seconds 1e12\npush_failure_time_seconds 0\n")),
-    RelayFault(
-        "has a name of another type", replies(f"{WRONG}# TYPE go_info counter\ngo_info 1\n"), "ok", rejected=True
-    ),
+    RelayFault("has a name of another type", replies(WRONG + OF_THE_GATEWAY), "ok", rejected=True),
+    RelayFault("tells of its own process", replies(f"{PAGE}# TYPE go_info counter\ngo_info 1\n"), "ok"),
     RelayFault("says a thing twice", replies(WRONG + WRONG.partition("\n")[2]), "ok", rejected=True),
     RelayFault("sends a web page", replies("<html><a href='/metrics'>Metrics</a></html>")),
     RelayFault("sends control characters", replies(f"{WRONG}{peer.FORGED_LINE} 1\n")),

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from status_fields import WHOLE_STATUS
 
 from sonnen_agent.energy.counters import FLOWS
 from sonnen_agent.energy.totals import EnergyTotals
+from sonnen_agent.metrics.agent import PUSH_INTERVAL as AGENT_INTERVAL
 from sonnen_agent.metrics.agent import agent_families
+from sonnen_agent.metrics.battery import PUSH_INTERVAL as BATTERY_INTERVAL
 from sonnen_agent.metrics.battery import battery_families, energy_families
-from sonnen_agent.metrics.exposition import render
+from sonnen_agent.metrics.exposition import Family, render
 from sonnen_agent.reading import Configuration, Endpoint, Inverter, Mains, Meter, Pack, Reading, System
 from sonnen_agent.telemetry import AgentInfo, Counts, Waiting
 
@@ -171,8 +174,10 @@ def families() -> list[Metric]:
             last_reading_unix_seconds=1718877600.5,
             labels=LABELS,
         ),
+        Family(BATTERY_INTERVAL, [Sample(BATTERY_INTERVAL.name, LABELS, 30)]),
         *energy_families(TOTALS, LABELS),
         *agent_families(ABOUT, COUNTS, WAITING),
+        Family(AGENT_INTERVAL, [Sample(AGENT_INTERVAL.name, {}, 30)]),
     ]
 
 

@@ -26,11 +26,13 @@ class _Feeder(ProgressWatch):
 
     @contextmanager
     def rest(self) -> Iterator[None]:
-        group = next(self._groups, None)
-        if group is None:
-            self._output.stop(self._retain)
-        else:
+        for group in self._groups:
             self._output.put(group)
+            # With an interval most groups are not due, and nothing comes of them.
+            if self._output._queue._groups:  # noqa: SLF001 - nobody else needs to know
+                break
+        else:
+            self._output.stop(self._retain)
         with super().rest():
             yield
 

@@ -3,7 +3,9 @@ import logging
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -184,6 +186,66 @@ def test_every_group_becomes_a_push(httpserver: HTTPServer, output: PushgatewayO
     assert methods(httpserver) == ["PUT", "PUT"]
 
 
+def paced(httpserver: HTTPServer, interval_seconds: float) -> PushgatewayOutput:
+    destination = Destination(url=httpserver.url_for(""))
+    options = Options(destination=destination, on_stop="keep", interval_seconds=interval_seconds)
+    return PushgatewayOutput(options, surroundings({}))
+
+
+def test_with_an_interval_a_group_is_pushed_that_often_and_says_so(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(_PATH, method="PUT").respond_with_data(status=200)
+    httpserver.expect_request(_BARN_PATH, method="PUT").respond_with_data(status=200)
+    now = time.monotonic()
+    # No beat is quite on time.
+    groups = [
+        replace(battery_group(key), taken_monotonic_seconds=now + seconds)
+        for seconds in (0.4, 5.0, 10.1, 15.2, 20.0, 25.1, 30.0, 35.3, 60.2)
+        for key in (HOME, BARN)
+    ]
+
+    deliver(paced(httpserver, 30), groups)
+
+    asked = [request.path for request, _ in httpserver.log if request.method == "PUT"]
+    assert asked == [_PATH, _BARN_PATH] * 3
+    assert all("\nsonnen_push_interval_seconds 30.0\n" in page for page in pages(httpserver))
+
+
+def test_a_push_that_failed_is_due_again_with_the_next_beat_and_one_that_was_refused_is_not(
+    httpserver: HTTPServer,
+) -> None:
+    statuses = [503, 200, 401, 200]
+    httpserver.expect_request(_PATH, method="PUT").respond_with_handler(lambda _: Response(status=statuses.pop(0)))
+    now = time.monotonic()
+    beats = (0, 5, 10, 35, 40, 65)
+
+    deliver(
+        paced(httpserver, 30), [replace(battery_group(), taken_monotonic_seconds=now + seconds) for seconds in beats]
+    )
+
+    # 0 fails, 5 is taken, 35 is refused, 65 is taken.
+    assert methods(httpserver) == ["PUT"] * 4
+    assert statuses == []
+
+
+def test_a_stop_leaves_the_counters_of_the_last_reading_also_those_that_were_not_pushed(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(_PATH, method="PUT").respond_with_data(status=200)
+    httpserver.expect_request("/api/v1/metrics").respond_with_json({"data": []})
+    httpserver.expect_request("/metrics").respond_with_data("process_start_time_seconds 1.7e+09\n")
+    options = Options(destination=Destination(url=httpserver.url_for("")), interval_seconds=60)
+    now = time.monotonic()
+    groups = [
+        replace(battery_group(counters=counters_of(shared_meter(watt_hours))), taken_monotonic_seconds=now + seconds)
+        for seconds, watt_hours in ((1, 1000), (6, 2000), (11, 3000))
+    ]
+
+    deliver(PushgatewayOutput(options, surroundings()), groups)
+
+    first, last = pages(httpserver)
+    assert "sonnen_production_watt_hours_total 1000.0" in first
+    assert "sonnen_production_watt_hours_total 3000.0" in last
+    assert "interval" not in last
+
+
 def test_a_page_has_what_was_measured_and_what_was_counted(httpserver: HTTPServer, output: PushgatewayOutput) -> None:
     httpserver.expect_request(_PATH, method="PUT").respond_with_data(status=200)
     counters = counters_of(shared_meter(5_000))
@@ -227,7 +289,7 @@ def test_another_reason_while_it_fails_is_told(
 
     lines = said(caplog)
     assert len(lines) == 2
-    assert "the user name, password or token is wrong" in lines[1]
+    assert "the user name, password or token is missing" in lines[1]
 
 
 @pytest.mark.parametrize("status", [500, 503])

@@ -25,8 +25,29 @@ no_type NaN
 """
 
 
+OF_THE_NODE = NODE[NODE.index(b"# HELP node_cpu") :]
+
+
 def test_a_page_without_timestamps_goes_on_as_it_is() -> None:
-    assert pushable(NODE) == NODE
+    assert pushable(OF_THE_NODE) == OF_THE_NODE
+
+
+def test_what_an_exporter_says_of_its_own_process_is_left_out_with_its_types_and_help_texts() -> None:
+    # The gateway has these names, too: where its help texts differ it logs each push as inconsistent.
+    assert pushable(NODE) == OF_THE_NODE
+    process = (
+        b"# HELP process_cpu_seconds_total Total user and system CPU time spent in seconds.\n"
+        b"# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 0.3\n"
+        b' promhttp_metric_handler_requests_total{code="200"} 4 1700000000000\n'
+    )
+    assert pushable(process + NODE + process) == OF_THE_NODE
+    kept = b"# HELP gopher go_ and process_ are told of here.\ngopher 1\nnamedprocess_count 2\npromhttpd 3\n# go_ on\n"
+    assert pushable(kept) == kept
+
+
+def test_what_is_left_out_is_in_the_text_format_all_the_same() -> None:
+    with pytest.raises(ExchangeError, match=r"^line 2 is not in"):
+        pushable(b"a 1\ngo_info one\n")
 
 
 @pytest.mark.parametrize(

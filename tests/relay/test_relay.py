@@ -20,7 +20,7 @@ class Line:
     def __init__(self, url: str, interval_seconds: float = 15) -> None:
         self.outcomes: list[Outcome] = []
         options = RelayOptions(url=url, job="node", interval_seconds=interval_seconds)
-        self.relay = Relay(options, host="pi", record=self.outcomes.append)
+        self.relay = Relay(options, instance="pi", record=self.outcomes.append)
 
     def page(self) -> bytes:
         page = self.relay.read().page

@@ -6,6 +6,7 @@ Each part owns its options and reads them (`BatteryOptions`, `RelayOptions`, `ou
 import logging
 import os
 import re
+import socket
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
@@ -51,6 +52,8 @@ class Config:
     """A config that was found good."""
 
     batteries: tuple[BatteryOptions, ...]
+    name: str = field(default_factory=socket.gethostname)
+    """The `instance` of the agent's own group and of its relays'; by default the host name at the start."""
     interval_seconds: float = DEFAULT_INTERVAL_SECONDS
     timezone: str | None = None
     """Whose midnight ends a day; None: this machine's."""
@@ -75,15 +78,15 @@ class Config:
         """Return the key of a battery's group."""
         return GroupKey(job=self.job, instance=battery)
 
-    def agent_key(self, host: str) -> GroupKey:
+    def agent_key(self) -> GroupKey:
         """Return the key of the agent's own group."""
-        return GroupKey(job=f"{self.job}_agent", instance=host)
+        return GroupKey(job=f"{self.job}_agent", instance=self.name)
 
-    def keys(self, host: str) -> frozenset[GroupKey]:
+    def group_keys(self) -> frozenset[GroupKey]:
         """Return the keys of all groups that an agent with this config fills."""
         batteries = (self.battery_key(battery.name) for battery in self.batteries)
-        relays = (GroupKey(job=relay.job, instance=host) for relay in self.relays)
-        return frozenset((*batteries, self.agent_key(host), *relays))
+        relays = (GroupKey(job=relay.job, instance=self.name) for relay in self.relays)
+        return frozenset((*batteries, self.agent_key(), *relays))
 
 
 def load_config(
@@ -116,6 +119,7 @@ def read_config(
         state_directory=secrets.folder / (root.text("state_directory") or state_directory or DEFAULT_STATE_DIRECTORY),
         batteries=_batteries(root, secrets),
         outputs=_outputs(root, secrets),
+        name=root.text("name") or socket.gethostname(),
     )
     most_seconds = beat_seconds(config.interval_seconds)
     for position, battery in enumerate(config.batteries):

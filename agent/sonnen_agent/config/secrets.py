@@ -1,14 +1,16 @@
 """Secrets from files of their own, or from systemd's credentials, and the destinations that they are for."""
 
 import logging
+import os
 import re
 import shlex
 import ssl
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from sonnen_agent.config.section import Section
+from sonnen_agent.config.section import Section, redacted
 from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.files import read_regular
 
@@ -63,20 +65,22 @@ class Secrets:
             )
         return _read(section, key, path, f"write the right one into {str(path)!r}: it is read again by itself")
 
-    def destination(self, section: Section, example: str, credentials: str) -> Destination:
+    def destination(self, section: Section, example: str, credentials: str, *, query: bool = False) -> Destination:
         """Return where to send to: `url`, the ways to log in, and `ca_file`.
 
-        `credentials` is what the names of systemd's credentials for it begin with, such as `pushgateway`.
+        `credentials` is what the names of systemd's credentials for it begin with, such as `pushgateway`; `query`
+        says whether the URL may have one.
         """
         # Of systemd's credentials only that of the way to log in that the config takes: the other may be left over.
         by_name = section.values.get("username") is not None
         destination = Destination(
-            url=section.url("url", example),
+            url=section.url("url", example, query=query),
             username=section.text("username"),
             password=self.read(section, "password_file", f"{credentials}-password" if by_name else None),
             bearer_token=self.read(section, "bearer_token_file", None if by_name else f"{credentials}-bearer-token"),
             ca_file=self.ca_file(section),
         )
+        destination = self._with_proxy(section, destination, credentials)
         if destination.username is not None and ":" in destination.username:
             section.problem("username", f"cannot hold a colon, got {destination.username!r}")
         if destination.username is not None and destination.bearer_token is not None:
@@ -86,6 +90,45 @@ class Secrets:
             if section.values.get(missing) is None:
                 section.problem(missing, "is missing; a user name and a password file go together")
         return destination
+
+    def _with_proxy(self, section: Section, destination: Destination, credentials: str) -> Destination:
+        """Return the destination with the proxy of the config, else with that of the usual environment variables."""
+        username, by_name = section.text("proxy_username"), section.values.get("proxy_username") is not None
+        password = self.read(section, "proxy_password_file", f"{credentials}-proxy-password" if by_name else None)
+        if section.value("proxy_url") is not None:
+            url = section.url("proxy_url", "http://proxy.example:3128")
+            if url and (urlsplit(url).scheme != "http" or urlsplit(url).path.strip("/")):
+                section.problem("proxy_url", f"should be http:// with a host and a port, got {redacted(url)}")
+            if (username is None) != (password is None):
+                missing = "proxy_username" if username is None else "proxy_password_file"
+                if section.values.get(missing) is None:
+                    section.problem(missing, "is missing; a user name and a password file go together")
+            return replace(destination, proxy_url=url or None, proxy_username=username, proxy_password=password)
+        if by_name or section.values.get("proxy_password_file") is not None:
+            section.problem("proxy_url", "is missing; proxy_username and proxy_password_file go with it")
+        found = _proxy_of_environment(destination.url)
+        if found is None:
+            return destination
+        variable, url = found
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            port = parts.port or 80
+        except ValueError:
+            parts, port = urlsplit(""), 0
+        if parts.scheme != "http" or not parts.hostname:
+            section.problem(
+                "proxy_url",
+                f"is not here, and the environment variable {variable} (not shown, it may hold a password) is no "
+                "http:// with a host and a port; mend that, write proxy_url, or name the host in NO_PROXY",
+            )
+            return destination
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return replace(
+            destination,
+            proxy_url=f"http://{host}:{port}",
+            proxy_username=unquote(parts.username) if parts.username else None,
+            proxy_password=Secret(unquote(parts.password or "")) if parts.username else None,
+        )
 
     def _credential(self, name: str | None) -> Path | None:
         # A credential's name is a file name; a battery called a/b has to name its file itself.
@@ -109,6 +152,17 @@ class Secrets:
             reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
             section.problem("ca_file", f"cannot use {str(path)!r}: {reason}; name a file in PEM form")
         return path
+
+
+def _proxy_of_environment(url: str) -> tuple[str, str] | None:
+    """Return the variable and the proxy for a URL, None where it needs none."""
+    parts, environment = urlsplit(url), os.environ
+    direct = (name.strip() for name in environment.get("no_proxy", environment.get("NO_PROXY", "")).lower().split(","))
+    host = (parts.hostname or "").lower()
+    if any(name in ("*", parts.netloc) or f".{host}".endswith("." + name.lstrip(".")) for name in direct if name):
+        return None
+    names = (f"{parts.scheme}_proxy", f"{parts.scheme}_PROXY".upper(), "all_proxy", "ALL_PROXY")
+    return next(((name, environment[name]) for name in names if environment.get(name)), None)
 
 
 def _is_file(path: Path) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 _Choice = TypeVar("_Choice", bound=str)
 _Item = TypeVar("_Item")
@@ -17,6 +17,8 @@ _Item = TypeVar("_Item")
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _MOST_UNKNOWN = 20
 _SECRET_KEYS = {"token", "auth_token", "api_token", "password", "bearer_token", "secret"}
+_SECRET_IN_QUERY = re.compile(r"p|pw|pass|.*(token|password|passwd|secret|key|auth|jwt|sig|signature)", re.IGNORECASE)
+"""`p` is InfluxDB's."""
 
 
 @dataclass(slots=True)
@@ -84,8 +86,8 @@ class Section:
             return minimum
         return self.number(key, minimum=minimum, maximum=maximum, default=minimum)
 
-    def url(self, key: str, example: str) -> str:
-        """Return an http or https URL with a host, and without anything secret in it."""
+    def url(self, key: str, example: str, *, query: bool = False) -> str:
+        """Return an http or https URL with a host, and without anything secret in it; whether it may have a `query`."""
         value = self.required_text(key, example)
         if not value:
             return ""
@@ -102,7 +104,13 @@ class Section:
             return ""
         if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in value):
             self.problem(key, f"should be a URL with a host, such as {example}, got {redacted(value)}")
-        elif parts.query or parts.fragment:
+        elif query and any(_SECRET_IN_QUERY.fullmatch(name) for name, _ in parse_qsl(parts.query)):
+            self.problem(
+                key,
+                "holds a secret behind the ? (not shown here); remove it, and log in with username and password_file, "
+                "or with bearer_token_file",
+            )
+        elif parts.fragment or (parts.query and not query):
             self.problem(key, "should end after the host, the port or a path; remove the ? or # and what follows")
         elif port == 0:
             self.problem(key, f"should have a port from 1 to 65535 or none, got {redacted(value)}")

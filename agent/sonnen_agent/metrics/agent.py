@@ -6,18 +6,23 @@ from prometheus_client.core import Metric
 
 from sonnen_agent.metrics.battery import BATTERY_LABELS
 from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, families
-from sonnen_agent.rows import rows_of
+from sonnen_agent.rows import Gauge, rows_of
 from sonnen_agent.telemetry import AgentInfo, Counts, Waiting
 
 INFO = rows_of(AgentInfo)
 COUNTS = tuple((field, row) for field, row in rows_of(Counts) if row.kind != "summary")
 SUMMARIES = tuple((field, row) for field, row in rows_of(Counts) if row.kind == "summary")
 WAITING = rows_of(Waiting)
+PUSH_INTERVAL = Gauge(
+    "sonnen_agent_push_interval_seconds",
+    "Seconds between two pushes of this group, where these are more than 15: it is old after three of them.",
+)
+"""An output's own, `outputs/pace.py`."""
 
 WAITING_LABELS = ("sink",)
 """The labels of the series of what waits."""
 
-AGENT = (*INFO, *COUNTS, *WAITING, *SUMMARIES)
+AGENT = (*INFO, *COUNTS, *WAITING, *SUMMARIES, ("seconds", PUSH_INTERVAL))
 """Everything but the process, in the order of the page."""
 
 AGENT_LABELS = frozenset(WAITING_LABELS).union(*(row.labels for _, row in AGENT)) - BATTERY_LABELS

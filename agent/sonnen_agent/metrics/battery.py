@@ -9,7 +9,7 @@ from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.group import Group
 from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, Family, Sources, families
 from sonnen_agent.reading import Configuration, Endpoint, Inverter, Mains, Meter, Pack, Reading, Status, System
-from sonnen_agent.rows import Rows, gauge, rows_of
+from sonnen_agent.rows import Gauge, Rows, gauge, rows_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,11 @@ class Health:
 
 
 HEALTH = rows_of(Health)
+PUSH_INTERVAL = Gauge(
+    "sonnen_push_interval_seconds",
+    "Seconds between two pushes of a battery, where these are more than 15: its values are old after three of them.",
+)
+"""An output's own, `outputs/pace.py`."""
 STATUS, METER, INVERTER, PACK, CONFIGURATION, MAINS = map(
     rows_of, (Status, Meter, Inverter, Pack, Configuration, Mains)
 )
@@ -41,7 +46,8 @@ ENERGY = rows_of(EnergyTotals)
 METER_LABELS = ("direction", "meter")
 """The labels of a meter's series beside those of its rows."""
 
-BATTERY = (*HEALTH, *STATES, *STATUS, *METER, *INVERTER, *PACK, *CAPACITY, *CONFIGURATION, *SYSTEM, *REST, *MAINS)
+_MEASURED = (*STATUS, *METER, *INVERTER, *PACK, *CAPACITY, *CONFIGURATION, *SYSTEM, *REST, *MAINS)
+BATTERY = (*HEALTH, *STATES, *_MEASURED, ("seconds", PUSH_INTERVAL))
 """Everything but the energy, in the order of the page."""
 
 BATTERY_LABELS = frozenset(("job", "instance", *METER_LABELS)).union(

@@ -1,6 +1,6 @@
-"""The Pushgateway: one PUT per group and beat, in a thread of its own.
+"""The Pushgateway: one PUT per group and beat, or less often, in a thread of its own.
 
-put(group) ─▶ ConflatingQueue ─▶ current? asked? ─▶ Gateway ──PUT──▶
+put(group) ─▶ due? ─▶ ConflatingQueue ─▶ current? asked? ─▶ Gateway ──PUT──▶
 
 PUT replaces the whole group, so what is not in a page is gone at once. A group is pushed only
 while its values are young: a late delivery would show an old value as a new one. A slow gateway
@@ -27,6 +27,7 @@ from sonnen_agent.metrics.energy import recovered_counters
 from sonnen_agent.metrics.exposition import page_of
 from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.gateway import NAME, Gateway
+from sonnen_agent.outputs.pace import Pace, read_interval
 from sonnen_agent.scheduler import ProgressWatch, Threads
 from sonnen_agent.telemetry import Waiting
 
@@ -50,6 +51,8 @@ class Options:
     """Of the battery groups; the agent's has `_agent` behind it."""
     on_stop: Literal["counters", "delete", "keep"] = "counters"
     compression: Literal["gzip", "none"] = "gzip"
+    interval_seconds: float | None = None
+    """Between two pushes of a group, None for every beat."""
 
     @classmethod
     def read(cls, section: Section, secrets: Secrets) -> Self:
@@ -59,6 +62,7 @@ class Options:
             job=section.text("job") or DEFAULT_JOB,
             on_stop=section.choice("on_stop", ("counters", "delete", "keep"), "counters"),
             compression=section.choice("compression", ("gzip", "none"), "gzip"),
+            interval_seconds=read_interval(section),
         )
 
     @property
@@ -107,7 +111,7 @@ class PushgatewayOutput:
     verb = "pushed"
 
     def __init__(self, options: Options, surroundings: Surroundings) -> None:
-        self._interval_seconds = surroundings.interval_seconds
+        self._pace = Pace.of(surroundings.interval_seconds, options.interval_seconds)
         self._meters = surroundings.meters
         self._on_stop = options.on_stop
         self._gateway = Gateway(options.destination, compress=options.compression == "gzip", record=surroundings.record)
@@ -115,6 +119,8 @@ class PushgatewayOutput:
         self._retain = Retain()
         self._latest: dict[GroupKey, Group | None] = dict.fromkeys(surroundings.meters)
         """What was put last, pushed or not; None of a battery that was never read."""
+        self._pushed: dict[GroupKey, float] = {}
+        """When what was pushed last of each group was taken, by the monotonic clock."""
         self._unasked = set(surroundings.meters)
         """The batteries whose counters on the gateway are not known yet."""
         self._raised: dict[GroupKey, float] = {}
@@ -130,9 +136,10 @@ class PushgatewayOutput:
         threads.start(self.name, self.run)
 
     def put(self, group: Group) -> None:
-        """Leave it in the queue, in the place of an older one."""
+        """Leave it in the queue, in the place of an older one, if a push is due; a push that failed is due at once."""
         self._latest[group.key] = group
-        self._queue.put(group)
+        if group.taken_monotonic_seconds - self._pushed.get(group.key, -math.inf) >= self._pace.pause_seconds:
+            self._queue.put(group)
 
     def waiting(self) -> Waiting | None:
         """Return None: a gateway takes no timestamps, so what is late is worth nothing there."""
@@ -166,10 +173,12 @@ class PushgatewayOutput:
             if group.counters is None or group.taken_monotonic_seconds < self._raised.get(group.key, 0.0):
                 # The counters there would be lost, or fall. The next one has them.
                 return
-            self._push(group)
+            self._push(self._pace.told(group))
         except ExchangeError as error:
             if group.page is not None and error.outcome in _ABOUT_THE_PAGE:
                 self._remove_older(group.key)
+            if not error.away:
+                self._pushed[group.key] = group.taken_monotonic_seconds
             self._tell_failure(group.key, error)
             return
         for subject in (NAME, group.key):
@@ -177,7 +186,8 @@ class PushgatewayOutput:
                 self._lost = 0
 
     def _push(self, group: Group) -> None:
-        self._gateway.push(group.key, page_of(group), Deadline.of_beat(self._interval_seconds))
+        self._gateway.push(group.key, page_of(group), Deadline.of_beat(self._pace.seconds))
+        self._pushed[group.key] = group.taken_monotonic_seconds
 
     def _recover(self, key: GroupKey | None = None) -> None:
         """Bring the counters home from the gateway, at every start, before the first push replaces them there.
@@ -223,7 +233,7 @@ class PushgatewayOutput:
         try:
             for key in going:
                 if key not in batteries:
-                    self._gateway.delete(key, Deadline.of_beat(self._interval_seconds))
+                    self._gateway.delete(key, Deadline.of_beat(self._pace.seconds))
             for key, group in going.items():
                 if key in batteries - self._unasked and group is not None and group.counters is not None:
                     counted = tuple(family for family in group.counters if only_copy or family.type == "counter")
@@ -236,7 +246,7 @@ class PushgatewayOutput:
         """Delete the page that the gateway took before, once: what it rejects later leaves no values behind."""
         if self._changes.kind(key) not in _ABOUT_THE_PAGE:
             with suppress(ExchangeError):
-                self._gateway.delete(key, Deadline.of_beat(self._interval_seconds))
+                self._gateway.delete(key, Deadline.of_beat(self._pace.seconds))
 
     def _tell_failure(self, key: GroupKey, error: ExchangeError) -> None:
         # A page may be wrong for one group, or for some; everything else is about the gateway, and said once for all.

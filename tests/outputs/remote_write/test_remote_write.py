@@ -45,9 +45,13 @@ class Site:
         self.outputs: list[RemoteWriteOutput] = []
         self.output = self.start()
 
-    def start(self, *, spool_max_bytes: int = 1 << 20) -> RemoteWriteOutput:
+    def start(self, *, spool_max_bytes: int = 1 << 20, interval_seconds: float | None = None) -> RemoteWriteOutput:
         self.output = RemoteWriteOutput(
-            Options(destination=Destination(url=self.url), spool_max_bytes=spool_max_bytes),
+            Options(
+                destination=Destination(url=self.url),
+                spool_max_bytes=spool_max_bytes,
+                interval_seconds=interval_seconds,
+            ),
             Surroundings(
                 interval_seconds=BEAT_SECONDS,
                 state_directory=self.directory.parent,
@@ -131,6 +135,51 @@ def test_every_beat_is_sent_at_once_with_its_own_time(fake: FakeReceiver, site: 
     assert [stamp - stamps[0] for stamp in stamps] == [0, 5000, 10_000]
     assert abs(stamps[0] - site.unix_ms(0)) <= 1
     assert site.outcomes == ["ok"] * 4  # the first one asks for the receiver's time
+
+
+def test_with_an_interval_several_beats_are_one_request_and_each_sample_has_its_own_time(
+    fake: FakeReceiver, site: Site
+) -> None:
+    site.start(interval_seconds=30)
+    site.beats(1)  # the first goes out at once
+    site.outcomes.clear()
+    site.beats(5)
+    assert (site.outcomes, len(arrival(fake))) == ([], 1)
+    site.beats(1)
+    assert site.outcomes == ["ok"]
+    assert watts(fake) == [1, 2, 3, 4, 5, 6, 7]
+    assert [stamp - arrival(fake)[0] for stamp in arrival(fake)] == [5000 * number for number in range(7)]
+    assert set(fake.of("sonnen_push_interval_seconds").values()) == {30}
+    site.beats(6)
+    assert site.outcomes == ["ok", "ok"]
+    assert site.files() == []
+
+
+def test_what_an_orderly_stop_finds_in_the_open_request_is_sent_or_kept(fake: FakeReceiver, site: Site) -> None:
+    site.start(interval_seconds=30)
+    site.beats(3)
+    site.stop()
+    assert watts(fake)[:3] == [1, 2, 3]
+
+    site.start(interval_seconds=30)
+    fake.reply = always(503)
+    site.beats(4)
+    site.stop()
+    fake.reply = lambda _: None
+    site.start(interval_seconds=30)
+    site.beats(2)
+    site.stop()
+    assert {1, 2, 3, 4, 5, 6, 7, 8, 9} <= set(watts(fake))
+    assert site.output.waiting().dropped_samples == 0
+
+
+def test_an_open_request_that_grows_large_goes_out_before_its_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sonnen_agent.outputs.remote_write.output._MOST_SAMPLES", 20)
+    site.start(interval_seconds=3600)
+    site.beats(1)
+    site.outcomes.clear()
+    site.beats(20)
+    assert 2 <= len(site.outcomes) <= 10
 
 
 def test_nothing_is_written_to_disk_while_the_receiver_is_fine(site: Site) -> None:

@@ -206,7 +206,7 @@ def _sizes(folder: Path) -> Iterator[int]:
 def check_relay(options: RelayOptions) -> Findings:
     """Yield whether another exporter's page can be pushed along."""
     check = f"relay {options.job}"
-    relay = Relay(options, host="", record=lambda _: None)
+    relay = Relay(options, instance="", record=lambda _: None)
     try:
         page = relay.page(Deadline.of_beat(options.interval_seconds))
     except ExchangeError as error:

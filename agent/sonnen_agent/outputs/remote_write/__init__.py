@@ -20,6 +20,7 @@ from sonnen_agent.destination import Destination
 from sonnen_agent.metrics.agent import AGENT_LABELS
 from sonnen_agent.metrics.battery import BATTERY_LABELS
 from sonnen_agent.outputs import Output, Surroundings
+from sonnen_agent.outputs.pace import read_interval
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _OUR_HEADERS = frozenset({"authorization", "content-encoding", "content-length", "content-type", "host", "user-agent"})
@@ -36,6 +37,8 @@ class Options:
     """Added to every series that has no label of that name."""
     spool_max_bytes: int = 256 << 20
     """The most that waits on disk in an outage."""
+    interval_seconds: float | None = None
+    """Between two requests, None for every beat."""
 
     @classmethod
     def read(cls, section: Section, secrets: Secrets) -> "Options":
@@ -52,10 +55,13 @@ class Options:
             elif not value.isascii():
                 section.problem(f"headers.{name}", "should have ASCII characters only")
         return cls(
-            destination=secrets.destination(section, "https://prometheus.example/api/v1/write", "remote-write"),
+            destination=secrets.destination(
+                section, "https://prometheus.example/api/v1/write", "remote-write", query=True
+            ),
             headers=headers,
             external_labels=section.labels("external_labels", BATTERY_LABELS | AGENT_LABELS),
             spool_max_bytes=int(section.number("spool_max_bytes", minimum=1 << 20, maximum=1 << 40, default=256 << 20)),
+            interval_seconds=read_interval(section),
         )
 
     @property

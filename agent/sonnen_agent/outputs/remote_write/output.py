@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import queue
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from sonnen_agent.clock import boot_id
 from sonnen_agent.group import Group
 from sonnen_agent.outputs import Retain, Surroundings
+from sonnen_agent.outputs.pace import Pace
 from sonnen_agent.outputs.remote_write import Options
 from sonnen_agent.outputs.remote_write.client import RemoteWriteClient
 from sonnen_agent.outputs.remote_write.clock_offset import ClockOffset
@@ -22,6 +24,9 @@ from sonnen_agent.telemetry import Waiting
 _FEWEST_GROUPS = 64
 _GROUPS_PER_BATTERY = 16
 """All batteries put at one moment, and a request may take a beat or two."""
+
+_MOST_SAMPLES = 5000
+"""Of several beats in one request; what is more goes out before its time."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +41,12 @@ class RemoteWriteOutput:
     ) -> None:
         self._monotonic = monotonic
         self._watch = ProgressWatch(monotonic)
-        self._interval_seconds = interval = surroundings.interval_seconds
+        self._interval_seconds = surroundings.interval_seconds
+        self._pace = Pace.of(self._interval_seconds, options.interval_seconds)
+        self._open: list[Frame] = []
+        """Of the beats since the last request, those that go out with the next."""
+        self._due = -math.inf
+        """When that is, by the monotonic clock."""
         most = max(_FEWEST_GROUPS, _GROUPS_PER_BATTERY * len(surroundings.meters))
         self._groups: queue.Queue[Group | None] = queue.Queue(most)
         """What was put and not taken yet, None at the end."""
@@ -45,6 +55,7 @@ class RemoteWriteOutput:
         live = None if runtime is None else runtime / "spool"
         self._queue = Queue(spool, options.spool_max_bytes, boot=boot_id(), live_directory=live)
         offset = ClockOffset(surroundings.clock, monotonic)
+        interval = self._pace.seconds
         client = RemoteWriteClient(options, interval_seconds=interval, record=surroundings.record, heard=offset.heard)
         self._sender = Sender(client, self._queue, offset, interval_seconds=interval, monotonic=monotonic)
         self._retain = Retain()
@@ -78,15 +89,19 @@ class RemoteWriteOutput:
         self._watch = watch
         while not self._stopping:
             self.turn(min(self._sender.pause_seconds(), self._interval_seconds))
-        frames = self._take(0)
-        self._sender.finish([*frames, *self._tracker.end_all(self._monotonic(), self._retain.unchanged)])
+        self._open += self._take(0)
+        self._sender.finish([*self._open, *self._tracker.end_all(self._monotonic(), self._retain.unchanged)])
         self._publish()
 
     def turn(self, wait_seconds: float) -> None:
-        """Wait so long for something new, and send it; or without anything new, the next of what waits."""
+        """Wait so long for something new, and send it if it is time; or else the next of what waits."""
         frames = self._take(wait_seconds)
-        if frames:
-            self._sender.send(frames)
+        self._open += frames
+        now, samples = self._monotonic(), sum(map(len, self._open))
+        if frames and (now >= self._due or samples >= _MOST_SAMPLES):
+            self._due = now + self._pace.pause_seconds
+            self._sender.send(self._open)
+            self._open = []
         else:
             self._sender.send_waiting()
         self._publish()
@@ -108,7 +123,7 @@ class RemoteWriteOutput:
                 group = self._groups.get(timeout=wait_seconds)
             while True:
                 if group is not None:
-                    frames.append(self._tracker.frame(group))
+                    frames.append(self._tracker.frame(self._pace.told(group)))
                 group = self._groups.get_nowait()
         with self._putting:
             lost, self._lost = self._lost, 0
