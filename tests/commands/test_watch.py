@@ -126,7 +126,7 @@ def write_checkpoint(folder: Path, *, seconds_ago: float = 0.0) -> None:
     totals = {"production": 12_340.0, "consumption": 8_150.0, "grid_import": 1_240.0}
     counted = Counters(
         energies=EnergyCounters(totals_watt_hours=totals),  # type: ignore[arg-type]  # the names are right
-        tariffs=TariffCounts(cost={"EUR": 0.38}, revenue={"EUR": 0.27}),
+        tariffs=TariffCounts(cost={"EUR": 0.38}, revenue={"EUR": 0.27}, consumption_cost={"EUR": 2.53}),
     )
     state = MeterState(days=DailyTotals(open_day=OpenDay(day=datetime.now(UTC).date(), tally=counted)))
     folder.mkdir(exist_ok=True)
@@ -157,7 +157,9 @@ def test_the_screen_shows_powers_flows_charge_and_today_until_ctrl_c(
     for flow in (r"solar ──▶ house +\d+ W", r"solar ──▶ battery +\d+ W", r"solar ──▶ grid +\d+ W"):
         assert re.search(f"^{flow}", screen, re.MULTILINE)
     today = screen[screen.index("today:") :].split()
-    assert "made 12.3 kWh, used 8.2 kWh, bought 1.2 kWh, paid 0.38 EUR, earned 0.27 EUR" in " ".join(today)
+    assert "made 12.3 kWh, used 8.2 kWh, bought 1.2 kWh, paid 0.38 EUR, earned 0.27 EUR, saved 2.42 EUR" in " ".join(
+        today
+    )
     terminal.press(CTRL_C)
     assert terminal.process.wait(20) == 0
     assert len(terminal.frames()) >= 1

@@ -42,6 +42,8 @@ class House:
     """Between these nothing is stored, and nothing counted."""
     held_back_until: int = 0
     """Before that no counter is shown."""
+    labels_from: int = 0
+    """From then on the series have a label more."""
     factors: dict[str, float] = field(default_factory=dict)
     """By what a counter grows wrongly."""
     dense: bool = False
@@ -57,13 +59,15 @@ class House:
             "discharge_watts": 0.0 if takes else -1600.0,
         }
 
-    def page(self) -> str:
+    def page(self) -> str:  # noqa: C901 - all that is stored, row by row
         """Return all of it in the OpenMetrics format."""
         rows: dict[str, list[str]] = {}
         counted = dict.fromkeys(QUANTITIES, 0.0)
         observed, last = 0.0, None
 
         def write(name: str, value: float, at: int, more: str = "") -> None:
+            if 0 < self.labels_from <= at:
+                more += ',host="new"'
             rows.setdefault(name, []).append(f'{name}{{job="sonnen",instance="home"{more}}} {value!r} {at}')
 
         for moment in self.moments():
@@ -246,6 +250,17 @@ def test_meters_and_a_ledger_that_differ_are_named(
     assert "The ledger differs in production, consumption: believe the ledger." in done.stdout
     assert "A mean of points" not in done.stdout
     assert done.returncode == 1
+
+
+def test_a_label_that_changed_within_the_time_changes_nothing(
+    running: ExitStack, stored: Callable[..., Prometheus], verify: Verify
+) -> None:
+    house = House(begin=now() - 7200, end=now(), step=10, labels_from=now() - 1200)
+    prometheus = running.enter_context(stored(house))
+    done = verify(prometheus.url, "--range", "1h")
+    found = rows(done.stdout)["production"]
+    assert [float(one) for one in found[:3]] == pytest.approx([2.0] * 3, rel=0.01)
+    assert len(set(found[:3])) == 1
 
 
 def test_what_began_within_the_range_is_compared_from_its_beginning(

@@ -68,10 +68,12 @@ class StoredBattery:
         points, at = Points(), begin
         while at < end:
             seconds = math.ceil(min(_DAY_SECONDS, end - at))
-            for one in self._result(f"{self.series(name)}[{seconds}s]", at + seconds):
-                for pair in map(items, items(dig(one, "values"))):
-                    if len(pair) == 2 and begin <= (moment := _number(pair[0])) <= end:
-                        points.add(moment, _number(pair[1]))
+            found = self._result(f"{self.series(name)}[{seconds}s]", at + seconds)
+            pairs = (pair for one in found for pair in map(items, items(dig(one, "values"))) if len(pair) == 2)
+            # Series of which a label has changed follow one another, and may come in any order.
+            for moment, watts in sorted((_number(pair[0]), _number(pair[1])) for pair in pairs):
+                if begin <= moment <= end:
+                    points.add(moment, watts)
             at += seconds
         return points
 

@@ -129,12 +129,13 @@ def _row(prometheus: StoredBattery, quantity: Quantity, points: Points, seconds:
     definition = QUANTITIES[quantity]
     power, hours = prometheus.series(f"sonnen_{definition.power}"), seconds / 3600
     wanted, other = (points.above, points.below) if definition.sign > 0 else (points.below, points.above)
-    if other == 0:
-        average = f"avg(avg_over_time({power}[{seconds}s])) * {definition.sign}"
-    else:
+    span = f"{power}[{seconds}s]"
+    if other > 0:
         # Only the part on one side of zero, which a range of raw points cannot be asked for.
         step = max(round(points.covered_seconds / max(points.steps, 1)), 1)
-        average = f"avg(avg_over_time(clamp_min({power} * {definition.sign}, 0)[{seconds}s:{step}s]))"
+        span = f"clamp_min({power} * {definition.sign}, 0)[{seconds}s:{step}s]"
+    # This is avg_over_time, also where a label has changed and the points are those of two series.
+    average = f"abs(sum(sum_over_time({span})) / sum(count_over_time({span})))"
     mean = prometheus.value(average, end) if points.count else None
     meters = None
     if quantity in ("production", "consumption"):

@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -148,15 +148,26 @@ def _tell_today(seen: _Seen, stored: StoredState | None, config: Config) -> None
         return
     calendar = Calendar(config.zone)
     if seen.unix_seconds - stored.saved_unix_seconds > _SILENT_SECONDS:
-        saved = calendar.local(stored.saved_unix_seconds)
-        seen.wrong["no agent has saved counters here"] = f"since {saved:%a %d %b %H:%M}"
+        silent_since = calendar.local(stored.saved_unix_seconds)
+        seen.wrong["no agent has saved counters here"] = f"since {silent_since:%a %d %b %H:%M}"
     opened = meter.days.open_day
     if opened is None or opened.day != calendar.day_of(seen.unix_seconds):
         seen.today = "today: nothing is counted yet"
         return
     totals, tariffs = opened.tally.energies.totals_watt_hours, opened.tally.tariffs
     told = [f"{_WORDS[key]} {totals[key] / 1000:.1f} kWh" for key in QUANTITIES if key in totals]
-    for word, amounts in (("paid", tariffs.cost), ("earned", tariffs.revenue)):
+    cost, revenue = tariffs.net_cost, tariffs.net_revenue
+    saved = {
+        currency: amount - cost.get(currency, 0.0) + revenue.get(currency, 0.0)
+        for currency, amount in tariffs.net_consumption_cost.items()
+    }
+    money: dict[str, Mapping[str, float]] = {
+        "paid": cost,
+        "earned": revenue,
+        "saved": saved,
+        "standing charge": tariffs.standing_charge,
+    }
+    for word, amounts in money.items():
         told.extend(f"{word} {amount:.2f} {currency}" for currency, amount in amounts.items())
     seen.today = f"today: {', '.join(told)} (until {calendar.local(stored.saved_unix_seconds):%H:%M})"
 
