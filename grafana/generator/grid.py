@@ -6,9 +6,14 @@ from generator import colours, units
 from generator.board import Board, Section
 from generator.data_quality import DATA_QUALITY
 from generator.promql import RANGE, STEP, fresh, select
-from generator.tiles import Chart, CourseTable, Query, Stat, Timeline, columns, override, transformation
+from generator.tiles import Chart, CourseTable, Query, Stat, Timeline, columns, mapping, override, transformation
 
-_BAND = "EN 50160 promises 207 to 253 V and 49.5 to 50.5 Hz (60 Hz grids: 59.4 to 60.6)"
+_BAND = (
+    "Healthy are 207 to 253 V in Europe, 216 to 253 V in Australia, 114 to 126 V on an American leg, and 1 % around 50 "
+    "or 60 Hz; the agent finds out which"
+)
+_STATES = {0: ("healthy", colours.GOOD), 1: ("out of band", colours.BAD)}
+_OUT_OF_BAND = " or ".join(select(f"sonnen:{quantity}_out_of_band:bool") for quantity in ("volts", "hertz"))
 _SECONDS = f"300 * sum_over_time({{}}[{RANGE}])"
 _BY_DAY = "300 * sum_over_time({}[1d] offset -1d)"
 
@@ -120,10 +125,10 @@ BOARD = Board(
                     h=3,
                 ),
                 Stat(
-                    title="Now",
+                    title="Volts and hertz now",
                     description=(
-                        "Voltage of each phase and frequency, now. Source: the power meters, else the inverter; "
-                        f"shown only while pushed. {_BAND}."
+                        "Voltage of each phase and frequency, now, and whether they are healthy. Source: the power "
+                        f"meters, else the inverter; shown only while pushed. {_BAND}. An island has no limits."
                     ),
                     queries=[
                         *(
@@ -138,24 +143,18 @@ BOARD = Board(
                             expr=fresh("hertz"),
                             name="frequency",
                             unit=units.HERTZ,
+                            look={"decimals": 2},
+                        ),
+                        Query(
+                            expr=f"max by (instance) ({_OUT_OF_BAND})",
+                            name="grid",
                             look={
-                                "decimals": 2,
-                                "thresholds": {
-                                    "mode": "absolute",
-                                    "steps": [
-                                        {"value": None, "color": colours.BAD},
-                                        {"value": 49.5, "color": colours.GOOD},
-                                        {"value": 50.5, "color": colours.BAD},
-                                        {"value": 59.4, "color": colours.GOOD},
-                                        {"value": 60.6, "color": colours.BAD},
-                                    ],
-                                },
+                                "mappings": [mapping({0: ("healthy", colours.GOOD), 1: ("out of band", colours.BAD)})]
                             },
                         ),
                     ],
                     unit=units.VOLT,
                     decimals=1,
-                    thresholds=[(0, colours.BAD), (207, colours.GOOD), (253, colours.BAD)],
                     w=8,
                     h=8,
                 ),
@@ -249,7 +248,7 @@ BOARD = Board(
                     title="Out of band daily",
                     long=True,
                     description=(
-                        f"Seconds of each day of 24 hours outside of what is promised, while on grid. {_BAND}. "
+                        f"Seconds of each day of 24 hours outside of what is healthy, while on grid. {_BAND}. "
                         "Source: the rules."
                     ),
                     queries=[

@@ -55,6 +55,7 @@ SOMETIMES: Final[dict[tuple[str, str], str]] = {
     **{("The same days a year before", letter): "only where there are numbers of it" for letter in "ABCD"},
     **{("The same days a month before", letter): "only where there are numbers of it" for letter in "ABCD"},
     **{("Last outage", letter): "only where there was an outage" for letter in "AB"},
+    ("Volts and hertz now", "E"): "an island has no limits",
     ("Outages", "A"): "only where there was an outage",
     ("Outages", "B"): "only where there was an outage",
     ("Requests to the battery that failed", "A"): "only where some failed",
