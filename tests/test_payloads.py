@@ -257,6 +257,8 @@ def test_power_meters_are_exported_by_direction_phase_and_device(once: Once, cas
             expected |= series("sonnen_meter_volts", volts, phase=phase, **own)
             expected |= series("sonnen_meter_current", amperes, phase=phase, **own)
             expected |= series("sonnen_meter_watts", watts, phase=phase, **own)
+    if any(meter["error"] not in (0, 3) for meter in case["expect"]["meters"]):
+        expected |= series("sonnen_fault", 1, part="meter")
     assert expected
     assert beside_a_status(page) == expected
 

@@ -304,7 +304,10 @@ def test_what_all_have_passed_is_not_kept_for_ever() -> None:
     home = shared_meter(state=kept(5_000), start=KILLED, asks=False)
     assert home.state().ceiling is not None
     buy(home, 0, 1_000)
-    guarded(home)
+    assert guarded(home).standby_watt_hours is None
+    # What hardly ever rises is not held back for ever: an hour later it is shown, too.
+    buy(home, 1_005, 3_600)
+    assert guarded(home).standby_watt_hours == 0
 
     assert home.state().ceiling is None
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import Deadline
-from sonnen_agent.errors import BatteryError, Outcome
+from sonnen_agent.energy.judge import Verdict
+from sonnen_agent.errors import BatteryError, Outcome, quoted
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 from sonnen_agent.mains import MainsWatch
 from sonnen_agent.metrics.battery import Known, battery_families, energy_families
@@ -48,9 +49,12 @@ class Poller:
 
     def poll(self, deadline: Deadline) -> Group:
         """Return the battery's group of now, that of an offline battery when it could not be read."""
-        self.reading = self._read(deadline)
+        reading = self._read(deadline)
+        verdict = self._meter.count(reading, time.monotonic(), hangs=self._battery.hangs)
+        self.reading = reading if verdict is None else verdict.reading
         self.asked = True
-        self._meter.count(self.reading, time.monotonic())
+        if verdict is not None:
+            self._tell_verdict(verdict)
         return self._group(self.reading, self._battery.states, self._battery.endpoints())
 
     def late(self, seconds: float) -> Group:
@@ -101,4 +105,22 @@ class Poller:
             return None
         self._changes.over(self.name, "%s: readable again", self.name)
         self._last_reading_unix_seconds = round(reading.unix_seconds, 3)
+        self._tell_faults(reading.faults)
         return replace(reading, mains=self._mains.judge(reading))
+
+    def _tell_verdict(self, verdict: Verdict) -> None:
+        subject = (self.name, "verdict")
+        if verdict.trouble:
+            self._changes.trouble(subject, verdict.trouble, "%s: %s", self.name, verdict.words)
+        else:
+            self._changes.over(subject, "%s: all that is read is counted again", self.name)
+
+    def _tell_faults(self, faults: Mapping[str, str]) -> None:
+        subject = (self.name, "fault")
+        if faults:
+            words = "; ".join(f"{part}: {said}" for part, said in faults.items())
+            self._changes.trouble(
+                subject, frozenset(faults), "%s: fault (%s); what is still measured goes on", self.name, quoted(words)
+            )
+        else:
+            self._changes.over(subject, "%s: no part is at fault any more", self.name)

@@ -23,6 +23,9 @@ Number: TypeAlias = float | None
 Phases: TypeAlias = tuple[Number, Number, Number]
 """A quantity of L1, L2 and L3."""
 
+NOT_CONNECTED = 3
+"""The error of a meter without clamps, which is no fault: a hybrid measures its PV inside (docs/battery-api.md 5.3)."""
+
 _CELL_CELSIUS = "sonnen_cell_temperature_celsius", "Temperature of the coldest and the warmest cell in degrees Celsius."
 _CELL_VOLTS = "sonnen_cell_volts", "Voltage of the weakest and the strongest cell in volts."
 
@@ -73,6 +76,10 @@ class Status:
     """The battery's wall clock, `YYYY-MM-DD HH:MM:SS` without a zone."""
     booting: bool = False
     """The answer's zeros are those of a battery that has not measured anything yet."""
+    feed_in_is_derived: bool = False
+    """The battery did not tell it: it is what the other three leave, and so they always add up."""
+    inverter_at_zero: bool = False
+    """What the inverter measures is 0 while there is power: it is at fault (docs/battery-api.md 9)."""
 
     @property
     @Gauge(
@@ -81,17 +88,25 @@ class Status:
     )
     def power_balance_watts(self) -> Number:
         """Near zero when all clamps are right."""
-        terms = (self.production_watts, self.discharge_watts, self.consumption_watts, self.grid_feed_in_watts)
-        production, discharge, consumption, feed_in = terms
+        production, discharge, consumption, feed_in = self.powers
         if production is None or discharge is None or consumption is None or feed_in is None:
             return None
         return production + discharge - consumption - feed_in
 
     @property
+    def powers(self) -> tuple[Number, Number, Number, Number]:
+        """The four powers."""
+        return self.production_watts, self.discharge_watts, self.consumption_watts, self.grid_feed_in_watts
+
+    @property
     def has_power(self) -> bool:
         """Whether at least one of the four power values was reported."""
-        terms = (self.production_watts, self.discharge_watts, self.consumption_watts, self.grid_feed_in_watts)
-        return any(term is not None for term in terms)
+        return any(term is not None for term in self.powers)
+
+    @property
+    def measures_power(self) -> bool:
+        """Whether at least one of them is not 0: only a battery that starts has nothing to measure."""
+        return any(self.powers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +192,16 @@ class System:
     @property
     def booting(self) -> bool:
         """Whether the battery says itself that its values are not ready (docs/battery-api.md 9, rule 5)."""
-        return self.states.get("bms") == "not ready" or self.states.get("core") == "config"
+        return self.states.get("core") in ("config", "init")
+
+    @property
+    def faults(self) -> tuple[tuple[str, str], ...]:
+        """Each part that is at fault, with what the battery says of it."""
+        states = [(part, state) for part, state in self.states.items() if "error" in state or state == "not ready"]
+        shown = [reason for reason, on in self.shutdown_reasons.items() if on]
+        reasons = [("bms" if "bms" in reason.lower() else "dc", reason) for reason in shown]
+        ring = [("system", led) for led, on in self.leds.items() if on and "red" in led.lower()]
+        return (*states, *reasons, *ring)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +254,19 @@ class Reading:
     mains: Mains = field(default_factory=Mains)
 
     @property
+    def faults(self) -> Mapping[str, str]:
+        """What the battery says of each part that is at fault, by part; what is still measured goes on."""
+        said = list(self.system.faults)
+        if self.status.inverter_at_zero:
+            said.append(("inverter", "its volts and hertz are 0"))
+        said += [
+            ("meter", f"{meter.direction} {meter.name} error {meter.error:g}")
+            for meter in self.meters
+            if meter.error and meter.error != NOT_CONNECTED
+        ]
+        return {part: ", ".join(words for one, words in said if one == part) for part, _ in said}
+
+    @property
     @Gauge(
         "sonnen_full_charge_capacity_watt_hours",
         "Energy of the pack when full, in watt-hours, as the battery measures it today.",
@@ -238,6 +275,16 @@ class Reading:
         """The pack's own, and else the system's."""
         capacity = self.pack.full_charge_capacity_watt_hours
         return self.system.full_charge_capacity_watt_hours if capacity is None else capacity
+
+    @property
+    @Gauge(
+        "sonnen_fault",
+        "1 while the battery reports this part at fault; the powers that are still measured go on.",
+        "part",
+    )
+    def faulty_parts(self) -> Mapping[str, float]:
+        """A 1 for each part that is at fault."""
+        return dict.fromkeys(self.faults, 1)
 
     @property
     @Gauge(

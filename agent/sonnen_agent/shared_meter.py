@@ -19,7 +19,9 @@ from dataclasses import dataclass, replace
 
 from sonnen_agent.energy.counters import Counters
 from sonnen_agent.energy.days import FinishedDay
+from sonnen_agent.energy.judge import Judge, Verdict
 from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.registers import Registers
 from sonnen_agent.energy.state import Ceiling, MeterState
 from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, without_possible_resets
 from sonnen_agent.reading import Reading
@@ -77,6 +79,8 @@ class SharedMeter:
         self._clock = clock
         self._start = start
         self._kept = meter.state
+        self._judge = Judge()
+        self._registers = Registers(self._kept.registers_raw, self._kept.registers_shown)
         self._unseen_seconds = start.unseen_seconds(clock(), asks=asks)
         self._settled = not asks or not (self._unseen_seconds or start is NOTHING_KEPT)
         self._lock = threading.Lock()
@@ -90,20 +94,34 @@ class SharedMeter:
         """Whether what is counted may take the place of what the gateway has."""
         return self._settled
 
-    def count(self, reading: Reading | None, monotonic_seconds: float) -> None:
-        """Count up to a reading; without one, let a day end when it is over. `monotonic_seconds` is now."""
+    def count(self, reading: Reading | None, monotonic_seconds: float, *, hangs: bool = False) -> Verdict | None:
+        """Count up to a reading as far as it can be true, and return what that is.
+
+        Without one, let a day end when it is over; `hangs` says that the battery repeats an old one.
+        `monotonic_seconds` is now.
+        """
         now = self._clock()
         with self._lock:
             if reading is None:
+                if hangs:
+                    self._meter.refuse("frozen", is_counted=False)
                 self._meter.advance_clock(monotonic_seconds=monotonic_seconds, wall_seconds=now)
-                return
+                return None
+            verdict = self._judge.judge(reading)
+            meters = self._registers.follow(reading.meters, reading.monotonic_seconds)
+            if verdict.refused is not None:
+                self._meter.refuse(verdict.refused, is_counted=verdict.is_counted)
+            verdict = replace(verdict, reading=replace(verdict.reading, meters=meters))
             # The clock may have been set since the reading: its time follows from the present one.
             age_seconds = monotonic_seconds - reading.monotonic_seconds
-            self._meter.add(
-                reading.status,
-                monotonic_seconds=reading.monotonic_seconds,
-                wall_seconds=None if now is None else now - age_seconds,
-            )
+            wall_seconds = None if now is None else now - age_seconds
+            if verdict.is_counted:
+                self._meter.add(
+                    verdict.reading.status, monotonic_seconds=reading.monotonic_seconds, wall_seconds=wall_seconds
+                )
+            else:
+                self._meter.advance_clock(monotonic_seconds=reading.monotonic_seconds, wall_seconds=wall_seconds)
+            return verdict
 
     def totals(self) -> tuple[EnergyTotals | None, EnergyTotals]:
         """Return what is shown now to a gateway, None before it is settled, and to receivers that cannot be asked.
@@ -158,7 +176,13 @@ class SharedMeter:
     def state(self) -> MeterState:
         """Return all that has to be kept."""
         with self._lock:
-            return replace(self._meter.state, gateway_ceiling=self._gateway_ceiling, ceiling=self._ceiling)
+            return replace(
+                self._meter.state,
+                gateway_ceiling=self._gateway_ceiling,
+                ceiling=self._ceiling,
+                registers_raw=self._registers.raw,
+                registers_shown=self._registers.shown,
+            )
 
     def take_finished_days(self) -> tuple[FinishedDay, ...]:
         """Return the days that ended since the last call."""

@@ -95,6 +95,8 @@ def reading_words(reading: Reading | None, *, asked: bool) -> str:
     usable, whole = status.usable_state_of_charge_percent, status.state_of_charge_percent
     if (percent := whole if usable is None else usable) is not None:
         words.append(f"{percent:.0f} %")
+    if reading.faults:
+        words.append(f"fault: {' and '.join(reading.faults)}")
     return ", ".join(words) or "readable"
 
 

@@ -283,7 +283,7 @@ def test_a_starting_battery_is_answered_and_counted_as_not_ready(
     httpserver: HTTPServer, client: Client, records: Records
 ) -> None:
     httpserver.expect_request("/status").respond_with_json({"Uac": 0, "Ubat": 0, "Fac": 0})
-    httpserver.expect_request("/latestdata").respond_with_json({"ic_status": {"statebms": "not ready"}})
+    httpserver.expect_request("/latestdata").respond_with_json({"ic_status": {"statecorecontrolmodule": "init"}})
 
     status = client.get("status", Location(port=httpserver.port, path="/status"), parse_status, Deadline(60))
     system = client.get("latestdata", Location(port=httpserver.port, path="/latestdata"), parse_system, Deadline(60))

@@ -171,13 +171,27 @@ def test_an_operating_mode_of_tomorrow_is_passed_on() -> None:
     assert parsers.parse_status(STATUS | {"OperatingMode": "holiday"}).operating_mode is None
 
 
-def test_voltages_and_frequency_of_zero_are_a_battery_that_starts() -> None:
-    zeros = {"Uac": 0, "Ubat": "0", "Fac": 0.0}
+def test_a_battery_starts_while_all_that_it_measures_is_zero() -> None:
+    silent: dict[str, Any] = {"Uac": 0, "Ubat": "0", "Fac": 0.0}
+    zeros = silent | {"Production_W": 0, "Consumption_W": "0", "GridFeedIn_W": -0.0, "Pac_total_W": None}
 
     assert parsers.parse_status(STATUS | zeros).booting
-    for key in zeros:
+    assert not parsers.parse_status(STATUS | zeros).inverter_at_zero
+    for key in silent:
         assert not parsers.parse_status(STATUS | zeros | {key: 50}).booting
         assert not parsers.parse_status(without(STATUS | zeros, key)).booting
+
+
+@pytest.mark.parametrize("key", ["Production_W", "Consumption_W", "GridFeedIn_W", "Pac_total_W"])
+def test_zeros_of_the_inverter_beside_a_power_are_a_fault_and_are_not_shown(key: str) -> None:
+    zeros = dict.fromkeys(("Uac", "Ubat", "Fac", "Production_W", "Consumption_W", "GridFeedIn_W", "Pac_total_W"), 0)
+
+    status = parsers.parse_status(STATUS | zeros | {key: 350})
+
+    assert status.inverter_at_zero
+    assert not status.booting
+    assert (status.inverter_ac_volts, status.battery_volts, status.inverter_hertz) == (None, None, None)
+    assert 350 in status.powers
 
 
 @pytest.mark.parametrize("code", [5, "13", 16.0])
@@ -432,7 +446,7 @@ def test_milliampere_hours_are_no_capacity(capacity: float, modules: float | Non
     assert parsers.parse_system(document).full_charge_capacity_watt_hours == believed
 
 
-@pytest.mark.parametrize("states", [{"statebms": "not ready"}, {"statecorecontrolmodule": "config"}])
+@pytest.mark.parametrize("states", [{"statecorecontrolmodule": "init"}, {"statecorecontrolmodule": "config"}])
 def test_a_system_that_starts_shows_its_states_and_none_of_its_numbers(states: dict[str, str]) -> None:
     system = parsers.parse_system(LATEST | {"ic_status": CORE | states})
 
@@ -444,7 +458,7 @@ def test_a_system_that_starts_shows_its_states_and_none_of_its_numbers(states: d
     assert system.full_charge_capacity_watt_hours is None
 
 
-@pytest.mark.parametrize("state", ["ready", "init", "error"])
+@pytest.mark.parametrize("state", ["ready", "init", "error", "not ready"])
 def test_other_states_do_not_hold_readings_back(state: str) -> None:
     assert not parsers.parse_system({"ic_status": {"statebms": state, "stateinverter": "not ready"}}).booting
 

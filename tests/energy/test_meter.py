@@ -1,4 +1,4 @@
-from datetime import date
+from datetime import UTC, date
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -84,3 +84,46 @@ def test_a_monotonic_clock_that_starts_anew_is_a_reboot() -> None:
     meter = EnergyMeter(zone=BERLIN)
     read(meter, (1000, SUNNY), (1010, SUNNY))
     assert read(meter, (5, SUNNY), (15, SUNNY)).watt_hours["production"] == pytest.approx(20)
+
+
+@pytest.mark.parametrize("draw", [5.0, 32.0])
+def test_what_an_idle_battery_draws_for_itself_is_standby_and_no_charge(draw: float) -> None:
+    meter = EnergyMeter(zone=UTC)
+    idle = Status(production_watts=0, consumption_watts=400, grid_feed_in_watts=-400 - draw, discharge_watts=-draw)
+    for moment in range(0, 3601, 30):
+        meter.add(idle, monotonic_seconds=moment, wall_seconds=None)
+
+    totals = meter.totals(wall_seconds=None)
+
+    assert totals.standby_watt_hours == pytest.approx(draw)
+    assert totals.watt_hours["battery_charge"] == 0
+    assert totals.flows_watt_hours["grid", "battery"] == 0
+    assert totals.flows_watt_hours["grid", "home"] == pytest.approx(totals.watt_hours["grid_import"])
+
+
+def test_a_battery_that_charges_with_more_has_no_standby() -> None:
+    meter = EnergyMeter(zone=UTC)
+    for moment in (0, 30):
+        charging = Status(production_watts=500, consumption_watts=467, grid_feed_in_watts=0, discharge_watts=-33)
+        meter.add(charging, monotonic_seconds=moment, wall_seconds=None)
+
+    totals = meter.totals(wall_seconds=None)
+
+    assert totals.standby_watt_hours == 0
+    assert totals.watt_hours["battery_charge"] == totals.flows_watt_hours["solar", "battery"] == 33 * 30 / 3600
+
+
+def test_a_refused_reading_is_counted_by_its_reason_and_leaves_a_gap() -> None:
+    meter = EnergyMeter(zone=UTC)
+    status = Status(production_watts=0, consumption_watts=400, grid_feed_in_watts=-400, discharge_watts=0)
+    for moment in range(0, 60, 5):
+        if moment == 30:
+            meter.refuse("spike", is_counted=False)
+        else:
+            meter.add(status, monotonic_seconds=moment, wall_seconds=None)
+
+    totals = meter.totals(wall_seconds=None)
+
+    assert totals.refused == {"spike": 1, "balance": 0, "frozen": 0, "meter_error": 0}
+    assert totals.observed_seconds == 55 - 10
+    assert totals.watt_hours["grid_import"] == pytest.approx(400 * 45 / 3600)

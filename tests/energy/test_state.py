@@ -174,6 +174,8 @@ def test_a_release_before_reads_the_document_by_the_same_keys() -> None:
         "totals_watt_hours": dict.fromkeys(QUANTITIES, "float"),
         "flows_watt_hours": flows,
         "observed_seconds": "float",
+        # It does not know of these.
+        "standby_watt_hours": "float",
     }
     counters = {
         "energies": energies,
@@ -185,10 +187,6 @@ def test_a_release_before_reads_the_document_by_the_same_keys() -> None:
             # It reads no others, here and below.
             "consumption_watt_hours": {"night": "float"},
             "consumption_cost": {"EUR": "float"},
-            "cost_credit": {},
-            "revenue_credit": {},
-            "consumption_cost_credit": {},
-            "standing_charge": {},
         },
     }
     finished = {"day": "str", "length_seconds": "float", **counters}
@@ -202,6 +200,7 @@ def test_a_release_before_reads_the_document_by_the_same_keys() -> None:
                 "consumption_watts": "float",
                 "grid_feed_in_watts": "int",
                 "discharge_watts": "float",
+                "standby_watts": "float",
             },
             "pending": {
                 "block_seconds": "float",

@@ -253,7 +253,7 @@ BATTERY_FAULTS = (
         path("powermeter", alters(lambda meters: [meter | {"error": 7} for meter in meters], path="")),
         "all",
         METERS,
-        METERS,
+        (*METERS, "sonnen_fault"),
         from_the_start=True,
     ),
     BatteryFault(

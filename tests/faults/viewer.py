@@ -20,7 +20,7 @@ _PAUSE_SECONDS = 0.3
 _OBSERVED = "sonnen_observed_seconds_total"
 _STAY = re.compile(
     r"sonnen_(online|endpoint_up|last_reading_timestamp_seconds)\b"
-    r"|push_(failure_)?time_seconds|sonnen_\w+_watt_hours_total|sonnen_observed_seconds_total"
+    r"|push_(failure_)?time_seconds|sonnen_\w+_watt_hours_total|sonnen_(observed_seconds|refused_readings)_total"
     r"|sonnen_energy_(today|yesterday)_watt_hours|sonnen_grid_cost_total"
 )
 """What is not a reading, and may be shown of a battery that is away."""

@@ -56,7 +56,7 @@ READING = Reading(
             imported_watt_hours=816.5,
             exported_watt_hours=0,
         ),
-        Meter(direction="consumption", name="5_1", error=3),
+        Meter(direction="consumption", name="5_1", error=2),
     ),
     inverter=Inverter(
         grid_hertz=49.98,
@@ -112,6 +112,8 @@ TOTALS = EnergyTotals(
     },
     flows_watt_hours={flow: 1000.5 * number for number, flow in enumerate(FLOWS, start=1)},
     observed_seconds=86_395.75,
+    standby_watt_hours=105.5,
+    refused={"spike": 2, "balance": 0},
     today_watt_hours={flow: 10.5 * number for number, flow in enumerate(FLOWS, start=1)},
     yesterday_watt_hours={flow: 100.5 * number for number, flow in enumerate(FLOWS, start=1)},
     tariff_import_watt_hours={"night": 2_000, "day": 3_000},

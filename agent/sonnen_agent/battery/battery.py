@@ -15,8 +15,10 @@ from sonnen_agent.battery.probe import Probe
 from sonnen_agent.battery.slow_endpoints import SlowEndpoints
 from sonnen_agent.clock import Deadline
 from sonnen_agent.errors import BatteryError
-from sonnen_agent.reading import Endpoint, Reading, System
+from sonnen_agent.reading import Endpoint, Reading, Status, System
 
+_FAULT_SECONDS = 15
+"""How often the states are asked for while a part is at fault: as often as the meters are at all times."""
 _STATUS_SHARE = 0.9
 """Of a beat's time: a busy battery needs seconds for an answer. What is left is for the slow endpoints."""
 _SETTLING_SECONDS = 120
@@ -35,6 +37,7 @@ class Battery:
         self._status_up = False
         self._settled_at = 0.0
         """Since when, or from when on, the details should be there, too."""
+        self._last_status: Status | None = None
         self.states: System | None = None
         """What a booting battery says of itself, when that is why the last reading failed."""
 
@@ -54,6 +57,7 @@ class Battery:
             raise
         unix_seconds, monotonic_seconds = time.time(), time.monotonic()
         self._status_up = True
+        self._expect_changes(status)
         # An older API may come back first; the details will be where they were.
         best = self._probe.best or variant
         settling = best != variant or monotonic_seconds < self._settled_at
@@ -66,18 +70,35 @@ class Battery:
             **self._slow_endpoints.fresh(),
         )
         self._check_ready(reading)
+        if reading.system.faults:
+            self._slow_endpoints.expect_change("latestdata", within_seconds=_FAULT_SECONDS)
         return reading
 
     def endpoints(self) -> Mapping[Endpoint, bool]:
         """Return which of the endpoints we ask have answered the last time."""
         return {"status": self._status_up, **self._slow_endpoints.up()}
 
+    @property
+    def hangs(self) -> bool:
+        """Whether the latest reading failed because the battery repeats an answer of long ago."""
+        return self._probe.hangs
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
+    def _expect_changes(self, status: Status) -> None:
+        """Ask at once for what says more, when the status shows that a fault or an error of a meter begins or ends."""
+        last, self._last_status = self._last_status, status
+        if last is not None and last.inverter_at_zero != status.inverter_at_zero:
+            self._slow_endpoints.expect_change("latestdata")
+        if last is not None and (last.consumption_watts == 0) != (status.consumption_watts == 0):
+            self._slow_endpoints.expect_change("powermeter")
+
     def _check_ready(self, reading: Reading) -> None:
-        if reading.system.booting:
+        # Where house and sun are measured, a BMS that is not ready is at fault.
+        measures_nothing = not reading.status.measures_power and reading.system.states.get("bms") == "not ready"
+        if reading.system.booting or measures_nothing:
             self.states = reading.system
             self._slow_endpoints.expect_change("latestdata")
             states = ", ".join(f"{component} {state}" for component, state in reading.system.states.items())

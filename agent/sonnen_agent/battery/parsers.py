@@ -41,6 +41,9 @@ def parse_status(document: object) -> Status:
     raw = _object(document)
     if code := values.number(raw.get("ReturnCode")):
         raise BatteryError("invalid", f"answered ReturnCode {code:.15g} instead of a status")
+    powers = (values.watts(raw.get(key)) for key in ("Production_W", "Consumption_W", "GridFeedIn_W", "Pac_total_W"))
+    inverter_at_zero = all(values.number(raw.get(key)) == 0 for key in ("Uac", "Fac", "Ubat"))
+    starts = inverter_at_zero and not any(powers)
     return Status(
         production_watts=values.watts(raw.get("Production_W")),
         consumption_watts=values.watts(raw.get("Consumption_W")),
@@ -50,8 +53,8 @@ def parse_status(document: object) -> Status:
         usable_state_of_charge_percent=values.percent(raw.get("USOC")),
         backup_buffer_percent=values.percent(raw.get("BackupBuffer")),
         consumption_average_watts=values.watts(raw.get("Consumption_Avg")),
-        inverter_ac_volts=values.volts(raw.get("Uac")),
-        battery_volts=values.volts(raw.get("Ubat")),
+        inverter_ac_volts=None if inverter_at_zero else values.volts(raw.get("Uac")),
+        battery_volts=None if inverter_at_zero else values.volts(raw.get("Ubat")),
         inverter_hertz=values.hertz(raw.get("Fac")),
         apparent_output_voltamperes=_phases(raw, ("Sac1", "Sac2", "Sac3"), values.watts),
         on_grid={"ongrid": True, "offgrid": False}.get((values.text(raw.get("SystemStatus")) or "").lower()),
@@ -59,7 +62,8 @@ def parse_status(document: object) -> Status:
         operating_mode=values.number(raw.get("OperatingMode")),
         flows={flow: on for key, flow in _FLOWS.items() if (on := values.boolean(raw.get(key))) is not None},
         local_time=values.text(raw.get("Timestamp")),
-        booting=all(values.number(raw.get(key)) == 0 for key in ("Uac", "Fac", "Ubat")),
+        booting=starts,
+        inverter_at_zero=inverter_at_zero and not starts,
     )
 
 
@@ -76,6 +80,7 @@ def parse_eco6_status(document: object) -> Status:
     if discharge is None and "M34" not in raw and "M35" not in raw:
         discharge = _difference(_eco6_power(raw, "M01", limit), _eco6_power(raw, "M02", limit))
     feed_in = _difference(_eco6_power(raw, "M38"), _eco6_power(raw, "M39"))
+    derived = feed_in is None
     if feed_in is None and production is not None and discharge is not None and consumption is not None:
         feed_in = production + discharge - consumption
     return Status(
@@ -85,6 +90,7 @@ def parse_eco6_status(document: object) -> Status:
         discharge_watts=discharge,
         state_of_charge_percent=values.percent(raw.get("M05")),
         usable_state_of_charge_percent=values.percent(raw.get("M30")),
+        feed_in_is_derived=derived,
         booting=all(values.number(raw.get(code)) == 0 for code in _ECO6_NEVER_ALL_ZERO),
     )
 

@@ -43,6 +43,8 @@ class StatusReader:
         self._look_for_codes_at = float("-inf")
         self._closed = False
         """Whether this firmware wants the token for the status, too (docs/battery-api.md 2.1)."""
+        self.hangs = False
+        """Whether the battery repeats an answer of long ago, its time of day included."""
         self._last_status: Status | None = None
         self._last_change_at = 0.0
 
@@ -103,6 +105,7 @@ class StatusReader:
         if status != self._last_status:
             self._last_status, self._last_change_at = status, now
         elif status.local_time is not None and now - self._last_change_at > _FROZEN_SECONDS:
+            self.hangs = True
             raise BatteryError("invalid", f"the battery repeats its answer of {status.local_time}: it hangs")
         return status
 
@@ -139,8 +142,14 @@ class Probe:
         """The newest variant that has ever answered."""
         return next((variant for variant in self._variants if variant in self._answered), None)
 
+    @property
+    def hangs(self) -> bool:
+        """Whether the latest answer was one of long ago."""
+        return self._reader.hangs
+
     def read_status(self, deadline: Deadline) -> tuple[ApiVariant, Status]:
         """Return a variant and its status, or raise the BatteryError that tells most."""
+        self._reader.hangs = False
         now = self._clock()
         if now >= self._look_for_newer_at and self._failures == 0:
             soonest, latest = _NEWER_SECONDS

@@ -62,9 +62,9 @@ class EndpointState:
         """Return whether to ask now."""
         return now >= self._due_at
 
-    def hurry(self) -> None:
-        """Make it due at once: the present answer says that it will change soon."""
-        self._due_at = float("-inf")
+    def hurry(self, by: float = float("-inf")) -> None:
+        """Make it due by then, or at once: the present answer says that it will change soon."""
+        self._due_at = min(self._due_at, by)
 
     def forgive(self) -> None:
         """Ask again at once where the token was refused: it is another one now."""
@@ -139,10 +139,10 @@ class SlowEndpoints:
         for state in self._states.values():
             state.forgive()
 
-    def expect_change(self, endpoint: Endpoint) -> None:
-        """Ask an endpoint in the next beat already."""
-        if endpoint in self._states:
-            self._states[endpoint].hurry()
+    def expect_change(self, endpoint: Endpoint, *, within_seconds: float = 0) -> None:
+        """Ask an endpoint in the next beat already; one that answers, if so wanted, only within so many seconds."""
+        if endpoint in self._states and (not within_seconds or self._states[endpoint].up):
+            self._states[endpoint].hurry(time.monotonic() + within_seconds - _EARLY_SECONDS)
 
     def up(self) -> Mapping[Endpoint, bool]:
         """Return which of the endpoints that were asked have answered the last time."""

@@ -90,6 +90,8 @@ class EnergyCounters(_Summable):
     """All seven or none; counted where both ends have production, grid and battery."""
     observed_seconds: float = 0.0
     """The time covered by the flows."""
+    standby_watt_hours: float = field(default=0.0, metadata={"optional": True})
+    """What a battery that neither charges nor discharges draws for itself."""
 
     def times(self, share: float) -> "EnergyCounters":
         """Return a part of it, as if the power had been constant."""
@@ -97,6 +99,7 @@ class EnergyCounters(_Summable):
             totals_watt_hours={key: value * share for key, value in self.totals_watt_hours.items()},
             flows_watt_hours={key: value * share for key, value in self.flows_watt_hours.items()},
             observed_seconds=self.observed_seconds * share,
+            standby_watt_hours=self.standby_watt_hours * share,
         )
 
     def beyond(self, known: "EnergyCounters") -> "EnergyCounters":
@@ -156,6 +159,8 @@ class Counters(_Summable):
 
     energies: EnergyCounters = field(default_factory=EnergyCounters)
     tariffs: TariffCounts = field(default_factory=TariffCounts)
+    refused: Mapping[str, float] = field(default_factory=dict, metadata={"optional": True})
+    """Readings that were not counted, by reason; they belong to no day."""
 
 
 def _net(money: Mapping[str, float], credit: Mapping[str, float]) -> Mapping[str, float]:

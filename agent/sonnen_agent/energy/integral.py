@@ -8,17 +8,21 @@ that is missing is counted as solar: the one source that can be there without be
 The sun feeds the home first; what it has left goes into the battery and the grid. The battery
 never charges itself and the grid never feeds itself, which leaves seven flows and one solution.
 
+What a full or idle battery draws for itself is neither charge nor a flow: it is counted apart, as standby.
+
 An interval's energy is the trapezoid of each power's part above zero.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 from sonnen_agent.energy.counters import FLOWS, QUANTITIES, EnergyCounters, Power, Quantity
 from sonnen_agent.reading import Status
 
 _SECONDS_PER_HOUR = 3600.0
+STANDBY_WATTS = 32.0
+"""A battery that draws no more than this does not charge (docs/battery-api.md 9)."""
 
 Powers = tuple[float, float, float]
 """Production, grid feed-in and discharge in watts, with the signs of docs/metrics.md."""
@@ -35,6 +39,8 @@ class Sample:
     """Above zero: export to the grid; below: import."""
     discharge_watts: float | None = None
     """Above zero: the battery discharges; below: it charges."""
+    standby_watts: float = field(default=0.0, metadata={"optional": True})
+    """What it draws without charging."""
 
     @classmethod
     def of(cls, status: Status, monotonic_seconds: float) -> "Sample | None":
@@ -44,7 +50,12 @@ class Sample:
         watts = {power: getattr(status, power) for power in get_args(Power)}
         # A counter that took in one NaN would stay NaN for ever.
         finite = {power: value for power, value in watts.items() if value is not None and math.isfinite(value)}
-        return cls(monotonic_seconds=monotonic_seconds, **finite)
+        standby = max(0.0, -finite.get("discharge_watts", 0.0))
+        if not 0.0 < standby <= STANDBY_WATTS:
+            standby = 0.0
+        else:
+            finite["discharge_watts"] = 0.0
+        return cls(monotonic_seconds=monotonic_seconds, standby_watts=standby, **finite)
 
     @property
     def powers(self) -> Powers | None:
@@ -86,8 +97,11 @@ def integrate(begin: Sample, end: Sample) -> EnergyCounters:
         last: float | None = getattr(end, power)
         if first is not None and last is not None:
             totals[quantity] = (max(0.0, sign * first) + max(0.0, sign * last)) / 2.0 * hours
+    standby = (begin.standby_watts + end.standby_watts) / 2.0 * hours
     if begin.powers is None or end.powers is None:
-        return EnergyCounters(totals_watt_hours=totals)
+        return EnergyCounters(totals_watt_hours=totals, standby_watt_hours=standby)
     ends = zip(FLOWS, flow_watts(begin.powers), flow_watts(end.powers), strict=True)
     flows = {flow: (one + other) / 2.0 * hours for flow, one, other in ends}
-    return EnergyCounters(totals_watt_hours=totals, flows_watt_hours=flows, observed_seconds=seconds)
+    return EnergyCounters(
+        totals_watt_hours=totals, flows_watt_hours=flows, observed_seconds=seconds, standby_watt_hours=standby
+    )

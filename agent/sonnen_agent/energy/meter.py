@@ -6,6 +6,7 @@ from datetime import date, tzinfo
 from sonnen_agent.energy.counters import Counters, TariffCounts
 from sonnen_agent.energy.days import Calendar, FinishedDay, Interval, UndatedEnergy
 from sonnen_agent.energy.integral import Sample, integrate
+from sonnen_agent.energy.judge import REASONS, Reason
 from sonnen_agent.energy.schedule import Schedule
 from sonnen_agent.energy.standing import StandingCharge
 from sonnen_agent.energy.state import MeterState
@@ -84,6 +85,15 @@ class EnergyMeter:
                 self._know_what_is_counted()
         self.advance_clock(monotonic_seconds=monotonic_seconds, wall_seconds=wall_seconds)
 
+    def refuse(self, reason: Reason, *, is_counted: bool) -> None:
+        """Take note of a reading that cannot be counted; only if some of it is counted the interval before it is."""
+        if not is_counted:
+            self._last = None
+            if self._resuming:
+                self._resuming = False
+                self._know_what_is_counted()
+        self._tally = self._tally.plus(Counters(refused={reason: 1.0}))
+
     def advance_clock(self, *, monotonic_seconds: float, wall_seconds: float | None) -> None:
         """Let days end while there are no readings; call it at every beat without one."""
         if wall_seconds is None:
@@ -115,6 +125,10 @@ class EnergyMeter:
             watt_hours=energies.totals_watt_hours,
             flows_watt_hours=energies.flows_watt_hours,
             observed_seconds=energies.observed_seconds if energies.totals_watt_hours else None,
+            standby_watt_hours=energies.standby_watt_hours if energies.totals_watt_hours else None,
+            refused={**dict.fromkeys(REASONS, 0.0), **self._tally.refused}
+            if energies.totals_watt_hours
+            else self._tally.refused,
             today_watt_hours=None if today is None else today.energies.flows_watt_hours,
             yesterday_watt_hours=None if yesterday is None else yesterday.energies.flows_watt_hours,
             tariff_import_watt_hours=counted.import_watt_hours,

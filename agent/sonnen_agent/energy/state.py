@@ -61,6 +61,10 @@ class MeterState:
     """The same for receivers that cannot be asked."""
     standing_until_unix_seconds: float | None = None
     """The moment up to which the standing charge was counted."""
+    registers_raw: Mapping[str, float] = field(default_factory=dict, metadata={"optional": True})
+    """What the meters' lifetime registers said, by meter and direction."""
+    registers_shown: Mapping[str, float] = field(default_factory=dict, metadata={"optional": True})
+    """What was shown of each."""
 
 
 _SIGNED: Final = {Sample, Interval}
@@ -199,6 +203,8 @@ def _object(part: object) -> dict[str, object]:
     document: dict[str, object] = {}
     for one, key in _keys(part):
         value = getattr(part, one.name)
+        if not value and one.metadata.get("optional"):
+            continue  # an earlier release wrote none, either
         document |= {key: _to_json(value)} if key else _object(value)
     return document
 

@@ -12,6 +12,9 @@ from sonnen_agent.rows import Counter, counter, gauge
 
 _MOST_WATT_HOURS_PER_SECOND = 12.5
 """Of 45 kW, more than a house is connected for."""
+_MOST_STANDBY_PER_SECOND = 32.0 / 3600.0
+_SELDOM_SECONDS = 3600.0
+"""What had not risen in an hour of readings was hardly rising in the seconds before a crash, either."""
 _MOST_OBSERVED_PER_SECOND = 2.0
 """Room for a save that is late, and for the interval over a restart."""
 
@@ -39,6 +42,15 @@ class EnergyTotals:
         "Seconds covered by the flow counters; their increase over a time is its coverage.",
     )
     """0 where totals were counted but no flows."""
+    standby_watt_hours: float | None = counter(
+        "sonnen_standby_watt_hours_total",
+        "Energy that a full or idle battery drew for itself, which is no charge, in watt-hours.",
+    )
+    refused: Mapping[str, float] = counter(
+        "sonnen_refused_readings_total",
+        "Readings that were not counted as energy, or not all of them, since they cannot be true or are not measured.",
+        "reason",
+    )
     today_watt_hours: Mapping[Flow, float] | None = gauge(
         "sonnen_energy_today_watt_hours",
         "Energy of the present calendar day so far, in watt-hours, by flow.",
@@ -183,12 +195,24 @@ def without_possible_resets(totals: EnergyTotals, ceiling: Ceiling | None) -> En
     money = max(map(abs, totals.prices.values()), default=0.0) * margin / 1000
     standing = most_standing_charge(max(totals.standing_prices.values(), default=0.0), ceiling.seconds)
     seconds, seen_seconds = totals.observed_seconds, energies.observed_seconds
-    certain = (seconds or 0.0) >= seen_seconds + _MOST_OBSERVED_PER_SECOND * ceiling.seconds
+    certain_seconds = seen_seconds + _MOST_OBSERVED_PER_SECOND * ceiling.seconds
+    certain = (seconds or 0.0) >= certain_seconds
+    seldom = (seconds or 0.0) >= certain_seconds + _SELDOM_SECONDS
+    standby, least_standby = totals.standby_watt_hours, _MOST_STANDBY_PER_SECOND * ceiling.seconds
+    standby_is_certain = (standby or 0.0) >= energies.standby_watt_hours + least_standby
     shown = replace(
         totals,
         watt_hours=_above(totals.watt_hours, energies.totals_watt_hours, margin),
         flows_watt_hours=_above(totals.flows_watt_hours, energies.flows_watt_hours, margin),
         observed_seconds=seconds if certain else None,
+        standby_watt_hours=standby if standby_is_certain or seldom else None,
+        refused={
+            reason: value
+            for reason, value in totals.refused.items()
+            if seldom
+            or value >= ceiling.counted.refused.get(reason, 0.0) + ceiling.seconds
+            or value == 0.0 == ceiling.counted.refused.get(reason, 0.0)
+        },
         tariff_import_watt_hours=_above(totals.tariff_import_watt_hours, tariffs.import_watt_hours, margin),
         tariff_export_watt_hours=_above(totals.tariff_export_watt_hours, tariffs.export_watt_hours, margin),
         cost=_above(totals.cost, tariffs.cost, money),

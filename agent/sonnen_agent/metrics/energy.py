@@ -34,9 +34,14 @@ def recovered_counters(samples: Iterable[Sample], pushed_unix_seconds: float | N
         consumption_cost_credit=_named(samples, "consumption_cost_credit", "currency"),
         standing_charge=_named(samples, "standing_charge", "currency"),
     )
-    energies = EnergyCounters(totals_watt_hours=totals, flows_watt_hours=flows, observed_seconds=seconds)
+    energies = EnergyCounters(
+        totals_watt_hours=totals,
+        flows_watt_hours=flows,
+        observed_seconds=seconds,
+        standby_watt_hours=values.get(_NAMES["standby_watt_hours"], 0.0),
+    )
     return RecoveredCounters(
-        tally=Counters(energies=energies, tariffs=tariffs),
+        tally=Counters(energies=energies, tariffs=tariffs, refused=_named(samples, "refused", "reason")),
         today_watt_hours=_flows(samples, "today_watt_hours"),
         yesterday_watt_hours=_flows(samples, "yesterday_watt_hours"),
         today_tariffs=_money_of_day(samples, "today"),
