@@ -1,5 +1,6 @@
 """The command line: which command, with which options, and how its errors look to a person."""
 
+import errno
 import logging
 import os
 import select
@@ -35,8 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # What is still in the buffer would otherwise fail at exit, where nobody can catch it.
             if sys.stdout is not None:
                 sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has enough; do not complain about it at exit either.
+    except OSError as error:
+        # Whoever read our output has enough, or the disk that it goes to is full.
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        if error.errno == errno.ENOSPC:
+            print(f"sonnen-agent: the output cannot be written: {error.strerror}", file=sys.stderr)
+        # Do not complain about it at exit once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

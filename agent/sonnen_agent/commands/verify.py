@@ -23,6 +23,7 @@ from sonnen_agent.errors import ConfigError, Outcome
 from sonnen_agent.state.ledger import Ledger
 
 _PATIENCE_SECONDS = 300
+"""For all questions together, of which a month has some hundreds."""
 _AGREED = 0.01
 _SMALLEST_WATT_HOURS, _METER_WATT_HOURS = 2.0, 100.0
 """What no comparison can tell from nothing; a meter's register counts in steps of this."""
@@ -129,21 +130,19 @@ def _row(prometheus: StoredBattery, quantity: Quantity, points: Points, seconds:
     definition = QUANTITIES[quantity]
     power, hours = prometheus.series(f"sonnen_{definition.power}"), seconds / 3600
     wanted, other = (points.above, points.below) if definition.sign > 0 else (points.below, points.above)
-    span = f"{power}[{seconds}s]"
+    resolution = ""
     if other > 0:
         # Only the part on one side of zero, which a range of raw points cannot be asked for.
-        step = max(round(points.covered_seconds / max(points.steps, 1)), 1)
-        span = f"clamp_min({power} * {definition.sign}, 0)[{seconds}s:{step}s]"
-    # This is avg_over_time, also where a label has changed and the points are those of two series.
-    average = f"abs(sum(sum_over_time({span})) / sum(count_over_time({span})))"
-    mean = prometheus.value(average, end) if points.count else None
+        power = f"clamp_min({power} * {definition.sign}, 0)"
+        resolution = f":{max(round(points.covered_seconds / max(points.steps, 1)), 1)}s"
+    mean = prometheus.mean(power, resolution, end - seconds, end)
     meters = None
     if quantity in ("production", "consumption"):
         registers = prometheus.series("sonnen_meter_imported_watt_hours_total", f',direction="{quantity}"')
         meters = prometheus.value(f"sum(increase({registers}[{seconds}s]))", end)
     return {
         "points": wanted / points.count * hours if points.count else None,
-        "average": None if mean is None else mean * hours,
+        "average": None if mean is None else abs(mean) * hours,
         "counters": prometheus.value(_growth(prometheus, quantity, seconds), end),
         "meters": meters,
     }
