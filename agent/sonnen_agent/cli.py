@@ -140,6 +140,7 @@ def _parser() -> "ArgumentParser":
     verify.add_argument("--password-file", type=Path, metavar="FILE", help="default: prometheus-password in secrets/")
     verify.add_argument("--bearer-token-file", type=Path, metavar="FILE", help="instead of a name and a password")
     verify.add_argument("--ca-file", type=Path, metavar="FILE", help="a private certificate authority's")
+    add("dump", _dump, "print the raw answers of the batteries, redacted, for a bug report")
     simulate = add("simulate", _simulate, "serve a simulated house with a battery", with_config=False)
     simulate.add_argument("--port", type=_port, default=8080, metavar="N", help="0 takes a free one (default: 8080)")
     simulate.add_argument("--generation", choices=("eco8", "sb10", "evo", "eco6"), default="sb10")
@@ -150,6 +151,7 @@ def _parser() -> "ArgumentParser":
     simulate.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="simulated seconds per second")
     simulate.add_argument("--start", type=_moment, metavar="ISO8601", help="the simulated time at the start")
     simulate.add_argument("--token", metavar="T", help="the API token to ask for (default: any)")
+    simulate.add_argument("--replay", type=Path, metavar="FILE", help="serve the answers of this dump instead")
     return parser
 
 
@@ -259,6 +261,12 @@ def _verify(options: "Namespace") -> int:
     return verify.run(_config(options.config), server, range_seconds=options.range)
 
 
+def _dump(options: "Namespace") -> int:
+    from sonnen_agent.commands import dump  # noqa: PLC0415
+
+    return dump.run(_config(options.config))
+
+
 def _simulate(options: "Namespace") -> int:
     from sonnen_agent.commands import simulate  # noqa: PLC0415
 
@@ -270,6 +278,7 @@ def _simulate(options: "Namespace") -> int:
         speed=options.speed,
         start=options.start,
         token=options.token,
+        replay=options.replay,
     )
 
 

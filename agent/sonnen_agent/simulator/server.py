@@ -7,11 +7,11 @@ import threading
 from contextlib import suppress
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
-from typing import Self
+from typing import Protocol, Self
 from weakref import WeakSet
 
 from sonnen_agent.errors import StartError
-from sonnen_agent.simulator.battery import Answer, SimulatedBattery, refused_order
+from sonnen_agent.simulator.battery import Answer, refused_order
 
 _HOST = "127.0.0.1"
 _LARGEST_REQUEST_BODY = 65_536
@@ -29,6 +29,13 @@ def rendered(answer: Answer, *, close: bool) -> bytes:
         *(["Connection: close"] if close else []),
     ]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + answer.payload
+
+
+class Answering(Protocol):
+    """A battery of whatever kind."""
+
+    def answer(self, path: str, token: str | None) -> Answer:
+        """Return the answer to a GET."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -71,7 +78,7 @@ class Simulator(socketserver.ThreadingTCPServer):
     request_queue_size = 64
 
     def __init__(
-        self, battery: SimulatedBattery, *, host: str = _HOST, port: int = 0, handler: type[Handler] = Handler
+        self, battery: Answering, *, host: str = _HOST, port: int = 0, handler: type[Handler] = Handler
     ) -> None:
         """Listen on a port, 0 for any free one, or raise StartError."""
         self.battery = battery
