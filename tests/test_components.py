@@ -5,6 +5,8 @@ from prometheus_client.core import Metric
 
 from sonnen_agent import __version__
 from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.battery.battery import Battery
+from sonnen_agent.clock import Deadline
 from sonnen_agent.components import Components
 from sonnen_agent.config.load import Config
 from sonnen_agent.destination import Destination
@@ -21,18 +23,52 @@ from sonnen_agent.telemetry import Waiting
 NAMES = ("home", "barn")
 
 
-def components(interval_seconds: float = 5, *relays: RelayOptions, asks: bool = False) -> Components:
+def components(interval_seconds: float = 5, *relays: RelayOptions, asks: bool = False, zone: str = "UTC") -> Components:
     """Return the parts of an agent that has a gateway to ask, or none."""
     gateway = Options(destination=Destination(url="http://127.0.0.1:9"))
     return Components(
         Config(
             batteries=tuple(BatteryOptions(name=name, destination=gateway.destination) for name in NAMES),
             interval_seconds=interval_seconds,
-            timezone="UTC",
+            timezone=zone,
             relays=relays,
             outputs={"pushgateway": gateway} if asks else {},
         )
     )
+
+
+class OneAfterAnother(Battery):
+    """A battery on a grid of 230 V and 50 Hz, read every minute of a time of its own."""
+
+    minutes = 0
+
+    def read(self, deadline: Deadline) -> Reading:
+        del deadline
+        self.minutes += 1
+        status = Status(inverter_ac_volts=231, inverter_hertz=50)
+        return Reading(status=status, generation="v2", unix_seconds=0, monotonic_seconds=60 * self.minutes)
+
+
+@pytest.mark.parametrize(("zone", "least"), [("Europe/Berlin", 207), ("Australia/Sydney", 216)])
+def test_after_minutes_a_battery_s_group_tells_the_grid_and_what_is_healthy_in_its_time_zone(
+    monkeypatch: pytest.MonkeyPatch, zone: str, least: float
+) -> None:
+    monkeypatch.setattr("sonnen_agent.components.Battery", OneAfterAnother)
+    parts = components(zone=zone)
+    poller, _ = parts.pollers(parts.meters(None, {}))
+
+    groups = [poller.poll(Deadline.of_beat(5)) for _ in range(4)]
+
+    assert "sonnen_nominal_volts" not in values(groups[2].families)
+    assert values(groups[3].families)["sonnen_nominal_volts"] == 230
+    assert values(groups[3].families)["sonnen_nominal_hertz"] == 50
+    limits = {
+        sample.labels["limit"]: sample.value
+        for family in groups[3].families
+        for sample in family.samples
+        if sample.name == "sonnen_allowed_volts"
+    }
+    assert limits == {"min": least, "max": 253}
 
 
 def values(families: tuple[Metric, ...]) -> dict[str, float]:
