@@ -1,6 +1,8 @@
 """`watch` in a real pseudo-terminal, against the simulator: what a person sees, key by key and size by size."""
 
 import fcntl
+import itertools
+import json
 import os
 import re
 import select
@@ -19,7 +21,9 @@ from typing import Self
 
 import pytest
 from programs import wait_until
+from pytest_httpserver import HTTPServer
 from servers import Simulator
+from werkzeug import Request, Response
 
 from sonnen_agent.energy.counters import Counters, EnergyCounters, TariffCounts
 from sonnen_agent.energy.days import DailyTotals, OpenDay
@@ -220,6 +224,27 @@ def test_what_is_wrong_stands_below_the_name_with_the_time_since_when(
         return re.search(r"home .* ! not readable .*, since \w{3} \d\d:\d\d .* cottage", words) is not None
 
     wait_until(tells_since_when, "the time since when")
+
+
+def test_a_fault_and_powers_that_cannot_be_true_are_told_with_one_time_however_the_numbers_change(
+    running: ExitStack, httpserver: HTTPServer, write_config: Callable[..., Path]
+) -> None:
+    beats = itertools.count()
+
+    def status(_: Request) -> Response:
+        powers = {"Production_W": 2000, "Consumption_W": 900, "Pac_total_W": -800, "GridFeedIn_W": 9000 + next(beats)}
+        more = {"Fac": 50, "Uac": 230, "Ubat": 212, "RSOC": 61, "USOC": 58, "SystemStatus": "OnGrid"}
+        return Response(json.dumps({**powers, **more, "Timestamp": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}))  # noqa: DTZ005
+
+    httpserver.expect_request("/api/v2/status").respond_with_handler(status)
+    system = {"ic_status": {"Eclipse Led": {"Solid Red": True}, "statebms": "ready"}}
+    httpserver.expect_request("/api/v2/latestdata").respond_with_json(system)
+    httpserver.expect_request(re.compile("/.*")).respond_with_json({})
+    terminal = watching(running, write_config(httpserver.url_for("").rstrip("/")), columns=200)
+    wait_until(lambda: len(terminal.frames()) >= 3, "three beats")
+    latest = ESCAPES.sub("", terminal.frames()[-1])
+    assert re.search(r"^! fault of the system: Solid Red, since before \w{3} \d\d:\d\d$", latest, re.MULTILINE)
+    assert re.search(r"^! production .* is -\d+ W, and should be 0, since before \w{3} [\d:]+$", latest, re.MULTILINE)
 
 
 def test_counters_of_an_agent_that_is_silent_are_shown_with_that(

@@ -22,6 +22,7 @@ from sonnen_agent.config.load import Config
 from sonnen_agent.energy.counters import FLOWS, QUANTITIES
 from sonnen_agent.energy.days import Calendar
 from sonnen_agent.energy.integral import Sample, flow_watts
+from sonnen_agent.energy.judge import Judge, Verdict
 from sonnen_agent.errors import BatteryError, Outcome, one_line
 from sonnen_agent.reading import Endpoint, Reading
 from sonnen_agent.state.store import StoredState, peek
@@ -106,38 +107,43 @@ class _Outcomes:
 
 def _watch(battery: Battery, outcomes: _Outcomes, config: Config, events: _Events) -> None:
     """Read a battery at every beat, for ever."""
-    name, local = battery.options.name, Calendar(config.zone).local
+    name, local, judge = battery.options.name, Calendar(config.zone).local, Judge()
     since: dict[str, str] | None = None
     while True:
         due = time.monotonic() + config.interval_seconds
         seen = _Seen(name=name, unix_seconds=time.time())
-        words: list[str] = []
+        troubles: dict[str, str] = {}
         try:
-            seen.reading = battery.read(Deadline.of_beat(config.interval_seconds))
+            verdict = judge.judge(battery.read(Deadline.of_beat(config.interval_seconds)))
         except BatteryError as error:
-            words.append(f"not readable ({error.outcome}): {error}")
+            troubles["not readable"] = f"not readable ({error.outcome}): {error}"
         else:
-            words.extend(_troubles(seen.reading))
+            seen.reading = verdict.reading
+            troubles.update(_troubles(verdict))
         for endpoint, up in battery.endpoints().items():
             outcome = outcomes.latest.get(endpoint, "timeout")
             # Who has no token has chosen not to be let in there.
             if not up and endpoint != "status" and (outcome != "unauthorized" or battery.options.token is not None):
-                words.append(f"no {endpoint} ({outcome})")
+                troubles[endpoint] = f"no {endpoint} ({outcome})"
         now = f"{'since before' if since is None else 'since'} {local(seen.unix_seconds):%a %H:%M}"
-        since = {one: (since or {}).get(one, now) for one in words}
-        seen.wrong.update(since)
+        since = {kind: (since or {}).get(kind, now) for kind in troubles}
+        seen.wrong.update((words, since[kind]) for kind, words in troubles.items())
         _tell_today(seen, peek(config.state_directory), config)
         events.put(seen)
         time.sleep(max(0.0, due - time.monotonic()))
 
 
-def _troubles(reading: Reading) -> Iterator[str]:
+def _troubles(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    """Yield the kind of each trouble, which stays the same as long as it lasts, and its words."""
+    reading = verdict.reading
     if reading.status.on_grid is False:
-        yield "off grid"
+        yield "off grid", "off grid"
+    if verdict.trouble:
+        yield verdict.trouble, verdict.words
+    yield from ((f"fault {part}", f"fault of the {part}: {said}") for part, said in reading.faults.items())
     for word, bits in (("alarm", reading.pack.alarm), ("warning", reading.pack.warning)):
         if bits:
-            yield f"the battery reports {word} {bits:g}"
-    yield from (f"power meter {meter.name}: error {meter.error:g}" for meter in reading.meters if meter.error)
+            yield word, f"the battery reports {word} {bits:g}"
 
 
 def _tell_today(seen: _Seen, stored: StoredState | None, config: Config) -> None:
