@@ -297,7 +297,9 @@ def test_the_legacy_inverter_is_exported(once: Once, case: Case) -> None:
     inner = document_of(case)["status"]
     assert beside_a_status(page) == {
         **series("sonnen_frequency_grid", case["expect"]["hz"]),
-        **series("sonnen_pv_watts", float(inner["ppv"])),
+        **series("sonnen_pv_watts", float(inner["ppv"]) + float(inner["ppv2"])),
+        **series("sonnen_pv_string_watts", float(inner["ppv"]), string="1"),
+        **series("sonnen_pv_string_watts", float(inner["ppv2"]), string="2"),
         **series("sonnen_microgrid_watts", float(inner["pac_microgrid"])),
     }
 

@@ -144,6 +144,9 @@ class Inverter:
         "sonnen_temperature", "Temperature inside the inverter in degrees Celsius, by probe.", "probe"
     )
     pv_watts: Number = gauge("sonnen_pv_watts", "DC-coupled PV power in watts.")
+    string_watts: Mapping[str, float] = gauge(
+        "sonnen_pv_string_watts", "DC-coupled PV power in watts, by string, where there are two.", "string"
+    )
     microgrid_watts: Number = gauge("sonnen_microgrid_watts", "Off-grid output in watts, positive out of the battery.")
 
 
@@ -161,6 +164,9 @@ class Pack:
     cell_max_volts: Number = gauge(*_CELL_VOLTS, at={"stat": "max"})
     alarm: Number = gauge("sonnen_system_alarm", "Alarm bits of the battery, 0 if it is fine.")
     warning: Number = gauge("sonnen_system_warning", "Warning bits of the battery, 0 if it is fine.")
+    state_of_health_percent: Number = gauge(
+        "sonnen_state_of_health_percent", "Health of the pack in percent, where the battery tells it."
+    )
     full_charge_capacity_watt_hours: Number = None
 
 

@@ -53,6 +53,25 @@ def test_a_token_is_found_among_the_credentials_by_the_batterys_name(tmp_path: P
     ("values", "problem"),
     [
         ({"url": 20}, "url: should be text, got 20; put it into quotes"),
+        (
+            {"url": "http://http://192.168.1.20"},
+            "url: has a scheme twice, got 'http://http://192.168.1.20'; write for example http://192.168.1.20",
+        ),
+        (
+            {"url": "http://999.168.1.20"},
+            (
+                "url: has an address that no device can have, got 'http://999.168.1.20'; "
+                "write for example http://192.168.1.20"
+            ),
+        ),
+        (
+            {"url": "https://find-my.sonnen-batterie.com/find"},
+            (
+                "url: is the maker's page in the internet and not the battery, got "
+                "'https://find-my.sonnen-batterie.com/find'; open it in a browser once, or run sonnen-agent discover, "
+                "and write for example http://192.168.1.20"
+            ),
+        ),
         ({"timeout_seconds": 0}, "timeout_seconds: should be a number from 0.5 to 10.0, got 0"),
         (
             {"ulr": "a"},

@@ -158,7 +158,7 @@ def test_the_token_goes_to_protected_v2_paths_only(simulator: Simulator, battery
 @pytest.mark.parametrize(
     ("generation", "variant", "asked"),
     [
-        ("eco8", "v1", ["/api/v2/status", "/api/v1/status", "/api/powermeter", "/api/inverter"]),
+        ("eco8", "v1", ["/api/v2/status", "/api/v1/status", "/api/powermeter", "/api/battery", "/api/inverter"]),
         ("eco6", "eco6", ["/api/v2/status", "/api/v1/status", "/rest/devices/battery"]),
     ],
 )

@@ -502,3 +502,62 @@ def test_a_document_of_another_shape_is_an_error_that_names_it(parse: Any, docum
 @pytest.mark.parametrize("parse", [parsers.parse_status, *(slow.parse for slow in SLOW_ENDPOINTS.values())])
 def test_an_empty_object_is_never_an_error(parse: Any) -> None:  # noqa: ANN401 - of any part
     parse({})
+
+
+def test_two_strings_are_told_apart_and_their_sum_is_the_power_of_the_sun() -> None:
+    inverter = parsers.parse_inverter({"status": {"ppv": "310.50", "ppv2": "1204.25", "status": {"Fault": False}}})
+
+    assert inverter == Inverter(pv_watts=1514.75, string_watts={"1": 310.5, "2": 1204.25})
+
+
+@pytest.mark.parametrize("unknown", [None, "nan", 65525])
+def test_the_sum_of_strings_is_unknown_where_one_of_them_is(unknown: object) -> None:
+    assert parsers.parse_inverter({"ppv": 310.5, "ppv2": unknown}) == Inverter(string_watts={"1": 310.5})
+
+
+def test_one_string_is_the_power_of_the_sun_and_no_series_of_its_own() -> None:
+    assert parsers.parse_inverter({"fac": 0.0, "ppv": 310.5}) == Inverter(pv_watts=310.5)
+
+
+WITHOUT_FREQUENCY = {"uac1": "229.50", "tempbdc": "31.50", "status": {"Active Failure": False, "status": {"x": True}}}
+
+
+@pytest.mark.parametrize(
+    "document", [WITHOUT_FREQUENCY, {"status": WITHOUT_FREQUENCY}, {"status": {"status": WITHOUT_FREQUENCY}}]
+)
+def test_a_legacy_inverter_without_a_frequency_is_read(document: object) -> None:
+    inverter = Inverter(grid_volts=(229.5, None, None), temperatures={"bdc": 31.5})
+    assert parsers.parse_inverter(document) == inverter
+
+
+def test_a_status_without_the_grid_has_the_rest_of_the_balance_there() -> None:
+    oldest = {"Production_W": 2350, "Consumption_W": 410, "Pac_total_W": -1700, "USOC": 71}
+
+    assert parsers.parse_status(oldest).grid_feed_in_watts == 240
+    assert parsers.parse_status(oldest | {"GridFeedIn_W": None}).grid_feed_in_watts is None
+    assert parsers.parse_status(oldest | {"Pac_total_W": None}).grid_feed_in_watts is None
+
+
+def test_a_pack_of_the_open_old_api_is_nested_and_all_in_texts() -> None:
+    values = {"cyclecount": "260", "minimumcelltemperature": "18.85", "systemcurrent": "-0.00", "stateofhealth": "97.0"}
+    pack = Pack(cycles=260, cell_temperature_min_celsius=18.85, current_amperes=0, state_of_health_percent=97)
+
+    assert parsers.parse_pack({"measurements": {"battery_status": values}, "alarms": {}}) == pack
+    assert parsers.parse_pack({"battery_status": values}) == pack
+    assert parsers.parse_pack({"measurements": None}) == Pack()
+
+
+@pytest.mark.parametrize("parse", [parsers.parse_status, parsers.parse_meters, parsers.parse_pack])
+def test_an_error_that_comes_as_a_success_is_told_in_its_words(parse: Any) -> None:  # noqa: ANN401 - of any part
+    with pytest.raises(BatteryError, match=r"^answered an error with status 200: no data yet$") as caught:
+        parse({"error": "no data yet"})
+    assert caught.value.outcome == "invalid"
+
+
+def test_a_meter_alone_needs_no_list() -> None:
+    assert parsers.parse_meters(METER) == parsers.parse_meters([METER])
+
+
+def test_an_object_without_any_meter_is_told_with_what_it_has() -> None:
+    with pytest.raises(BatteryError, match=r"^answered an object without any meter: kwh, note$"):
+        parsers.parse_meters({"kwh": 12.5, "note": {}})

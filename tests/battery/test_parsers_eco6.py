@@ -45,11 +45,21 @@ def test_numbers_may_be_texts() -> None:
 @pytest.mark.parametrize("code", ["M34", "M35"])
 @pytest.mark.parametrize("wrong", [65525, "65525", 3300.1, -1, None, "nan", True])
 def test_a_battery_power_that_cannot_be_is_left_out(code: str, wrong: object) -> None:
-    status = parse_eco6_status(DISCHARGING | {code: wrong})
+    status = parse_eco6_status(DISCHARGING | {"M34": 0, "M35": 0, code: wrong})
 
     assert status.discharge_watts is None
     assert status.grid_feed_in_watts == -240
     assert status.power_balance_watts is None
+
+
+@pytest.mark.parametrize("idle", [65525, "65535", 3300.1, -1, None, "nan", True])
+def test_while_one_direction_lives_the_other_is_idle_whatever_it_says(idle: object) -> None:
+    charging = parse_eco6_status(DISCHARGING | {"M34": idle, "M35": 1200, "M38": 75, "M39": idle})
+    discharging = parse_eco6_status(DISCHARGING | {"M35": idle, "M38": idle})
+
+    if idle != 3300.1:  # what the inverter cannot do, the grid can
+        assert (charging.discharge_watts, charging.grid_feed_in_watts) == (-1200, 75)
+        assert (discharging.discharge_watts, discharging.grid_feed_in_watts) == (900, -240)
 
 
 def test_65525_watts_are_no_reading_where_the_inverters_limit_is_unknown() -> None:
@@ -75,9 +85,8 @@ def test_older_codes_for_the_battery_stand_in_where_the_newer_are_missing() -> N
     assert parse_eco6_status(codes | {"M34": 65525, "M35": 0}).discharge_watts is None
 
 
-@pytest.mark.parametrize("missing", ["M38", "M39"])
-def test_without_the_grids_codes_the_balance_tells(missing: str) -> None:
-    codes = {code: value for code, value in DISCHARGING.items() if code != missing}
+def test_without_the_grids_codes_the_balance_tells() -> None:
+    codes = {code: value for code, value in DISCHARGING.items() if code not in ("M38", "M39")}
     assert parse_eco6_status(codes).grid_feed_in_watts == 310 + 900 - 1450.5
 
 

@@ -433,13 +433,29 @@ def test_a_code_that_was_garbled_once_is_asked_again(box: Box, probe: Probe) -> 
     assert probe.read_status(Deadline(60))[1].discharge_watts == 150
 
 
-@pytest.mark.parametrize(("answer", "outcome"), [(500, "http_error"), (401, "unauthorized")])
-def test_a_code_that_fails_makes_the_reading_fail(box: Box, probe: Probe, answer: int, outcome: Outcome) -> None:
+def test_a_code_that_is_refused_makes_the_reading_fail(box: Box, probe: Probe) -> None:
     box.answers |= {f"{ECO6}/{code}": f"{value}\n" for code, value in UNIT.items()}
-    box.answers[f"{ECO6}/M04"] = answer
+    box.answers[f"{ECO6}/M04"] = 401
 
-    assert failure(probe).outcome == outcome
+    assert failure(probe).outcome == "unauthorized"
     assert box.asked()[-1] == f"{ECO6}/M04"
+
+
+def test_a_code_that_answers_500_is_unknown_and_the_rest_goes_on(box: Box, probe: Probe) -> None:
+    codes = UNIT | {"M34": 65525, "M35": 640, "M05": 71}
+    box.answers |= {f"{ECO6}/{code}": f"{value}\n" for code, value in codes.items()}
+    box.answers[f"{ECO6}/M05"] = 500
+
+    _, status = probe.read_status(Deadline(60))
+    assert (status.discharge_watts, status.state_of_charge_percent) == (-640, None)
+    box.answers[f"{ECO6}/M05"] = "71\n"
+    assert probe.read_status(Deadline(60))[1].state_of_charge_percent == 71
+
+
+def test_a_unit_of_which_every_code_answers_500_has_failed(box: Box, probe: Probe) -> None:
+    box.answers |= dict.fromkeys(EVERY_CODE, 500)
+
+    assert failure(probe).outcome == "http_error"
 
 
 def test_a_unit_without_any_code_is_none(box: Box, probe: Probe) -> None:

@@ -135,6 +135,7 @@ def test_an_endpoint_that_fails_is_its_own_affair(box: Box, slow: SlowEndpoints,
         ("powermeter", "http_error"),
         ("latestdata", "ok"),
         ("battery", "not_found"),
+        ("battery", "not_found"),  # in the old API
         ("inverter", "invalid"),
         ("configurations", "ok"),
     ]
@@ -156,11 +157,13 @@ def test_without_a_token_only_the_legacy_api_is_asked(
     box: Box, slow_without_token: SlowEndpoints, generation: Generation
 ) -> None:
     box.answers |= {"/api/powermeter": {"4_1": METERS[0]}, "/api/inverter": {"status": {"fac": "50"}}}
+    box.answers["/api/battery"] = {"measurements": {"battery_status": {"cyclecount": "260"}}}
 
     read(slow_without_token, box, generation)
 
-    assert box.asked_with_tokens() == [("/api/powermeter", None), ("/api/inverter", None)]
-    assert slow_without_token.up() == {"powermeter": True, "inverter": True}
+    assert box.asked_with_tokens() == [("/api/powermeter", None), ("/api/battery", None), ("/api/inverter", None)]
+    assert slow_without_token.up() == {"powermeter": True, "battery": True, "inverter": True}
+    assert slow_without_token.fresh()["pack"] == Pack(cycles=260)
 
 
 def test_an_eco6_has_no_slow_endpoints(box: Box, slow: SlowEndpoints) -> None:
@@ -194,7 +197,7 @@ def test_a_refused_token_is_told_once_with_what_to_do(
 def test_a_missing_token_is_told_once_with_what_to_do(
     box: Box, slow_without_token: SlowEndpoints, caplog: pytest.LogCaptureFixture
 ) -> None:
-    box.answers |= {"/api/powermeter": 401, "/api/inverter": 401}
+    box.answers |= {"/api/powermeter": 401, "/api/battery": 401, "/api/inverter": 401}
 
     with caplog.at_level("INFO", logger="sonnen_agent"):
         read(slow_without_token, box)
@@ -282,6 +285,31 @@ def test_after_an_outage_details_that_come_later_than_the_status_are_no_news(
     assert said(caplog) == []
 
 
+def test_a_configuration_comes_key_by_key_where_it_is_not_there_as_a_whole(
+    box: Box, slow: SlowEndpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = "/api/v2/configurations"
+    box.answers |= {key: answer for key, answer in V2.items() if key != path} | {
+        f"{path}/DE_Software": {"DE_Software": "1.5.5"},
+        f"{path}/IC_BatteryModules": {"IC_BatteryModules": "3"},
+        f"{path}/CM_MarketingModuleCapacity": 403,
+    }
+    with caplog.at_level("INFO", logger="sonnen_agent"):
+        read(slow, box)
+    assert slow.fresh()["configuration"] == Configuration(firmware="1.5.5")
+    box.answers[f"{path}/CM_MarketingModuleCapacity"] = {"CM_MarketingModuleCapacity": "2500"}
+    box.asked()
+
+    slow.expect_change("configurations")
+    read(slow, box)
+
+    assert slow.fresh()["configuration"] == Configuration(firmware="1.5.5", installed_capacity_watt_hours=7500)
+    assert box.asked_with_tokens() == [
+        (f"{path}/{key}", TOKEN) for key in ("DE_Software", "IC_BatteryModules", "CM_MarketingModuleCapacity")
+    ]
+    assert said(caplog) == []
+
+
 def test_details_that_fail_alike_are_told_once(box: Box, slow: SlowEndpoints, caplog: pytest.LogCaptureFixture) -> None:
     box.answers |= V2
     read(slow, box)
@@ -348,7 +376,7 @@ def test_another_variant_is_another_battery(box: Box, slow: SlowEndpoints) -> No
 
     read(slow, box, "v1")
 
-    assert box.asked_with_tokens() == [("/api/powermeter", None), ("/api/inverter", None)]
+    assert box.asked_with_tokens() == [("/api/powermeter", None), ("/api/battery", None), ("/api/inverter", None)]
     assert slow.up() == {"powermeter": True, "inverter": False}
     assert len(slow.fresh()) == 1
 
@@ -356,14 +384,14 @@ def test_another_variant_is_another_battery(box: Box, slow: SlowEndpoints) -> No
 def test_what_another_variant_does_not_have_is_no_trouble_any_more(
     box: Box, slow: SlowEndpoints, caplog: pytest.LogCaptureFixture
 ) -> None:
-    box.answers |= {**V2, "/api/v2/battery": 401}
+    box.answers |= {**V2, "/api/v2/latestdata": 401}
     read(slow, box)
     read(slow, box, "v1")
     read(slow, box)
 
     assert [message.partition(":")[2][:12] for level, message in said(caplog) if level == "WARNING"] == [
-        " no battery:",
-        " no battery:",
+        " no latestda",
+        " no latestda",
     ]
 
 

@@ -63,7 +63,7 @@ def test_what_is_no_number_is_no_quantity(parse: values.Parse, value: object) ->
 @pytest.mark.parametrize(
     ("parse", "believed", "refused"),
     [
-        (values.watts, (-64_999, -2.66, 0, 30_000), (65_525, "65525", 65_491.0, 65_536, -65_525, 1e7)),
+        (values.watts, (-64_999, 65_210, -2.66, 0, 30_000), (65_525, "65525", 65_491.0, 65_536, -65_525, 1e7)),
         (values.percent, (0, 100, "55.5"), (-0.1, 100.5, 255, 65_535)),
         (values.hertz, (49.99, 60, 40, 70), (0, "0.0", 39.9, 70.1, 4999)),
         (values.volts, (0, 3.257, 237.8, 900), (-0.1, 65_535)),
@@ -127,3 +127,8 @@ def test_no_value_is_a_surprise(parse: Callable[[object], object]) -> None:
         deep = [deep, {"x": deep}] if isinstance(deep, int) else [deep]
     for value in (deep, {"a": deep}, "9" * 100_000, "\u0663", -(10**4000)):
         parse(value)
+
+
+@pytest.mark.parametrize("value", [-0.0, "-0.0", "-0"])
+def test_nothing_has_no_minus(value: object) -> None:
+    assert str(values.watts(value)) == "0.0"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS, ApiVariant, Generation, Location, locations, variants
@@ -6,7 +8,7 @@ from sonnen_agent.reading import Endpoint
 
 ANYWHERE = Destination(url="http://192.168.1.20")
 ONE_PORT = Destination(url="http://192.168.1.20:8081")
-V2_ONLY: tuple[Endpoint, ...] = ("latestdata", "battery", "configurations")
+V2_ONLY: tuple[Endpoint, ...] = ("latestdata", "configurations")
 
 
 def tried(destination: Destination) -> list[tuple[Generation, int, str]]:
@@ -54,7 +56,7 @@ def test_with_a_token_v2_is_asked_first(endpoint: Endpoint) -> None:
     assert first == Location(port=80, path=f"/api/v2/{endpoint}", with_token=True)
 
 
-@pytest.mark.parametrize("endpoint", ["powermeter", "inverter"])
+@pytest.mark.parametrize("endpoint", ["powermeter", "inverter", "battery"])
 def test_where_v2_has_nothing_the_legacy_api_is_asked_without_the_token(endpoint: Endpoint) -> None:
     assert asked(endpoint, "v2", 80, ANYWHERE, has_token=True)[1:] == [
         Location(port=80, path=f"/api/{endpoint}", with_token=False),
@@ -62,7 +64,7 @@ def test_where_v2_has_nothing_the_legacy_api_is_asked_without_the_token(endpoint
     ]
 
 
-@pytest.mark.parametrize("endpoint", ["powermeter", "inverter"])
+@pytest.mark.parametrize("endpoint", ["powermeter", "inverter", "battery"])
 @pytest.mark.parametrize("generation", ["v2", "v1"])
 def test_without_a_token_only_the_legacy_api_is_asked(endpoint: Endpoint, generation: Generation) -> None:
     assert asked(endpoint, generation, 80, ANYWHERE, has_token=False) == [
@@ -77,11 +79,17 @@ def test_what_only_v2_has_is_not_asked_without_a_token(endpoint: Endpoint, gener
     assert asked(endpoint, generation, 80, ANYWHERE, has_token=False) == []
 
 
-@pytest.mark.parametrize("endpoint", ["powermeter", "inverter"])
+@pytest.mark.parametrize("endpoint", ["powermeter", "inverter", "battery"])
 def test_the_legacy_api_is_asked_on_the_one_port_of_the_url_only(endpoint: Endpoint) -> None:
     assert asked(endpoint, "v1", 8081, ONE_PORT, has_token=False) == [
         Location(port=8081, path=f"/api/{endpoint}", with_token=False)
     ]
+
+
+def test_a_configuration_that_is_not_there_as_a_whole_is_asked_for_key_by_key() -> None:
+    whole, by_key = asked("configurations", "v2", 80, ANYWHERE, has_token=True)
+
+    assert by_key == replace(whole, keys=("DE_Software", "IC_BatteryModules", "CM_MarketingModuleCapacity"))
 
 
 def test_the_legacy_port_is_not_asked_twice() -> None:

@@ -63,6 +63,7 @@ READING = Reading(
         grid_volts=(232.1, 232.2, 232.3),
         temperatures={"bdc": 41, "hmi": 42, "pu": 43, "max": 44.5},
         pv_watts=1500,
+        string_watts={"1": 600, "2": 900},
         microgrid_watts=-3,
     ),
     pack=Pack(
@@ -74,6 +75,7 @@ READING = Reading(
         cell_max_volts=3.31,
         alarm=16,
         warning=64,
+        state_of_health_percent=97,
         full_charge_capacity_watt_hours=9876,
     ),
     system=System(

@@ -4,10 +4,12 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import accumulate
 from typing import TypeVar
 
 from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.battery.values import fields
 from sonnen_agent.battery.variants import Location
 from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import expect_success
@@ -60,6 +62,8 @@ class Client:
 
         An answer that says of itself that the battery is booting is returned, and counted as `not_ready`.
         """
+        if location.keys:
+            return parse(self._by_key(endpoint, location, deadline))
         begin = time.monotonic()
         outcome: Outcome = "invalid"
         try:
@@ -76,6 +80,22 @@ class Client:
             self._record(endpoint, outcome, time.monotonic() - begin)
         # Not from the other one, which has the body and the document in its frames (docs/facts.md 9).
         raise BatteryError(outcome, words, status=status)
+
+    def _by_key(self, endpoint: Endpoint, location: Location, deadline: Deadline) -> Mapping[str, object]:
+        """Return an object of those keys that are known, one request for each, or raise BatteryError."""
+        found: dict[str, object] = {}
+        refused = ""
+        for key in location.keys:
+            one = replace(location, path=f"{location.path}/{key}", keys=())
+            try:
+                found.update(self.get(endpoint, one, fields, deadline))
+            except BatteryError as error:
+                if error.outcome != "unauthorized":
+                    raise
+                refused = str(error)  # so is a key that it does not know (docs/battery-api.md 5.6)
+        if not found:
+            raise BatteryError("unauthorized" if refused else "invalid", refused or "told nothing of any key")
+        return found
 
     def renew_token(self) -> bool:
         """Take the token as its file has it now, and return whether it is another one than before."""

@@ -27,8 +27,15 @@ _METER_VOLTS = ("v_l1_n", "v_l2_n", "v_l3_n")
 _GRID_VOLTS = ("uac1", "uac2", "uac3")
 _MODULE_WATT_HOURS = (500, 12_000)
 _SYSTEM_WATT_HOURS = (500, 100_000)
+_STRINGS = {"ppv", "ppv2"}
+_MEASURED = {"fac", "pac_total", "uac", *_STRINGS, *_GRID_VOLTS, *_PROBES}
+"""What an inverter tells of itself, any of it."""
+_QUOTED_CHARACTERS = 100
 _ENTRIES_LIMIT = 64
 """More meters, lights or reasons than this are not a battery's; each one would be a series for years."""
+
+CONFIGURATION_KEYS = ("DE_Software", "IC_BatteryModules", "CM_MarketingModuleCapacity")
+"""What `parse_configuration` reads, for firmware that tells it key by key only."""
 
 ECO6_CODES = ("M01", "M02", "M03", "M04", "M05", "M30", "M34", "M35", "M38", "M39", "S65")
 """What a status of an eco 6 needs, for units that answer only code by code."""
@@ -41,14 +48,17 @@ def parse_status(document: object) -> Status:
     raw = _object(document)
     if code := values.number(raw.get("ReturnCode")):
         raise BatteryError("invalid", f"answered ReturnCode {code:.15g} instead of a status")
-    powers = (values.watts(raw.get(key)) for key in ("Production_W", "Consumption_W", "GridFeedIn_W", "Pac_total_W"))
+    production, consumption = values.watts(raw.get("Production_W")), values.watts(raw.get("Consumption_W"))
+    discharge, feed_in = values.watts(raw.get("Pac_total_W")), values.watts(raw.get("GridFeedIn_W"))
+    if derived := "GridFeedIn_W" not in raw:
+        feed_in = _feed_in(production, discharge, consumption)
     inverter_at_zero = all(values.number(raw.get(key)) == 0 for key in ("Uac", "Fac", "Ubat"))
-    starts = inverter_at_zero and not any(powers)
+    starts = inverter_at_zero and not any((production, consumption, discharge, feed_in))
     return Status(
-        production_watts=values.watts(raw.get("Production_W")),
-        consumption_watts=values.watts(raw.get("Consumption_W")),
-        grid_feed_in_watts=values.watts(raw.get("GridFeedIn_W")),
-        discharge_watts=values.watts(raw.get("Pac_total_W")),
+        production_watts=production,
+        consumption_watts=consumption,
+        grid_feed_in_watts=feed_in,
+        discharge_watts=discharge,
         state_of_charge_percent=values.percent(raw.get("RSOC")),
         usable_state_of_charge_percent=values.percent(raw.get("USOC")),
         backup_buffer_percent=values.percent(raw.get("BackupBuffer")),
@@ -62,6 +72,7 @@ def parse_status(document: object) -> Status:
         operating_mode=values.number(raw.get("OperatingMode")),
         flows={flow: on for key, flow in _FLOWS.items() if (on := values.boolean(raw.get(key))) is not None},
         local_time=values.text(raw.get("Timestamp")),
+        feed_in_is_derived=derived and feed_in is not None,
         booting=starts,
         inverter_at_zero=inverter_at_zero and not starts,
     )
@@ -81,8 +92,8 @@ def parse_eco6_status(document: object) -> Status:
         discharge = _difference(_eco6_power(raw, "M01", limit), _eco6_power(raw, "M02", limit))
     feed_in = _difference(_eco6_power(raw, "M38"), _eco6_power(raw, "M39"))
     derived = feed_in is None
-    if feed_in is None and production is not None and discharge is not None and consumption is not None:
-        feed_in = production + discharge - consumption
+    if derived:
+        feed_in = _feed_in(production, discharge, consumption)
     return Status(
         production_watts=production,
         consumption_watts=consumption,
@@ -104,7 +115,17 @@ def _eco6_power(raw: Fields, code: str, limit: float | None = None) -> float | N
 
 
 def _difference(out: float | None, back: float | None) -> float | None:
-    return None if out is None or back is None else out - back
+    """Return the power of two directions; while one lives, the other is idle, whatever it says (65525, or nothing)."""
+    if out is None or back is None:
+        return out or (-back if back else None)
+    return out - back
+
+
+def _feed_in(production: float | None, discharge: float | None, consumption: float | None) -> float | None:
+    """Return what has to flow into the grid where nothing tells it."""
+    if production is None or discharge is None or consumption is None:
+        return None
+    return production + discharge - consumption
 
 
 def parse_meters(document: object) -> tuple[Meter, ...]:
@@ -113,13 +134,19 @@ def parse_meters(document: object) -> tuple[Meter, ...]:
     if isinstance(document, list):
         entries = ((str(position), entry) for position, entry in enumerate(document))
     else:
-        entries = _object(document).items()
+        raw = _object(document)
+        # One alone may come without a list around it.
+        entries = [("0", raw)] if "direction" in raw else raw.items()
     meters: dict[tuple[str, str], Meter] = {}
     for key, entry in islice(entries, _ENTRIES_LIMIT):
         meter = _meter(key, values.fields(entry))
         if meter is not None:
             # Two series of one name would make the Pushgateway refuse the whole group.
             meters.setdefault((meter.direction, meter.name), meter)
+    if not meters and isinstance(document, dict) and document:
+        raise BatteryError(
+            "invalid", f"answered an object without any meter: {', '.join(document)[:_QUOTED_CHARACTERS]}"
+        )
     return tuple(meters.values())
 
 
@@ -153,22 +180,29 @@ def _meter(key: str, raw: Fields) -> Meter | None:
 def parse_inverter(document: object) -> Inverter:
     """Return what `/api/v2/inverter` or the legacy `/api/inverter` measures (docs/battery-api.md 5.4 and 6)."""
     raw = _object(document)
-    while "fac" not in raw and isinstance(raw.get("status"), dict):  # the legacy form wraps it once or twice
+    # The legacy form wraps it once or twice, and calls its fault flags "status" as well.
+    while isinstance(raw.get("status"), dict) and not _MEASURED.intersection(raw):
         raw = values.fields(raw["status"])
+    strings = {
+        name: power for name, key in (("1", "ppv"), ("2", "ppv2")) if (power := values.watts(raw.get(key))) is not None
+    }
     return Inverter(
         grid_hertz=values.hertz(raw.get("fac")),
         grid_volts=_phases(raw, _GRID_VOLTS, values.volts, _phases(raw, _GRID_VOLTS, values.volts)),
         temperatures={
             probe: celsius for key, probe in _PROBES.items() if (celsius := values.celsius(raw.get(key))) is not None
         },
-        pv_watts=values.watts(raw.get("ppv")),
+        pv_watts=sum(strings.values()) if len(strings) == len(_STRINGS.intersection(raw)) > 0 else None,
+        string_watts=strings if "ppv2" in raw else {},
         microgrid_watts=values.watts(raw.get("pac_microgrid")),
     )
 
 
 def parse_pack(document: object) -> Pack:
-    """Return the modules' values of `/api/v2/battery` (docs/battery-api.md 5.1)."""
+    """Return the modules' values of `/api/v2/battery` or the legacy `/api/battery` (docs/battery-api.md 5.1 and 6)."""
     raw = _object(document)
+    raw = values.fields(raw.get("measurements", raw))
+    raw = values.fields(raw.get("battery_status", raw))
     return Pack(
         cycles=values.count(raw.get("cyclecount")),
         current_amperes=values.amperes(raw.get("systemcurrent")),
@@ -178,6 +212,7 @@ def parse_pack(document: object) -> Pack:
         cell_max_volts=values.volts(raw.get("maximumcellvoltage")) or None,
         alarm=values.count(raw.get("systemalarm")),
         warning=values.count(raw.get("systemwarning")),
+        state_of_health_percent=values.percent(raw.get("stateofhealth")),
         full_charge_capacity_watt_hours=_capacity(raw.get("fullchargecapacitywh"), modules=None),
     )
 

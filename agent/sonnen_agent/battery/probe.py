@@ -79,6 +79,7 @@ class StatusReader:
     def _by_code(self, variant: ApiVariant, deadline: Deadline) -> Status:
         found: dict[str, object] = {}
         known: list[str] = []
+        failed = ""
         for code in self._codes or ECO6_CODES:
             location = replace(variant.status, path=f"{variant.status.path}/{code}")
             try:
@@ -86,9 +87,12 @@ class StatusReader:
             except BatteryError as error:
                 if error.outcome == "not_found":
                     continue
-                if error.outcome != "invalid":
+                if error.outcome not in ("invalid", "http_error"):
                     raise
+                failed = str(error) if error.outcome == "http_error" else failed
             known.append(code)
+        if not found and failed:
+            raise BatteryError("http_error", failed)
         if not found:
             raise BatteryError("not_found", f"{variant.status.path} on port {variant.port} knows none of the codes")
         if len(found) > 1 and len({*found.values()}) == 1 and 0 not in found.values():

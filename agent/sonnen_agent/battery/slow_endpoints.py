@@ -58,6 +58,11 @@ class EndpointState:
     _denials: int = field(default=0, init=False)
     """How often in a row it was refused, or was not there."""
 
+    @property
+    def takes_token(self) -> bool:
+        """Whether the place that answered last wants the token."""
+        return self.locations[self.skipped].with_token
+
     def due(self, now: float) -> bool:
         """Return whether to ask now."""
         return now >= self._due_at
@@ -146,7 +151,8 @@ class SlowEndpoints:
 
     def up(self) -> Mapping[Endpoint, bool]:
         """Return which of the endpoints that were asked have answered the last time."""
-        return {endpoint: state.up for endpoint, state in self._states.items() if state.up is not None}
+        asked = ((endpoint, state) for endpoint, state in self._states.items() if state.up is not None)
+        return {endpoint: bool(state.up) for endpoint, state in asked if not _is_off_chance(endpoint, state)}
 
     def fresh(self) -> dict[str, Any]:
         """Return what the endpoints said last, as far as it is young enough to be true, by the field of a Reading."""
@@ -188,7 +194,7 @@ class SlowEndpoints:
         first_of_all = state is next(iter(self._states.values())) and state.locations[0].with_token
         state.failed(outcome, time.monotonic(), passing=first_of_all and not any(self.up().values()))
         state.missing = message if outcome == "not_found" and not state.known else ""
-        if state.missing:
+        if state.missing or _is_off_chance(endpoint, state):
             return
         perhaps = "; the battery may be restarting" if state.known and not refused else ""
         # What concerns all of them, as a refused token does, is told once, and not once per endpoint.
@@ -215,11 +221,22 @@ class SlowEndpoints:
         if any(state.up is None for state in states.values()):
             return
         with_token = any(state.locations[0].with_token for state in states.values())
-        missing = {endpoint: state.missing for endpoint, state in states.items() if state.missing}
-        if with_token and missing and all(state.missing or (state.up and state.skipped) for state in states.values()):
+        missing = {
+            endpoint: state.missing
+            for endpoint, state in states.items()
+            if state.missing and not _is_off_chance(endpoint, state)
+        }
+        denied = all(state.missing or state.up for state in states.values())
+        if with_token and missing and denied and not any(state.up and state.takes_token for state in states.values()):
             self._changes.trouble("details", "off", _SWITCHED_OFF, name, next(iter(missing.values())))
             return
         self._changes.over("details", "%s: the read API answers again", name)
         for endpoint, message in missing.items():
-            words = "%s: no %s: %s; this firmware does not have it"
-            self._changes.trouble(endpoint, "not_found", words, name, endpoint, message, level=logging.INFO)
+            why = "this firmware does not have it" if with_token else "it may need an API token"
+            words = ("%s: no %s: %s; %s", name, endpoint, message, why)
+            self._changes.trouble(endpoint, "not_found", *words, level=logging.INFO)
+
+
+def _is_off_chance(endpoint: Endpoint, state: EndpointState) -> bool:
+    """Return whether it is only looked for where it rarely is, and was not there."""
+    return SLOW_ENDPOINTS[endpoint].rare and not state.known and not state.locations[0].with_token

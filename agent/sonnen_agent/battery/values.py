@@ -30,7 +30,8 @@ def number(value: object) -> float | None:
         quantity = float(value)
     except OverflowError:
         return None
-    return quantity if math.isfinite(quantity) else None
+    # A minus in front of nothing is gone by adding nothing.
+    return quantity + 0.0 if math.isfinite(quantity) else None
 
 
 def _between(low: float, high: float) -> Parse:
@@ -53,9 +54,12 @@ count = _between(0, 1e12)
 
 
 def watts(value: object) -> float | None:
-    """Return a power in W or VA; 65525 and its like are small negative numbers that lost their sign."""
+    """Return a power in W or VA; 65525 and its like are small negative numbers that lost their sign.
+
+    A cascade of batteries may have a power that is hardly less (docs/battery-api.md 10).
+    """
     quantity = number(value)
-    if quantity is None or abs(quantity) > _GREATEST_WATTS or 65_000 <= abs(quantity) <= 65_536:
+    if quantity is None or abs(quantity) > _GREATEST_WATTS or 65_400 <= abs(quantity) <= 65_536:
         return None
     return quantity
 

@@ -5,7 +5,7 @@ endpoint are where its details may be, best first. A port in the config's URL is
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sonnen_agent.battery import parsers
@@ -27,6 +27,8 @@ class Location:
     port: int
     path: str
     with_token: bool = False
+    keys: tuple[str, ...] = ()
+    """With these, the object is put together from what `path/KEY` tells of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +54,14 @@ class SlowEndpoint:
     """The field of a Reading that it fills."""
     legacy: bool = False
     """Whether old firmware serves it without a token, too."""
+    rare: bool = False
+    """Whether hardly any does, so that it is no news where it is not there."""
 
 
 SLOW_ENDPOINTS: dict[Endpoint, SlowEndpoint] = {
     "powermeter": SlowEndpoint(period_seconds=15, parse=parsers.parse_meters, part="meters", legacy=True),
     "latestdata": SlowEndpoint(period_seconds=60, parse=parsers.parse_system, part="system"),
-    "battery": SlowEndpoint(period_seconds=60, parse=parsers.parse_pack, part="pack"),
+    "battery": SlowEndpoint(period_seconds=60, parse=parsers.parse_pack, part="pack", legacy=True, rare=True),
     "inverter": SlowEndpoint(period_seconds=60, parse=parsers.parse_inverter, part="inverter", legacy=True),
     "configurations": SlowEndpoint(period_seconds=600, parse=parsers.parse_configuration, part="configuration"),
 }
@@ -80,6 +84,8 @@ def locations(
     found: list[Location] = []
     if variant.generation == "v2" and has_token:
         found.append(Location(port=variant.port, path=f"/api/v2/{endpoint}", with_token=True))
+        if endpoint == "configurations":
+            found.append(replace(found[0], keys=parsers.CONFIGURATION_KEYS))
     if variant.generation != "eco6" and SLOW_ENDPOINTS[endpoint].legacy:
         one_port = destination.parts.port is not None or variant.port == 8080
         ports = [variant.port] if one_port else [variant.port, 8080]

@@ -102,7 +102,14 @@ class Section:
         except ValueError as error:
             self.problem(key, f"is not a URL ({error}), got {redacted(value)}; write for example {example}")
             return ""
-        if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in value):
+        host = parts.hostname or ""
+        if value.count("://") > 1:
+            self.problem(key, f"has a scheme twice, got {redacted(value)}; write for example {example}")
+        elif host and not host.strip("0123456789.") and not _is_address(host):
+            self.problem(
+                key, f"has an address that no device can have, got {redacted(value)}; write for example {example}"
+            )
+        elif parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in value):
             self.problem(key, f"should be a URL with a host, such as {example}, got {redacted(value)}")
         elif query and any(_SECRET_IN_QUERY.fullmatch(name) for name, _ in parse_qsl(parts.query)):
             self.problem(
@@ -201,6 +208,12 @@ class Section:
     def _at(self, key: str) -> str:
         name = key if key.isprintable() else repr(key)
         return f"{self.path}.{name}" if self.path else name
+
+
+def _is_address(host: str) -> bool:
+    """Return whether digits and dots are the IPv4 address of one device."""
+    numbers = [int(part) if part else 256 for part in host.split(".")]
+    return len(numbers) == 4 and max(numbers) < 256 and 0 < numbers[0] < 224
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
