@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from box import Box
 from faulty_simulator import FaultySimulator
 from pytest_httpserver import HTTPServer
@@ -18,7 +19,7 @@ from werkzeug import Request, Response
 from sonnen_agent.cli import main
 from sonnen_agent.clock import WallClock
 from sonnen_agent.commands.doctor.battery import _timed
-from sonnen_agent.commands.doctor.finding import Redaction
+from sonnen_agent.commands.doctor.finding import RELEASE, Redaction
 from sonnen_agent.commands.doctor.grafana import DASHBOARDS
 from sonnen_agent.commands.doctor.machine import _wear, check_clock, check_unit
 
@@ -178,7 +179,10 @@ def test_a_balance_is_not_judged_where_it_cannot_be(doctor: Doctor, box: Box) ->
 
     assert told(Production_W=None) == ("warn", "not reported: production")
     assert told(SystemStatus="OffGrid", Consumption_W=0)[0] == "skipped"
-    assert told(Uac=0, Fac=0, Ubat=0)[1] == "it is starting, all that it measures is 0"
+    assert (
+        told(**{key: 0 for key, value in RAW_STATUS.items() if type(value) in (int, float)})[1]
+        == "it is starting, all that it measures is 0"
+    )
 
 
 @pytest.mark.parametrize(
@@ -313,7 +317,7 @@ RUNNING = {
             "fail",
             "failed (failed), exit-code; last: 2026-11-29T10:00:00+0000 Main process exited, code=killed",
         ),
-        ({"NRestarts": "3"}, "warn", "restarted 3 times; last: 2026-11-29T10:00:00+0000 Main process exited"),
+        ({"NRestarts": "3"}, "warn", "restarts: 3; last: 2026-11-29T10:00:00+0000 Main process exited"),
         ({"UnitFileState": "disabled"}, "warn", "it is disabled: not started at boot"),
         ({"WatchdogUSec": "infinity"}, "warn", "it has no watchdog"),
         ({"NeedDaemonReload": "yes"}, "warn", "its file was changed and is not in force yet"),
@@ -366,7 +370,7 @@ def grafana(httpserver: HTTPServer) -> dict[str, Any]:
         "/api/health": {"database": "ok", "version": "11.2.0"},
         "/api/datasources": [{"uid": "p", "name": "Sonnen", "type": "prometheus"}],
         "/api/datasources/uid/p/health": {"status": "OK", "message": "Successfully queried the Prometheus API."},
-        "/api/search": [{"uid": f"sonnen-{name}"} for name in DASHBOARDS],
+        "/api/search": [{"uid": f"sonnen-{name}", "tags": ["sonnen", f"sonnen-{RELEASE}"]} for name in DASHBOARDS],
     }
 
     def respond(request: Request) -> Response:
@@ -393,7 +397,20 @@ def test_a_grafana_with_everything_is_ok(doctor: Doctor, httpserver: HTTPServer)
         ("/api/datasources", [], "grafana data source", "fail", "there is none of type Prometheus"),
         ("/api/datasources", 403, "grafana data source", "skipped", "it asks for a login"),
         ("/api/datasources/uid/p/health", 400, "grafana data source Sonnen", "fail", "answered 400"),
-        ("/api/search", [{"uid": "sonnen-now"}], "grafana dashboards", "warn", "not there: sonnen-battery, "),
+        (
+            "/api/search",
+            [{"uid": "sonnen-now", "tags": [f"sonnen-{RELEASE}"]}],
+            "grafana dashboards",
+            "warn",
+            "not there: sonnen-battery, ",
+        ),
+        (
+            "/api/search",
+            [{"uid": f"sonnen-{name}", "tags": ["sonnen"]} for name in DASHBOARDS],
+            "grafana dashboards",
+            "warn",
+            "of another release: sonnen-battery, ",
+        ),
         ("/api/search", 401, "grafana dashboards", "fail", "it asks for a login"),
     ],
 )
@@ -413,6 +430,36 @@ def test_what_a_grafana_lacks_is_named(
     assert (found[check][0], words in found[check][1]) == (status, True)
 
 
-def test_doctor_asks_for_dashboards_that_there_are() -> None:
-    files = {file.stem for file in (Path(__file__).parents[2] / "grafana/dashboards").glob("*.json")}
-    assert {f"sonnen-{name}" for name in DASHBOARDS} <= files
+@pytest.mark.parametrize(
+    ("gap", "status", "words"),
+    [
+        (5, "ok", "a sample every 5 s"),
+        (16, "warn", "charts lack detail"),
+        (28, "fail", "the rules take what is older than 30 s for dead"),
+        (None, "warn", "a single sample in three minutes"),
+    ],
+)
+def test_a_scrape_that_is_too_slow_for_the_rules_is_named(  # which takes a real one minutes to show
+    doctor: Doctor, httpserver: HTTPServer, gap: int | None, status: str, words: str
+) -> None:
+    values = [[0, "1"]] + ([] if gap is None else [[gap, "1"], [2 * gap, "1"]])
+    answers: dict[str, object] = {
+        "/api/v1/status/buildinfo": {"version": "2.42.0"},
+        "/api/v1/query": {"result": [{"metric": {}, "values": values}]},
+    }
+    for path, data in answers.items():
+        httpserver.expect_request(path).respond_with_json({"status": "success", "data": data})
+    found = doctor(battery(9), "--prometheus", httpserver.url_for(""))["prometheus scrape home"]
+
+    assert (found[0], words in found[1]) == (status, True)
+
+
+def test_rules_and_dashboards_say_the_release_that_doctor_asks_for() -> None:
+    repository = Path(__file__).parents[2]
+    boards = {file.stem: json.loads(file.read_text()) for file in (repository / "grafana/dashboards").glob("*.json")}
+    assert {f"sonnen-{name}" for name in DASHBOARDS} <= boards.keys()
+    assert {tuple(board["tags"]) for board in boards.values()} == {("sonnen", f"sonnen-{RELEASE}")}
+    for file in (repository / "prometheus/rules").glob("*.yml"):
+        rules = [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+        (loaded,) = [rule for rule in rules if rule.get("record", "").endswith(":loaded")]
+        assert loaded["labels"] == {"release": RELEASE}

@@ -353,7 +353,7 @@ def test_panels_are_of_grafana_s_core_and_without_html(board: Json) -> None:
 
 @each_board()
 def test_every_dashboard_leads_to_the_others(board: Json) -> None:
-    assert board["tags"] == ["sonnen"]
+    assert board["tags"][0] == "sonnen"
     (link,) = [link for link in board["links"] if link["type"] == "dashboards"]
     assert link["tags"] == ["sonnen"]
     assert link["includeVars"] is True

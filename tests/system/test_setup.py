@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from networks import cable
 from programs import PATIENCE_SECONDS, find_program
 from servers import Pushgateway, Simulator
 
 from sonnen_agent.commands import setup
 from sonnen_agent.errors import StartError
+from sonnen_agent.simulator import server as simulator_server
+from sonnen_agent.simulator.battery import SimulatedBattery, simulated_clock
+from sonnen_agent.simulator.generations import generation_named
 
 pytestmark = pytest.mark.system
 
@@ -102,7 +106,7 @@ def mode(path: Path) -> int:
 def test_from_nothing_to_a_reading_with_each_answer_tried(
     terminal: Terminal, file: Path, simulator: Simulator, pushgateway: Pushgateway
 ) -> None:
-    terminal.answer("such as 192.168.1.20: ", "127.0.0.1:9")
+    terminal.answer("look for it): ", "127.0.0.1:9")
     terminal.answer("Address of the battery: ", simulator.url.removeprefix("http://"))
     terminal.answer("(Enter: none): ", "half-a-token")
     terminal.answer("API token (Enter: none): ", simulator.token)
@@ -124,6 +128,24 @@ def test_from_nothing_to_a_reading_with_each_answer_tried(
     assert pushgateway.groups() == []
 
 
+def test_enter_looks_for_the_battery(file: Path) -> None:
+    battery = SimulatedBattery(
+        generation=generation_named("sb10"), seed=1, clock=simulated_clock(None, 1), token="a-made-up-token"
+    )
+    with ExitStack() as stack:
+        here, there = stack.enter_context(cable())
+        there.run("ip", "route", "add", "local", "10.77.0.128/25", "dev", "lo")
+        stack.enter_context(there.inside(lambda: simulator_server.Simulator(battery, host="10.77.0.157", port=80)))
+        command = here.command(str(find_program("sonnen-agent")), "setup", f"--config={file}")
+        terminal = stack.enter_context(Terminal(*command))
+        terminal.answer("look for it): ", "")
+        terminal.answer("(Enter: none): ", "a-made-up-token")
+        terminal.answer("gateway.example:9091: ", "\x03")
+        assert terminal.exit_code() == 130
+    assert "Found: http://10.77.0.157" in terminal.said
+    assert "The battery says: " in terminal.said
+
+
 def test_a_gateway_with_a_password_is_asked_for_it(
     tmp_path: Path, running: ExitStack, terminal: Terminal, file: Path, simulator: Simulator
 ) -> None:
@@ -131,7 +153,7 @@ def test_a_gateway_with_a_password_is_asked_for_it(
     web.write_text(f"basic_auth_users: {{pi: {_BCRYPT}}}\n")
     login = {"Authorization": "Basic cGk6YS1tYWRlLXVwLXBhc3N3b3Jk"}
     gateway = running.enter_context(Pushgateway(tmp_path, web_config_file=web, headers=login))
-    terminal.answer("such as 192.168.1.20: ", simulator.url)
+    terminal.answer("look for it): ", simulator.url)
     terminal.answer("(Enter: none): ", "")
     terminal.answer("gateway.example:9091: ", gateway.url)
     terminal.answer("User name at the gateway: ", "pi")
@@ -144,12 +166,28 @@ def test_a_gateway_with_a_password_is_asked_for_it(
     succeeds("check", "--config", file)
 
 
+def test_a_script_names_the_user_in_the_url_and_has_put_the_password_into_its_place(
+    tmp_path: Path, running: ExitStack, file: Path, simulator: Simulator
+) -> None:
+    web = tmp_path / "web.yml"
+    web.write_text(f"basic_auth_users: {{pi: {_BCRYPT}}}\n")
+    login = {"Authorization": "Basic cGk6YS1tYWRlLXVwLXBhc3N3b3Jk"}
+    gateway = running.enter_context(Pushgateway(tmp_path, web_config_file=web, headers=login))
+    (file.parent / "secrets").mkdir(parents=True, mode=0o700)
+    password = file.parent / "secrets/pushgateway-password"
+    password.touch(mode=0o600)
+    password.write_text("a-made-up-password\n")
+    succeeds(*quiet(tmp_path, simulator, gateway.url.replace("//", "//pi@")), "--config", file)
+    succeeds("check", "--config", file)
+    assert 'username: "pi"' in file.read_text()
+
+
 @pytest.mark.parametrize("question", range(3))
 def test_a_ctrl_c_at_any_question_leaves_everything_as_it_was(
     terminal: Terminal, tmp_path: Path, simulator: Simulator, question: int
 ) -> None:
     before = sorted(tmp_path.rglob("*"))
-    answers = [("such as 192.168.1.20: ", simulator.url), ("(Enter: none): ", ""), ("gateway.example:9091: ", "")]
+    answers = [("look for it): ", simulator.url), ("(Enter: none): ", ""), ("gateway.example:9091: ", "")]
     for asked, answer in answers[:question]:
         terminal.answer(asked, answer)
     terminal.answer(answers[question][0], "\x03")

@@ -10,11 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from sonnen_agent.battery import BatteryOptions
+from sonnen_agent.battery.discovery import LARGEST_PREFIX, discover, local_networks
 from sonnen_agent.clock import Deadline
+from sonnen_agent.commands.doctor import server
 from sonnen_agent.commands.doctor.battery import check_battery
 from sonnen_agent.commands.doctor.receivers import push_and_delete
 from sonnen_agent.components import Components
 from sonnen_agent.config.load import DEFAULT_INTERVAL_SECONDS, Config
+from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import ExchangeError, StartError
@@ -44,7 +47,8 @@ def run(  # noqa: PLR0913 - the command's options, one for one
         if not os.access(place, os.W_OK):
             raise StartError(f"{place} cannot be written: run this with sudo, or name another file with --config")
         options = _battery(battery, token_file, yes=yes)
-        receiver = _gateway(options, gateway, yes=yes)
+        folder = file.absolute().parent
+        receiver = _gateway(options, gateway, Secrets(folder=folder, beside=folder / "secrets"), yes=yes)
         has_unit = file == unit_config and _systemctl("cat") == ""
         starts = has_unit and (yes or _agrees("Start the service now, and at every boot?", default=True))
     except EOFError:
@@ -69,17 +73,26 @@ def run(  # noqa: PLR0913 - the command's options, one for one
 def _battery(address: str | None, token_file: Path | None, *, yes: bool) -> BatteryOptions:
     """Return a battery that answers, with a token that is taken, or without any."""
     options = BatteryOptions(name=_NAME, destination=Destination(url=""))
-    address = address or _ask("Address of the battery (sonnen-agent discover finds it), such as 192.168.1.20: ")
+    address = address or _ask("Address of the battery, such as 192.168.1.20 (Enter: look for it): ") or _found()
     while (problem := _problem(options := replace(options, destination=_destination(address)))) is not None:
         if "answered 401" in problem or "answered 403" in problem:
             break  # it wants the token for everything
-        address = _again(problem, yes=yes, ask=lambda: _ask("Address of the battery: "))
+        address = _again(problem, yes=yes, ask=lambda: _ask("Address of the battery: ") or _found())
     token = "" if token_file is None else _read(token_file)
     if not token and not yes:
         token = _ask_secret("API token, from the battery's web page, Software-Integration (Enter: none): ")
     while token and (problem := _problem(options := replace(options, token=Secret(token)))) is not None:
         token = _again(problem, yes=yes, ask=lambda: _ask_secret("API token (Enter: none): "))
     return options if token else replace(options, token=None)
+
+
+def _found() -> str:
+    """Return where a battery is on the networks of this machine; empty where there are none or several."""
+    print("Looking for batteries, for some twenty seconds")
+    networks = [network for network in local_networks() if network.prefixlen >= LARGEST_PREFIX]
+    urls = [found.url for found in discover(networks)]
+    print(f"Found: {', '.join(urls) or 'none'}")
+    return urls[0] if len(urls) == 1 else ""
 
 
 def _problem(options: BatteryOptions) -> str | None:
@@ -97,32 +110,31 @@ def _problem(options: BatteryOptions) -> str | None:
     return None
 
 
-def _gateway(battery: BatteryOptions, address: str | None, *, yes: bool) -> Options:
+def _gateway(battery: BatteryOptions, address: str | None, secrets: Secrets, *, yes: bool) -> Options:
     """Return a gateway that has taken a reading."""
+    components = Components(Config(batteries=(battery,)))
+    (poller,) = components.pollers(components.meters(None, {}))
+    page = page_of(poller.poll(Deadline(_SECONDS)))
+    poller.close()
+    if poller.reading is None:
+        raise StartError("the battery does not answer any more; try again")
+    print(f"The battery says: {reading_words(poller.reading, asked=True)}")
     address = address or _ask("Address of the Pushgateway, such as http://gateway.example:9091: ")
-    destination = _destination(address)
+    destination, problems = server("pushgateway", _url(address), secrets)
     while True:
         receiver = Options(destination=destination)
-        config = Config(batteries=(battery,), outputs={"pushgateway": receiver})
-        components = Components(config)
-        (poller,) = components.pollers(components.meters(None, {}))
-        group = poller.poll(Deadline(_SECONDS))
-        poller.close()
-        if poller.reading is None:
-            raise StartError("the battery does not answer any more; try again")
-        print(f"The battery says: {reading_words(poller.reading, asked=True)}")
         try:
-            if not destination.url:
-                raise ExchangeError("invalid", "write a URL such as http://gateway.example:9091")  # noqa: TRY301
-            push_and_delete(receiver, config, page_of(group), Deadline(_SECONDS))
+            if problems:
+                raise ExchangeError("invalid", problems[0].removeprefix("--pushgateway."))  # noqa: TRY301 - as the rest
+            push_and_delete(receiver, components.config, page, Deadline(_SECONDS))
         except ExchangeError as error:
             if error.outcome == "unauthorized" and not yes:
                 print(error)
-                name = _ask("User name at the gateway: ")
-                password = Secret(_ask_secret("Password: "))
+                name, password = _ask("User name at the gateway: "), Secret(_ask_secret("Password: "))
                 destination = replace(destination, username=name, password=password)
             else:
-                destination = _destination(_again(str(error), yes=yes, ask=lambda: _ask("Address of the gateway: ")))
+                address = _again(str(error), yes=yes, ask=lambda: _ask("Address of the gateway: "))
+                destination, problems = server("pushgateway", _url(address), secrets)
         else:
             print("The gateway has taken it, and its trial group is deleted again.")
             return receiver
@@ -135,10 +147,13 @@ def _again(problem: str, *, yes: bool, ask: Callable[[], str]) -> str:
     return ask()
 
 
+def _url(address: str) -> str:
+    return address if "://" in address else f"http://{address}"
+
+
 def _destination(address: str) -> Destination:
     """Return where that is; with an empty URL where it can be none."""
-    url = address if "://" in address else f"http://{address}"
-    return Destination(url=Section({"url": url}, "", []).url("url", "http://192.168.1.20") if address else "")
+    return Destination(url=Section({"url": _url(address)}, "", []).url("url", "http://192.168.1.20") if address else "")
 
 
 def _ask(question: str) -> str:

@@ -61,9 +61,10 @@ def run(  # noqa: PLR0913 - the command's options, and what systemd would tell t
         ("grafana", grafana_url, grafana.check_grafana),
     ):
         if url is not None:
-            destination, wrong = _server(name, url, secrets)
+            destination, wrong = server(name, url, secrets)
             redacted.append((f"<{name}>", destination))
-            subjects.append(partial(iter, wrong) if wrong else partial(check, destination, deadline))
+            found = [fail(name, problem) for problem in wrong]
+            subjects.append(partial(iter, found) if found else partial(check, destination, deadline))
     return _print(subjects, _redaction(config, redacted), as_json=as_json)
 
 
@@ -106,7 +107,7 @@ def _receivers(config: Config, deadline: Deadline) -> Iterator[_Subject]:
             yield partial(receivers.check_relay, relay)
 
 
-def _server(name: str, url: str, secrets: Secrets) -> tuple[Destination, list[Finding]]:
+def server(name: str, url: str, secrets: Secrets) -> tuple[Destination, list[str]]:
     """Return where a server is, a user name before its host taken off, with the credential of its name."""
     scheme, _, rest = url.partition("://")
     user, at, host = rest.partition("@")
@@ -114,8 +115,7 @@ def _server(name: str, url: str, secrets: Secrets) -> tuple[Destination, list[Fi
     if at and ":" not in user:  # with a password in it, it stays as it is, and is refused
         keys = {"url": f"{scheme}://{host}", "username": user}
     problems: list[str] = []
-    destination = secrets.destination(Section(keys, f"--{name}", problems), f"http://{name}.example", name)
-    return destination, [fail(name, problem) for problem in problems]
+    return secrets.destination(Section(keys, f"--{name}", problems), f"http://{name}.example", name), problems
 
 
 def _redaction(config: Config, servers: Iterable[tuple[str, Destination]]) -> Redaction:

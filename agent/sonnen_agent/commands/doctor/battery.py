@@ -9,7 +9,7 @@ from sonnen_agent.battery.client import Client
 from sonnen_agent.battery.probe import Probe, StatusReader
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS, ApiVariant, Detail, locations
 from sonnen_agent.clock import Deadline
-from sonnen_agent.commands.doctor.finding import Finding, Findings, fail, ok, skipped, warn
+from sonnen_agent.commands.doctor.finding import Finding, Findings, clock, fail, ok, skipped, warn
 from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.reading import Endpoint, Meter, Reading, Status, System
 
@@ -58,7 +58,8 @@ def check_battery(options: BatteryOptions, interval_seconds: float, deadline: De
         generation=variant.generation,
         system=system if isinstance(system, System) else System(),
     )
-    yield _clock(f"{name} clock", reading.clock_offset_seconds)
+    offset = reading.clock_offset_seconds
+    yield clock(f"{name} clock", offset, _CLOCK_SECONDS, "it does not tell its time zone")
     client.close()
 
 
@@ -176,12 +177,3 @@ def _meters(check: str, meters: tuple[Meter, ...] | None) -> Findings:
         yield fail(check, seen, "its current clamp is turned: have it mended")
     if not broken and not missing and not turned:
         yield ok(check, ", ".join(f"{meter.direction} {meter.name}" for meter in meters))
-
-
-def _clock(check: str, offset_seconds: float | None) -> Finding:
-    if offset_seconds is None:
-        return skipped(check, "it does not tell its time zone")
-    if abs(offset_seconds) > _CLOCK_SECONDS:
-        fix = "timedatectl says whether this machine's is right; if so, the battery has no internet"
-        return warn(check, f"it is {offset_seconds:+.0f} s off this machine's", fix)
-    return ok(check, f"{offset_seconds:+.0f} s off this machine's")

@@ -8,9 +8,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
+from sonnen_agent import __version__
 from sonnen_agent.errors import one_line
 
 Findings = Iterator["Finding"]
+RELEASE = ".".join(__version__.split(".")[:2])
+"""What rules and dashboards that belong to this agent say of themselves."""
 
 _SHOWN = {"127.0.0.1", "::1", "localhost", "192.168.1.20", "gateway.example"}
 """Loopback, and the examples of our own messages."""
@@ -88,3 +91,24 @@ def _is_address(text: str) -> bool:
 
 def _is_loopback(host: str) -> bool:
     return host in ("127.0.0.1", "::1", "localhost")
+
+
+def duration(seconds: float) -> str:
+    """Return a time for a person, without its sign."""
+    seconds = abs(seconds)
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def clock(check: str, offset_seconds: float | None, most_seconds: float, why_unknown: str) -> Finding:
+    """Return what to say of another machine's clock, which is so much ahead of this one's."""
+    if offset_seconds is None:
+        return skipped(check, why_unknown)
+    seen = f"{duration(offset_seconds)} {'ahead of' if offset_seconds > 0 else 'behind'} this machine's"
+    if abs(offset_seconds) > most_seconds:
+        return warn(
+            check, seen, "timedatectl on each machine says whose is wrong; a battery takes its from the internet"
+        )
+    return ok(check, seen)

@@ -1,7 +1,7 @@
 """Grafana: whether it has a data source that works, and the dashboards."""
 
 from sonnen_agent.clock import Deadline
-from sonnen_agent.commands.doctor.finding import Findings, fail, ok, skipped, warn
+from sonnen_agent.commands.doctor.finding import RELEASE, Findings, fail, ok, skipped, warn
 from sonnen_agent.commands.doctor.peer import Peer, dig, items, text
 from sonnen_agent.destination import Destination
 from sonnen_agent.errors import ExchangeError
@@ -49,10 +49,12 @@ def _data_source(check: str, peer: Peer) -> Findings:
 
 
 def _dashboards(check: str, peer: Peer) -> Findings:
-    found = {text(dig(one, "uid")) for one in items(peer.json("/api/search", type="dash-db", limit=5000))}
-    missing = [f"sonnen-{name}" for name in DASHBOARDS if f"sonnen-{name}" not in found]
-    if missing:
-        fix = "provision grafana/dashboards, or import the files by hand"
-        yield warn(check, f"not there: {', '.join(missing)}", fix)
-    else:
-        yield ok(check, f"all {len(DASHBOARDS)} are there")
+    found = {text(dig(one, "uid")): one for one in items(peer.json("/api/search", type="dash-db", limit=5000))}
+    names = [f"sonnen-{name}" for name in DASHBOARDS]
+    missing = [name for name in names if name not in found]
+    old = [name for name in names if name in found and f"sonnen-{RELEASE}" not in items(dig(found[name], "tags"))]
+    for what, which in (("not there", missing), ("of another release", old)):
+        if which:
+            yield warn(check, f"{what}: {', '.join(which)}", "provision grafana/dashboards of this release")
+    if not missing and not old:
+        yield ok(check, f"all {len(names)} of release {RELEASE} are there")

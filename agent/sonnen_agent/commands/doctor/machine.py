@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sonnen_agent.clock import WallClock
-from sonnen_agent.commands.doctor.finding import Findings, fail, ok, skipped, warn
+from sonnen_agent.commands.doctor.finding import Findings, duration, fail, ok, skipped, warn
 from sonnen_agent.state.store import IN_MEMORY, file_system, peek
 
 UNIT = "sonnen-agent"
@@ -79,9 +79,9 @@ def _counters(folder: Path, *, running: bool) -> Findings:
         return
     age = time.time() - stored.saved_unix_seconds
     if running and age > _OLD_SECONDS:
-        yield warn(check, f"saved {_duration(age)} ago, though an agent runs", "journalctl -u sonnen-agent says why")
+        yield warn(check, f"saved {duration(age)} ago, though an agent runs", "journalctl -u sonnen-agent says why")
     else:
-        yield ok(check, f"of {len(stored.meters)} batteries, saved {_duration(age)} ago")
+        yield ok(check, f"of {len(stored.meters)} batteries, saved {duration(age)} ago")
 
 
 def _running(folder: Path) -> int | None:
@@ -107,7 +107,7 @@ def _wear(pid: int | None) -> Findings:
         return
     seconds = max(uptime - ticks / os.sysconf("SC_CLK_TCK"), 1)
     mebibytes = int(written[1] if written else 0) / (1 << 20)
-    seen = f"the agent wrote {mebibytes:.1f} MiB in {_duration(seconds)}"
+    seen = f"the agent wrote {mebibytes:.1f} MiB in {duration(seconds)}"
     if mebibytes > _MUCH_MIB_A_DAY * max(seconds / 86_400, 1 / 24):
         fix = "it wears a card: does remote write's receiver take nothing? Look at the journal"
         yield warn(check, seen, fix)
@@ -132,7 +132,7 @@ def check_unit(booted: Path = Path("/run/systemd/system")) -> Findings:
         because = "" if unit.get("Result") in ("success", None) else f", {unit['Result']}"
         yield fail(check, f"{state}{because}{crash}", f"sudo systemctl start {UNIT}; journalctl -u {UNIT} -n 30")
     elif restarts != "0":
-        yield warn(check, f"{state}, restarted {restarts} times{crash}", f"journalctl -u {UNIT} has what went before")
+        yield warn(check, f"{state}, restarts: {restarts}{crash}", f"journalctl -u {UNIT} has what went before")
     else:
         yield ok(check, f"{state}: {unit.get('StatusText', '')}")
     yield from _setting(unit)
@@ -160,10 +160,3 @@ def _output(*command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False).stdout  # noqa: S603 - our words
     except (OSError, subprocess.TimeoutExpired):
         return ""
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"

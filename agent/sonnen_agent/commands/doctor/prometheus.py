@@ -9,14 +9,16 @@ from itertools import pairwise
 import yaml
 
 from sonnen_agent.clock import Deadline
-from sonnen_agent.commands.doctor.finding import Finding, Findings, fail, ok, skipped, warn
+from sonnen_agent.commands.doctor.finding import RELEASE, Finding, Findings, fail, ok, skipped, warn
 from sonnen_agent.commands.doctor.peer import Peer, dig, items, text
+from sonnen_agent.commands.doctor.receivers import push_seconds
 from sonnen_agent.config.load import Config
 from sonnen_agent.destination import Destination
 from sonnen_agent.errors import ExchangeError, Outcome
+from sonnen_agent.group import SHOWN_BEATS
 
 _GUARD_SECONDS = 30
-"""The rules take what is older for dead."""
+"""The rules take what is older for dead, where it is pushed as usual."""
 _DETAIL_SECONDS = 15
 _YEAR_SECONDS = 365 * 86_400
 _UNITS = {"y": _YEAR_SECONDS, "w": 7 * 86_400, "d": 86_400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
@@ -72,10 +74,11 @@ class _Prometheus:
         if not gaps:
             yield warn(check, "a single sample in three minutes", "set scrape_interval to 5s, or wait some minutes")
             return
-        interval, beat = gaps[len(gaps) // 2], self.config.interval_seconds
+        interval, pace = gaps[len(gaps) // 2], push_seconds(self.config)
+        guard = max(_GUARD_SECONDS, SHOWN_BEATS * pace)
         seen = f"a sample every {interval:.3g} s"
-        if interval + beat > _GUARD_SECONDS:
-            words = f"{seen}, with a beat of {beat:g} s: the rules take what is older than {_GUARD_SECONDS} s for dead"
+        if interval + pace > guard:
+            words = f"{seen}, of a push every {pace:g} s: the rules take what is older than {guard:g} s for dead"
             yield fail(check, words, "set scrape_interval to 5s in the job of the Pushgateway")
         elif interval > _DETAIL_SECONDS:
             yield warn(check, f"{seen}: charts lack detail", "set scrape_interval to 5s in the job of the Pushgateway")
@@ -95,19 +98,20 @@ class _Prometheus:
         """Yield whether the recording rules and alerts are loaded, and work."""
         groups = items(dig(self.peer.json("/api/v1/rules"), "data", "groups"))
         rules = {text(dig(rule, "name")): rule for group in groups for rule in items(dig(group, "rules"))}
-        missing = [file for file, name in _RULES.items() if name not in rules]
+        ours = {name: rule for name, rule in rules.items() if name.lower().startswith("sonnen")}
+        missing = [file for file, name in _RULES.items() if name not in ours]
+        old = [f for f, n in _RULES.items() if n in ours and dig(ours[n], "labels", "release") != RELEASE]
+        for what, files in (("not loaded", missing), ("of another release", old)):
+            if files:
+                fix = "copy prometheus/rules of this release there, name it under rule_files, and reload Prometheus"
+                yield warn(check, f"{what}: {', '.join(files)}", fix)
         broken = [
-            name for name, rule in rules.items() if name.lower().startswith("sonnen") and dig(rule, "health") == "err"
+            f"{name}: {text(dig(rule, 'lastError'))}" for name, rule in ours.items() if dig(rule, "health") == "err"
         ]
-        if missing:
-            fix = "copy prometheus/rules there, name it under rule_files, and reload Prometheus"
-            yield warn(check, f"not loaded: {', '.join(missing)}", fix)
         if broken:
-            yield fail(
-                check, f"{broken[0]}: {text(dig(rules[broken[0]], 'lastError'))}", "take the rules of this release"
-            )
-        if not missing and not broken:
-            yield ok(check, f"{sum(name.lower().startswith('sonnen') for name in rules)} are loaded")
+            yield fail(check, broken[0], "take the rules of this release, all of them")
+        if not missing and not old and not broken:
+            yield ok(check, f"{len(ours)} of release {RELEASE} are loaded")
 
     def retention(self, check: str) -> Findings:
         """Yield how long it keeps data."""

@@ -11,12 +11,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from sonnen_agent.clock import Deadline
-from sonnen_agent.commands.doctor.finding import Finding, Findings, fail, ok, skipped, warn
+from sonnen_agent.commands.doctor.finding import Findings, clock, duration, fail, ok, skipped, warn
 from sonnen_agent.commands.doctor.peer import Peer, dig, text
 from sonnen_agent.config.load import Config
 from sonnen_agent.errors import ExchangeError
 from sonnen_agent.group import GroupKey
 from sonnen_agent.outputs.gateway import Gateway
+from sonnen_agent.outputs.pace import Pace
 from sonnen_agent.outputs.pushgateway import Options
 from sonnen_agent.relay import Relay, RelayOptions
 
@@ -50,7 +51,7 @@ def check_pushgateway(options: Options, config: Config, deadline: Deadline) -> F
         yield ok(check, f"Pushgateway {version}")
     else:
         yield warn(check, f"it is no Pushgateway, or a proxy hides it{why}", "nothing, where the push below is taken")
-    yield clock_finding(f"{check} clock", peer.clock_offset_seconds)
+    yield clock(f"{check} clock", peer.clock_offset_seconds, _CLOCK_SECONDS, "it does not tell its time")
     try:
         taken = push_and_delete(options, config, _PAGE, deadline)
     except ExchangeError as error:
@@ -61,16 +62,6 @@ def check_pushgateway(options: Options, config: Config, deadline: Deadline) -> F
         yield from _held(peer, config, deadline)
     except ExchangeError as error:
         yield skipped(f"{check} groups", f"it does not tell what it holds: {error}")
-
-
-def clock_finding(check: str, offset_seconds: float | None) -> Finding:
-    """Return what to say of another machine's clock."""
-    if offset_seconds is None:
-        return skipped(check, "it does not tell its time")
-    seen = f"{offset_seconds:+.0f} s off this machine's"
-    if abs(offset_seconds) > _CLOCK_SECONDS:
-        return warn(check, seen, "timedatectl on both machines says whose is wrong")
-    return ok(check, seen)
 
 
 def push_and_delete(options: Options, config: Config, page: bytes, deadline: Deadline) -> float:
@@ -86,6 +77,13 @@ def push_and_delete(options: Options, config: Config, page: bytes, deadline: Dea
         with suppress(ExchangeError):
             gateway.delete(key, deadline.at_most(5))
         gateway.close()
+
+
+def push_seconds(config: Config) -> float:
+    """Return how often the gateway gets a battery's group."""
+    return Pace.of(
+        config.interval_seconds, getattr(config.outputs.get("pushgateway"), "interval_seconds", None)
+    ).seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ def _page(peer: Peer) -> _Page:
 def _held(peer: Peer, config: Config, deadline: Deadline) -> Findings:
     page = _page(peer)
     now = time.time() + (peer.clock_offset_seconds or 0)
-    stale = max(_FRESH_SECONDS, 3 * config.interval_seconds)
+    stale = max(_FRESH_SECONDS, 3 * push_seconds(config))
     fresh = []
     for battery in config.batteries:
         key, check = config.battery_key(battery.name), f"pushgateway group {battery.name}"
@@ -125,7 +123,7 @@ def _held(peer: Peer, config: Config, deadline: Deadline) -> Findings:
             yield fail(check, "the gateway has none", "start the agent: sudo systemctl start sonnen-agent")
         elif now - pushed > stale:
             yield fail(
-                check, f"pushed {now - pushed:.0f} s ago", "does the agent run? sudo systemctl status sonnen-agent"
+                check, f"pushed {duration(now - pushed)} ago", "does the agent run? sudo systemctl status sonnen-agent"
             )
         else:
             yield ok(check, f"pushed {max(now - pushed, 0):.0f} s ago")
@@ -145,15 +143,15 @@ def _pushed_by_others(  # noqa: PLR0913, PLR0917 - what is known by then
             readers[battery] += 1
     twice = {battery for battery, count in readers.items() if count > 1}
     watched = [key for key in fresh if key.instance not in twice]
-    if watched and config.interval_seconds <= _WATCHED_SECONDS / 1.5:
+    if watched and push_seconds(config) <= _WATCHED_SECONDS / 1.5:
         seen: dict[GroupKey, set[float]] = {key: set() for key in watched}
-        watching = deadline.at_most(1.5 * config.interval_seconds)
+        watching = deadline.at_most(1.5 * push_seconds(config))
         while not watching.expired:
             times = _page(peer).times
             for key in watched:
                 seen[key].add(times.get(("push_time_seconds", key.job, key.instance), 0))
             time.sleep(_POLL_SECONDS)
-        twice |= {key.instance for key, at in seen.items() if _shortest(sorted(at)) < 0.6 * config.interval_seconds}
+        twice |= {key.instance for key, at in seen.items() if _shortest(sorted(at)) < 0.6 * push_seconds(config)}
     if twice:
         fix = "give each battery of each house a name of its own, or stop the other agent"
         yield fail(check, f"two agents push {' and '.join(sorted(twice))}", fix)
@@ -188,7 +186,7 @@ def check_remote_write(options: object, config: Config) -> Findings:
     offset: float | None = None
     with suppress(ValueError, TypeError, IndexError):
         offset = parsedate_to_datetime(dates[0] or "").timestamp() + 0.5 - time.time()
-    yield clock_finding(f"{check} clock", offset)
+    yield clock(f"{check} clock", offset, _CLOCK_SECONDS, "it does not tell its time")
     waiting = sum(_sizes(config.state_directory / "spool"))
     if waiting:
         seen = f"{waiting / (1 << 20):.1f} MiB wait on disk for the receiver"
