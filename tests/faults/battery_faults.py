@@ -4,7 +4,21 @@ import json
 from typing import Literal, NamedTuple
 
 import behaviours as peer
-from behaviours import alters, answer, begins, drips, edits, holds_after, in_turn, late, never_ends, once, replies, says
+from behaviours import (
+    alters,
+    answer,
+    begins,
+    drips,
+    edits,
+    holds_after,
+    in_turn,
+    late,
+    never_ends,
+    once,
+    replies,
+    says,
+    wants,
+)
 from peers import Behaviour
 
 
@@ -30,6 +44,7 @@ POWERS = ("Production_W", "Consumption_W", "GridFeedIn_W", "Pac_total_W")
 WRONG = json.dumps(dict.fromkeys(POWERS, 66666)).encode()
 """A good status which is not true."""
 UNAUTHORIZED = replies('{"error": "Unauthorized"}', "401 Unauthorized")
+WANTS_THE_TOKEN = wants("auth-token", answer('{"error": "Unauthorized"}', "401 Unauthorized"))
 METERS = ("sonnen_meter_",)
 SYSTEM = (
     "sonnen_component_state",
@@ -157,6 +172,8 @@ BATTERY_FAULTS = (
     BatteryFault("says not modified", replies("", "304 Not Modified")),
     BatteryFault("answers once with 401", once(UNAUTHORIZED), shows="anything true"),
     BatteryFault("answers 401", UNAUTHORIZED, backs_off=True),
+    BatteryFault("wants the token for all", WANTS_THE_TOKEN, shows="all"),
+    BatteryFault("wants the token for all when the agent starts", WANTS_THE_TOKEN, shows="all", from_the_start=True),
     BatteryFault("answers 403", replies("", "403 Forbidden"), backs_off=True),
     BatteryFault("answers 404", replies(WRONG, "404 Not Found")),
     BatteryFault("answers 429", replies("", "429 Too Many Requests", "Retry-After: 86400")),
@@ -264,6 +281,21 @@ BATTERY_FAULTS = (
         "all",
         SYSTEM,
         SYSTEM,
+        from_the_start=True,
+    ),
+    BatteryFault(
+        "has pages of the web interface for details",
+        peer.only_at("/battery", replies("<h3>Page not found</h3>", "404 Not Found")),
+        "all",
+        ("sonnen_cell_", "sonnen_battery_c", "sonnen_system_"),
+        ("sonnen_full_charge",),
+        from_the_start=True,
+    ),
+    BatteryFault(
+        "says error with 200 for its meters",
+        path("powermeter", replies('{"error": "66666 no data"}')),
+        "all",
+        METERS,
         from_the_start=True,
     ),
     BatteryFault(

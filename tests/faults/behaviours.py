@@ -180,6 +180,18 @@ def late(seconds: float) -> Behaviour:
     return Behaviour(act)
 
 
+def wants(header: str, refusal: bytes) -> Behaviour:
+    """Give the usual answer to requests with this header (in lower case), and the refusal to all others."""
+
+    def act(call: Call) -> None:
+        if header in call.request.headers:
+            call.tell()
+        else:
+            call.send(refusal)
+
+    return Behaviour(act)
+
+
 def repeats_the_request(status: str, *, behind: str = "") -> Behaviour:
     """Answer with a page that repeats the request's headers, the secrets in all the ways they may be written."""
 
