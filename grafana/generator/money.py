@@ -16,8 +16,10 @@ _MONEY = ("instance", "currency")
 _DAY = "1d:15m"
 _PRICED = (
     "Source: tariffs in the agent's config, at the price of the time of use (sonnen_grid_cost_total, "
-    "sonnen_grid_revenue_total); without tariffs there, the energy at the prices in the boxes above."
+    "sonnen_grid_revenue_total, less what prices below 0 turned round); without tariffs there, the energy at the "
+    "prices in the boxes above."
 )
+_STANDING = "with the standing charge, if the agent's tariffs have one (sonnen_standing_charge_total)"
 _PRESENT = "at the dearest import price and the best feed-in price of now"
 
 
@@ -26,28 +28,40 @@ def _typed(expression: str, price: str) -> str:
     return f'label_replace(({expression}) * ${price} / 1000, "currency", "$currency", "", "")'
 
 
-def cost(window: str = RANGE) -> str:
-    """Return what the energy from the grid cost."""
+def _counted(money: str, window: str, back: str = "", *, standing: bool = False) -> str:
+    """Return money that the agent counted, less what prices below zero turned round, which most houses do not have.
+
+    With `standing`, what the days themselves cost is in it. Each is asked for once only: a year is much to ask for.
+    """
+    signs = {money: "", f"{money}_credit": "-1 * "} | ({"standing_charge": ""} if standing else {})
+    parts = (
+        f'label_replace({sign}{increase(f"{name}_total", window, back=back, by=_MONEY)}, "part", "{name}", "", "")'
+        for name, sign in signs.items()
+    )
+    return f"sum by (instance, currency) ({' or '.join(parts)})"
+
+
+def cost(window: str = RANGE, *, standing: bool = False) -> str:
+    """Return what the energy from the grid cost; with `standing` also the standing charge, which nothing saves."""
     typed = _typed(energy("grid_import", window), "price_import")
-    return f"({increase('grid_cost_total', window, by=_MONEY)} or on (instance) {typed})"
+    return f"({_counted('grid_cost', window, standing=standing)} or on (instance) {typed})"
 
 
 def revenue(window: str = RANGE) -> str:
     """Return what the energy to the grid brought."""
     typed = _typed(energy("grid_export", window), "price_export")
-    return f"({increase('grid_revenue_total', window, by=_MONEY)} or on (instance) {typed})"
+    return f"({_counted('grid_revenue', window)} or on (instance) {typed})"
 
 
-def cost_of_day() -> str:
+def cost_of_day(*, standing: bool = False) -> str:
     """Return the cost of the 24 hours that begin at the step."""
-    counted = increase("grid_cost_total", _DAY, back="-1d", by=_MONEY)
+    counted = _counted("grid_cost", _DAY, "-1d", standing=standing)
     return f"({counted} or on (instance) {_typed(day('grid'), 'price_import')})"
 
 
 def revenue_of_day() -> str:
     """Return what the energy to the grid brought in the 24 hours that begin at the step."""
-    counted = increase("grid_revenue_total", _DAY, back="-1d", by=_MONEY)
-    return f"({counted} or on (instance) {_typed(day('', 'grid'), 'price_export')})"
+    return f"({_counted('grid_revenue', _DAY, '-1d')} or on (instance) {_typed(day('', 'grid'), 'price_export')})"
 
 
 def _priced(watt_hours: str, direction: str, box: str) -> str:
@@ -65,7 +79,14 @@ def _priced(watt_hours: str, direction: str, box: str) -> str:
 
 def without(window: str = RANGE) -> str:
     """Return what a house with neither sun nor battery would have paid."""
-    return _priced(flow("", "home", window), "import", "price_import")
+    guessed = _priced(flow("", "home", window), "import", "price_import")
+    return f"({_counted('consumption_cost', window)} or on (instance) {guessed})"
+
+
+def without_of_day() -> str:
+    """Return the same of the 24 hours that begin at the step."""
+    guessed = _priced(day("", "home"), "import", "price_import")
+    return f"({_counted('consumption_cost', _DAY, '-1d')} or on (instance) {guessed})"
 
 
 def saved(window: str = RANGE) -> str:
@@ -178,13 +199,17 @@ BOARD = Board(
                 Stat(
                     title="Grid costs",
                     description=(
-                        "Paid for grid import, earned with feed-in, and the difference (above 0 was paid), in the "
-                        f"chosen time; beside them the share of it that was counted. {_PRICED}"
+                        f"Paid for grid import, {_STANDING}, earned with feed-in, and the difference (above 0 was "
+                        f"paid), in the chosen time; beside them the share of it that was counted. {_PRICED}"
                     ),
                     queries=[
-                        Query(expr=cost(), name="paid {{currency}}", colour=colours.FROM_GRID),
+                        Query(expr=cost(standing=True), name="paid {{currency}}", colour=colours.FROM_GRID),
                         Query(expr=revenue(), name="earned {{currency}}", colour=colours.TO_GRID),
-                        Query(expr=f"{cost()} - {revenue()}", name="balance {{currency}}", colour=colours.HOUSE),
+                        Query(
+                            expr=f"{cost(standing=True)} - {revenue()}",
+                            name="balance {{currency}}",
+                            colour=colours.HOUSE,
+                        ),
                         covered(),
                     ],
                     unit=units.MONEY,
@@ -194,9 +219,10 @@ BOARD = Board(
                 Stat(
                     title="Saved",
                     description=(
-                        "Against a house with neither sun nor battery, which buys all it uses. By solar: what it gave "
-                        "the house, and the rest sold. By the battery: what it and low tariffs added to that. The two "
-                        f"add up to the whole. What was not bought is counted {_PRESENT}. {_PRICED}"
+                        "Against a house with neither sun nor battery, which buys all it uses, at the price of its "
+                        "time (sonnen_consumption_cost_total): that, less paid, plus earned. By solar, an estimate: "
+                        f"what it gave the house, and the rest sold, {_PRESENT}. By the battery: the rest, what it and "
+                        f"low tariffs added to that. {_PRICED}"
                     ),
                     queries=[
                         Query(expr=saved(), name="saved {{currency}}", colour=colours.GOOD),
@@ -215,11 +241,11 @@ BOARD = Board(
                 Chart(
                     title="Paid and earned by day",
                     description=(
-                        "Above 0 paid, below 0 earned, in the 24 hours that begin at the bar, the agent's midnight; "
-                        f"where clocks change, an hour of the neighbour's. {_PRICED}"
+                        f"Above 0 paid, {_STANDING}, below 0 earned, in the 24 hours that begin at the bar, the "
+                        f"agent's midnight; where clocks change, an hour of the neighbour's. {_PRICED}"
                     ),
                     queries=[
-                        Query(expr=cost_of_day(), name="paid {{currency}}", colour=colours.FROM_GRID),
+                        Query(expr=cost_of_day(standing=True), name="paid {{currency}}", colour=colours.FROM_GRID),
                         Query(expr=f"-1 * {revenue_of_day()}", name="earned {{currency}}", colour=colours.TO_GRID),
                     ],
                     unit=units.MONEY,
@@ -234,20 +260,16 @@ BOARD = Board(
                 _by_tariff(),
                 _months(
                     "Grid costs by month",
-                    "",
-                    ("paid", cost_of_day(), colours.FROM_GRID),
+                    f"Paid {_STANDING}. ",
+                    ("paid", cost_of_day(standing=True), colours.FROM_GRID),
                     ("earned", revenue_of_day(), colours.TO_GRID),
                     stacked=False,
                 ),
                 _months(
                     "Saved by month",
-                    "Against a house with neither sun nor battery, which buys all it uses: what was not bought, "
-                    f"counted {_PRESENT}, and what feed-in earned. ",
-                    (
-                        "not bought",
-                        f"({_priced(day('', 'home'), 'import', 'price_import')} - {cost_of_day()})",
-                        colours.GOOD,
-                    ),
+                    "Against a house with neither sun nor battery, which buys all it uses: what was not bought, at the "
+                    "price of its time (sonnen_consumption_cost_total), and what feed-in earned. ",
+                    ("not bought", f"({without_of_day()} - {cost_of_day()})", colours.GOOD),
                     ("earned", revenue_of_day(), colours.TO_GRID),
                 ),
             ],

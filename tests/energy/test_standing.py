@@ -56,6 +56,16 @@ def test_a_clock_that_was_years_ahead_charges_nothing_for_them_and_goes_on_when_
     assert passed(charge, NOON + DAY, DAY, boot=NOON - 4000 * DAY) == pytest.approx(0.45)
 
 
+def test_what_a_copy_has_more_is_not_charged_again_and_what_it_had_not_yet_counted_is() -> None:
+    charge = StandingCharge(0.45, BERLIN, NOON)
+    # The copy is of three days later, when the agent had been back for so short a time that it had counted a rest only.
+    charge.recovered(0.45 / 4, NOON + 3 * DAY)
+    assert passed(charge, NOON + 3 * DAY, DAY, boot=NOON + 3 * DAY) == pytest.approx(3.75 * 0.45)
+    lost = StandingCharge(0.45, BERLIN, None)
+    lost.recovered(100.0, NOON)
+    assert passed(lost, NOON + DAY, DAY, boot=NOON + DAY) == pytest.approx(2 * 0.45)
+
+
 def test_without_a_price_nothing_is_owed_and_nothing_later_for_that_time() -> None:
     charge = StandingCharge(None, BERLIN, NOON - 30 * DAY)
     assert passed(charge, NOON, DAY, boot=0) == 0

@@ -57,6 +57,9 @@ def beat_energies(house: House, minutes: slice) -> Mapping[str, Floats]:
     night = (minute >= 60 * NIGHT_BEGINS) | (minute < 60 * NIGHT_ENDS)
     energies["import_night"] = np.where(night, energies["grid_import"], 0.0)
     energies["import_day"] = np.where(night, 0.0, energies["grid_import"])
+    energies["use_night"] = np.where(night, energies["consumption"], 0.0)
+    energies["use_day"] = np.where(night, 0.0, energies["consumption"])
+    energies["use_cost"] = (NIGHT_PRICE * energies["use_night"] + DAY_PRICE * energies["use_day"]) / 1000.0
     energies["cost"] = (NIGHT_PRICE * energies["import_night"] + DAY_PRICE * energies["import_day"]) / 1000.0
     energies["revenue"] = FEED_IN_PRICE * energies["grid_export"] / 1000.0
     for window in UNOBSERVED:

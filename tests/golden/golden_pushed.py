@@ -34,6 +34,9 @@ COUNTERS: Final = {
     key("sonnen_tariff_import_watt_hours_total", tariff="night"): "import_night",
     key("sonnen_tariff_import_watt_hours_total", tariff="day"): "import_day",
     key("sonnen_tariff_export_watt_hours_total", tariff="feed_in"): "grid_export",
+    key("sonnen_tariff_consumption_watt_hours_total", tariff="night"): "use_night",
+    key("sonnen_tariff_consumption_watt_hours_total", tariff="day"): "use_day",
+    key("sonnen_consumption_cost_total", currency="EUR"): "use_cost",
     key("sonnen_grid_cost_total", currency="EUR"): "cost",
     key("sonnen_grid_revenue_total", currency="EUR"): "revenue",
 }

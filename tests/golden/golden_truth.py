@@ -91,6 +91,11 @@ class Truth:
         bought = night * self.tariff_import("night", begin, end) + day * self.tariff_import("day", begin, end)
         return bought / 1000.0
 
+    def consumption_cost(self, begin: float, end: float) -> float:
+        """Return what the house's consumption would have cost from the grid, in EUR."""
+        night, day = (self._between(f"use_{tariff}", begin, end) for tariff in ("night", "day"))
+        return (NIGHT_PRICE * night + DAY_PRICE * day) / 1000.0
+
     def revenue(self, begin: float, end: float, *, price: float = FEED_IN_PRICE) -> float:
         """Return what was earned, in EUR."""
         return price * self.watt_hours("grid_export", begin, end) / 1000.0
@@ -144,8 +149,9 @@ class Truth:
         seconds = moment - float(self.house.seconds[minute])
         if minute + 1 == sums.size or not 0.0 < seconds < 60.0:
             return float(sums[minute])
-        # A tariff's minute is one of the grid's, or it is empty.
-        source = "grid_import" if quantity in {"import_night", "import_day"} else quantity
+        # A tariff's minute is one of the grid's or of the house's, or it is empty.
+        sources = {"import_night": "grid_import", "import_day": "grid_import"}
+        source = {**sources, "use_night": "consumption", "use_day": "consumption"}.get(quantity, quantity)
         whole = float(sums[minute + 1] - sums[minute])
         if whole == 0.0 or quantity == "observed":
             return float(sums[minute]) + whole * seconds / 60.0
@@ -170,6 +176,8 @@ def golden_truth(house: House) -> Truth:
     night = (minute >= 60 * NIGHT_BEGINS) | (minute < 60 * NIGHT_ENDS)
     per_minute["import_night"] = np.where(night, per_minute["grid_import"], 0.0)
     per_minute["import_day"] = np.where(night, 0.0, per_minute["grid_import"])
+    per_minute["use_night"] = np.where(night, per_minute["consumption"], 0.0)
+    per_minute["use_day"] = np.where(night, 0.0, per_minute["consumption"])
     sums = {name: np.concatenate(([0.0], np.cumsum(values))) for name, values in per_minute.items()}
     return Truth(house=house, _minutes=sums)
 

@@ -165,7 +165,7 @@ def coverage(truth: Truth, begin: float, end: float) -> float:
 
 def saved(truth: Truth, begin: float, end: float) -> float:
     paid = truth.cost(begin, end) - truth.revenue(begin, end)
-    return 0.31 * truth.flow("*", "home", begin, end) / 1000 - paid
+    return truth.consumption_cost(begin, end) - paid
 
 
 RANGES: Final[dict[Key, Expected]] = {
@@ -186,7 +186,7 @@ RANGES: Final[dict[Key, Expected]] = {
     ("sonnen-money", "Grid costs", "C"): lambda truth, begin, end: truth.cost(begin, end) - truth.revenue(begin, end),
     ("sonnen-money", "Grid costs", "D"): coverage,
     ("sonnen-money", "Saved", "A"): saved,
-    ("sonnen-money", "Saved", "D"): lambda truth, begin, end: 0.31 * truth.flow("*", "home", begin, end) / 1000,
+    ("sonnen-money", "Saved", "D"): Truth.consumption_cost,
     ("sonnen-now", "Shares today", "A"): Truth.self_sufficiency,
     ("sonnen-now", "Shares today", "B"): Truth.self_consumption,
     ("sonnen-now", "Shares today", "D"): coverage,

@@ -201,6 +201,23 @@ def test_money_of_two_currencies_is_not_added_up(tmp_path: Path) -> None:
     hold(tmp_path, series, rounded)
 
 
+def test_what_was_paid_has_credit_and_standing_charge_in_it_and_saved_is_what_the_agent_counted(tmp_path: Path) -> None:
+    by_day = {
+        "grid_cost": 1.0,
+        "grid_cost_credit": 0.25,
+        "grid_revenue": 0.5,
+        "consumption_cost": 3.0,
+        "standing_charge": 0.45,
+    }
+    series = {
+        f'sonnen:{name}_total:copy1m{{{BATTERY},currency="EUR"}}': f"0+{money / 288}x600"
+        for name, money in by_day.items()
+    }
+    expected = {("Grid costs", "A"): 1.2, ("Grid costs", "C"): 0.7, ("Saved", "A"): 2.75, ("Saved", "D"): 3.0}
+    asked = {query_of("sonnen-money", *panel): money for panel, money in expected.items()}
+    hold(tmp_path, series, {by_currency(f"round({expr}, 0.01)", "EUR"): ("2d", money) for expr, money in asked.items()})
+
+
 def test_without_tariffs_the_prices_and_the_currency_are_those_in_the_boxes(tmp_path: Path) -> None:
     # Ten kilowatt-hours a day.
     series = {f"sonnen:grid_import_watt_hours_total:copy1m{{{BATTERY}}}": f"0+{10_000 / 288}x600"}

@@ -183,8 +183,8 @@ class EnergyMeter:
             return
         today = self._calendar.day_of(recovered.unix_seconds)
         yesterday = self._calendar.day_before(today)
-        if any(gained.tariffs.standing_charge.values()):
-            self._standing.recovered(recovered.unix_seconds)
+        if (standing_charge := sum(gained.tariffs.standing_charge.values())) > 0.0:
+            self._standing.recovered(standing_charge, recovered.unix_seconds)
         for day, flows, tariffs in (
             (yesterday, recovered.yesterday_watt_hours, recovered.yesterday_tariffs),
             (today, recovered.today_watt_hours, recovered.today_tariffs),

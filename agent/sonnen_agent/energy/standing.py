@@ -13,8 +13,8 @@ from sonnen_agent.energy.days import Calendar
 _SETTLING_SECONDS = 600.0
 """How long the clock has to go on without a step."""
 _STEP_SECONDS = 60.0
-_LONGEST_SECONDS = 366 * 86_400.0
-_SHORTEST_DAY_SECONDS = 23 * 3600.0
+_LONGEST_SECONDS = 366 * 24 * 3600.0
+_DAY_SECONDS, _SHORTEST_DAY_SECONDS = 24 * 3600.0, 23 * 3600.0
 
 
 class StandingCharge:
@@ -41,10 +41,13 @@ class StandingCharge:
             self._steady_since, self._offset_seconds = monotonic_seconds, offset_seconds
         self._is_steady = monotonic_seconds - self._steady_since >= _SETTLING_SECONDS
 
-    def recovered(self, unix_seconds: float) -> None:
-        """Take note that a copy of the counters had all up to a moment."""
-        if self._price_per_day is not None:
-            self._until = max(self._until or 0.0, unix_seconds)
+    def recovered(self, money: float, unix_seconds: float) -> None:
+        """Take note that a copy of the counters, true at a moment, had more than was counted here."""
+        if self._until is None:
+            self._until = unix_seconds if self._price_per_day is not None else None
+        elif self._price_per_day:
+            # It may have been pushed while nothing was counted yet of a time without the agent: that stays owed.
+            self._until += money / self._price_per_day * _DAY_SECONDS
 
     def due(self, unix_seconds: float) -> float:
         """Return the money from the moment before to this one, and count from here on."""
