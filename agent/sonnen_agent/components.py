@@ -40,6 +40,7 @@ class Components:
         self._about = AgentInfo(
             build={(__version__, _revision(), platform.python_version()): 1},
             start_unix_seconds=round(time.time(), 3),
+            tokens={battery.name: battery.token is not None for battery in config.batteries},
         )
 
     def meters(self, stored: StoredState | None, images: Mapping[str, MeterState]) -> Mapping[str, SharedMeter]:

@@ -141,7 +141,9 @@ TOTALS = EnergyTotals(
         ("feed_in", "export", "EUR"): 0.08,
     },
 )
-ABOUT = AgentInfo(build={("1.2.3", "0123abc", "3.11.2"): 1}, start_unix_seconds=1718870000.125)
+ABOUT = AgentInfo(
+    build={("1.2.3", "0123abc", "3.11.2"): 1}, start_unix_seconds=1718870000.125, tokens={"home": True, 'Kü"che': False}
+)
 COUNTS = Counts(
     reads={
         ("home", "status", "ok"): 1500,

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +37,22 @@ def promtool(*arguments: str | Path) -> None:
 @pytest.mark.parametrize("name", ["recording", "alerts"])
 def test_promtool_finds_no_fault_in_the_rules(name: str) -> None:
     promtool("check", "rules", "--lint-fatal", FOLDER / f"rules/{name}.yml")
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", ["recording", "alerts"])
+def test_the_vmalert_of_debian_12_loads_the_rules(name: str) -> None:
+    vmalert = shutil.which("vmalert")
+    if vmalert is None:
+        pytest.skip("vmalert is not installed")
+    command = [vmalert, "-dryRun", f"-rule={FOLDER / f'rules/{name}.yml'}"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_no_rule_has_a_key_that_the_vmalert_of_debian_12_does_not_know() -> None:
+    known = {"alert", "expr", "for", "labels", "annotations"}
+    assert {key for rule in ALERTS.values() for key in rule} <= known
 
 
 @pytest.mark.system
