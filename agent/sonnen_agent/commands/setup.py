@@ -79,6 +79,8 @@ def _battery(address: str | None, token_file: Path | None, *, yes: bool) -> Batt
             break  # it wants the token for everything
         address = _again(problem, yes=yes, ask=lambda: _ask("Address of the battery: ") or _found())
     token = "" if token_file is None else _read(token_file)
+    if problem is not None and yes and not token:
+        raise StartError(problem)
     if not token and not yes:
         token = _ask_secret("API token, from the battery's web page, Software-Integration (Enter: none): ")
     while token and (problem := _problem(options := replace(options, token=Secret(token)))) is not None:

@@ -25,7 +25,8 @@ _SILENT = "1.11.0"
 _PAGE = b"# TYPE sonnen_doctor_push gauge\nsonnen_doctor_push 1\n"
 _FRESH_SECONDS = 60
 _CLOCK_SECONDS = 60
-_WATCHED_SECONDS, _POLL_SECONDS = 8, 0.3
+_WATCHED_SECONDS, _WATCHED_BYTES, _POLL_SECONDS = 8, 256 * 1024, 0.3
+"""How long a gateway is watched for the pushes of others, unless its page is large; and between two looks."""
 _TIME = re.compile(r"^(push_time_seconds|push_failure_time_seconds)\{(.*)\} (\S+)$", re.MULTILINE)
 _READS = re.compile(r"^sonnen_agent_reads_total\{(.*)\} \S+$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -94,17 +95,20 @@ class _Page:
     """By metric, job and instance: when a group was pushed, and when a push of it was refused."""
     readers: frozenset[tuple[str, str, str]]
     """Job, battery, and which agent reads it."""
+    size_bytes: int
 
 
 def _page(peer: Peer) -> _Page:
-    page = peer.get("/metrics").body.decode("utf-8", "replace")
+    body = peer.get("/metrics").body
+    page = body.decode("utf-8", "replace")
     times: dict[tuple[str, str, str], float] = {}
     for name, labels, value in _TIME.findall(page):
         found = dict(_LABEL.findall(labels))
         with suppress(ValueError):
             times[name, found.get("job", ""), found.get("instance", "")] = float(value)
     readers = (dict(_LABEL.findall(labels)) for labels in {*_READS.findall(page)})
-    return _Page(times, frozenset((r.get("job", ""), r.get("battery", ""), r.get("instance", "")) for r in readers))
+    agents = frozenset((r.get("job", ""), r.get("battery", ""), r.get("instance", "")) for r in readers)
+    return _Page(times, agents, len(body))
 
 
 def _held(peer: Peer, config: Config, deadline: Deadline) -> Findings:
@@ -135,23 +139,23 @@ def _pushed_by_others(  # noqa: PLR0913, PLR0917 - what is known by then
     peer: Peer, page: _Page, config: Config, fresh: list[GroupKey], now: float, deadline: Deadline
 ) -> Findings:
     """Two agents that push a group overwrite one another: two agents' groups tell of it, or pushes within a beat."""
-    check = "pushgateway agents"
+    check, pace = "pushgateway agents", push_seconds(config)
     readers = {key.instance: 0 for key in fresh}
     for job, battery, instance in page.readers:
         pushed = page.times.get(("push_time_seconds", job, instance), 0)
-        if job == f"{config.job}_agent" and battery in readers and now - pushed < _FRESH_SECONDS:
+        if job == f"{config.job}_agent" and battery in readers and now - pushed < max(_FRESH_SECONDS, 3 * pace):
             readers[battery] += 1
     twice = {battery for battery, count in readers.items() if count > 1}
     watched = [key for key in fresh if key.instance not in twice]
-    if watched and push_seconds(config) <= _WATCHED_SECONDS / 1.5:
+    if watched and pace <= _WATCHED_SECONDS / 1.5 and page.size_bytes <= _WATCHED_BYTES:
         seen: dict[GroupKey, set[float]] = {key: set() for key in watched}
-        watching = deadline.at_most(1.5 * push_seconds(config))
+        watching = deadline.at_most(1.5 * pace)
         while not watching.expired:
             times = _page(peer).times
             for key in watched:
                 seen[key].add(times.get(("push_time_seconds", key.job, key.instance), 0))
             time.sleep(_POLL_SECONDS)
-        twice |= {key.instance for key, at in seen.items() if _shortest(sorted(at)) < 0.6 * push_seconds(config)}
+        twice |= {key.instance for key, at in seen.items() if _shortest(sorted(at)) < 0.6 * pace}
     if twice:
         fix = "give each battery of each house a name of its own, or stop the other agent"
         yield fail(check, f"two agents push {' and '.join(sorted(twice))}", fix)
