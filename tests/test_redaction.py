@@ -142,6 +142,14 @@ def test_a_serial_number_that_is_told_is_found_as_number_and_as_text_wherever_it
     assert redacted == {"S15": 1000000001, "M31": 1000000001, "M41": "1000000001", "M03": 1002}
 
 
+def test_a_secret_that_is_an_everyday_word_leaves_the_known_keys_and_texts_alone() -> None:
+    redaction = Redaction()
+    redaction.learn(["battery", "production", "2026-06-21", "microgrid"])
+    document = {"FlowConsumptionBattery": True, "direction": "production", "Timestamp": "2026-06-21 12:00:00"}
+    assert redaction.json(document) == document | {"Timestamp": "redacted-1"}
+    assert redaction.json({"Microgrid Power Error": 1}) == {"redacted-2": 1}
+
+
 def test_what_is_no_number_stays_what_it_is() -> None:
     document = {"Uac": float("inf"), "Fac": float("nan"), "Production_W": "nan", "Consumption_W": None, "USOC": True}
     assert repr(Redaction().json(document)) == repr(document | {"Uac": 1000000001})

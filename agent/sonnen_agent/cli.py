@@ -7,7 +7,6 @@ import select
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,6 @@ from sonnen_agent.errors import AgentError, ConfigError, one_line
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from ipaddress import IPv4Network
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +92,8 @@ class _LogHandler(logging.Handler):
 def _parser() -> "ArgumentParser":
     import argparse  # noqa: PLC0415 - see _run_command
 
+    from sonnen_agent import arguments  # noqa: PLC0415
+
     parser = argparse.ArgumentParser(
         prog="sonnen-agent", description="Pushes a Sonnen home battery's readings to a Prometheus Pushgateway."
     )
@@ -130,26 +130,30 @@ def _parser() -> "ArgumentParser":
     setup.add_argument("--gateway", metavar="URL", help="where the Pushgateway is")
     discover = add("discover", _discover, "find batteries on the networks of this machine")
     network_help = "where to look (default: the networks of this machine up to a /22); may be given several times"
-    discover.add_argument("--network", type=_network, action="append", metavar="CIDR", help=network_help)
+    discover.add_argument("--network", type=arguments.network, action="append", metavar="CIDR", help=network_help)
     verify = add("verify", _verify, "compare the energy that Prometheus, the agent and the battery tell of a time")
     where = "where Prometheus is; http://NAME@host where it asks for a login"
     verify.add_argument("--prometheus", required=True, metavar="URL", help=where)
     verify.add_argument(
-        "--range", type=_span, default="24h", metavar="TIME", help="10m to 31d until now (default: 24h)"
+        "--range", type=arguments.span, default="24h", metavar="TIME", help="10m to 31d until now (default: 24h)"
     )
     verify.add_argument("--password-file", type=Path, metavar="FILE", help="default: prometheus-password in secrets/")
     verify.add_argument("--bearer-token-file", type=Path, metavar="FILE", help="instead of a name and a password")
     verify.add_argument("--ca-file", type=Path, metavar="FILE", help="a private certificate authority's")
     add("dump", _dump, "print the raw answers of the batteries, redacted, for a bug report")
     simulate = add("simulate", _simulate, "serve a simulated house with a battery", with_config=False)
-    simulate.add_argument("--port", type=_port, default=8080, metavar="N", help="0 takes a free one (default: 8080)")
+    simulate.add_argument(
+        "--port", type=arguments.port, default=8080, metavar="N", help="0 takes a free one (default: 8080)"
+    )
     simulate.add_argument("--generation", choices=("eco8", "sb10", "evo", "eco6"), default="sb10")
     simulate.add_argument(
         "--grid", choices=("eu", "us", "au"), default="eu", help="volts, hertz, sun and clock of there"
     )
     simulate.add_argument("--seed", type=int, default=1, metavar="N", help="another seed is another weather")
-    simulate.add_argument("--speed", type=_speed, default=1.0, metavar="X", help="simulated seconds per second")
-    simulate.add_argument("--start", type=_moment, metavar="ISO8601", help="the simulated time at the start")
+    simulate.add_argument(
+        "--speed", type=arguments.speed, default=1.0, metavar="X", help="simulated seconds per second"
+    )
+    simulate.add_argument("--start", type=arguments.moment, metavar="ISO8601", help="the simulated time at the start")
     simulate.add_argument("--token", metavar="T", help="the API token to ask for (default: any)")
     simulate.add_argument("--replay", type=Path, metavar="FILE", help="serve the answers of this dump instead")
     return parser
@@ -280,52 +284,3 @@ def _simulate(options: "Namespace") -> int:
         token=options.token,
         replay=options.replay,
     )
-
-
-def _usage_error(message: str) -> Exception:
-    import argparse  # noqa: PLC0415 - see _run_command
-
-    return argparse.ArgumentTypeError(message)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise _usage_error(f"should be a port from 0 to 65535, got {text!r}")
-    return int(text)
-
-
-def _network(text: str) -> "IPv4Network":
-    from ipaddress import IPv4Network  # noqa: PLC0415 - only one command needs it
-
-    try:
-        network = IPv4Network(text, strict=False)
-    except ValueError:
-        network = None
-    if network is None or network.prefixlen < 16 or network.is_global:
-        raise _usage_error(f"should be a private IPv4 network of /16 or smaller, such as 192.168.1.0/24, got {text!r}")
-    return network
-
-
-def _speed(text: str) -> float:
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0
-    if not 0 < speed <= 100_000:
-        raise _usage_error(f"should be a number from above 0 to 100000, got {text!r}")
-    return speed
-
-
-def _span(text: str) -> float:
-    number, unit = text[:-1], text[-1:]
-    seconds = int(number) * {"m": 60, "h": 3600, "d": 86_400}.get(unit, 0) if number.isdecimal() else 0
-    if not 600 <= seconds <= 31 * 86_400:
-        raise _usage_error(f"should be from 10m to 31d, such as 24h, got {text!r}")
-    return float(seconds)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise _usage_error(f"should be like 2026-06-21T06:00, got {text!r}") from None

@@ -19,8 +19,8 @@ _UNIT = re.compile(r"_(W|Wh|kWh|A|V|VA|Hz|w|l[123])$")
 _KEY_CHARACTERS = re.compile(r"[A-Za-z0-9 _()-]{1,60}")
 _LIKE_A_CODE = re.compile(r"\d{3}|(\d+\D+){3}|([0-9a-f]{2}[ _-]){3}", re.IGNORECASE)
 """Long numbers, many of them, and what may be a MAC address: a key that nobody knows has none."""
-_IDENTITY = re.compile(r"S15|.*(serial|ticket|token).*", re.IGNORECASE | re.DOTALL)
-"""Keys whose values name this one battery; S15 is the serial number of an eco 6 (docs/battery-api.md 7)."""
+_IDENTITY = re.compile(r"S(?!65)\d\d|.*(serial|ticket|token).*", re.IGNORECASE | re.DOTALL)
+"""Keys whose values name this battery; S15 is the serial number of an eco 6, S65 a power (docs/battery-api.md 7)."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 _GREATEST = 1e9
 """No quantity of a battery is larger; an identifier may be."""
@@ -104,11 +104,12 @@ class Redaction:
                 return json.dumps(self.json(json.loads(text), key, keeps=keeps))
             except (ValueError, RecursionError):
                 return self.stand_in(text)
-        known = text.lower() in _texts() or _HARMLESS.fullmatch(text) is not None
-        return text if not text or (keeps and known and not self._holds_a_secret(text)) else self.stand_in(text)
+        stays = text.lower() in _texts() or (_HARMLESS.fullmatch(text) is not None and not self._holds_a_secret(text))
+        return text if not text or (keeps and stays) else self.stand_in(text)
 
     def _key(self, key: str) -> str:
-        return key if _key_stays(key) and not self._holds_a_secret(key) else self.stand_in(key)
+        known = _shape(key) in _vocabulary()[0]
+        return key if known or (_key_stays(key) and not self._holds_a_secret(key)) else self.stand_in(key)
 
     def _number_stays(self, number: str, *, keeps: bool) -> bool:
         return keeps and number not in self._secrets and not abs(float(number)) >= _GREATEST
