@@ -158,7 +158,7 @@ def test_two_batteries_are_two_servers_and_one_that_is_away_is_told(tmp_path: Pa
     with simulated("evo") as url:
         ended = agent("dump", "--config", write_config(tmp_path, "http://127.0.0.1:9", url))
     assert ended.returncode == 0
-    assert ended.stderr == "home-0: nothing answers at http://127.0.0.1:9; the dump says so\n"
+    assert ended.stderr == "WARNING home-0: nothing answers at http://127.0.0.1:9; the dump says so\n"
     assert json.loads(ended.stdout)["batteries"][0]["answers"][0]["outcome"] == "refused"
     dump.write_text(ended.stdout)
     with replayed(dump) as urls:

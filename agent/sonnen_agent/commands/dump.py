@@ -1,7 +1,7 @@
 """`sonnen-agent dump`: what every endpoint of the batteries answers, redacted, as one document for a bug report."""
 
 import json
-import sys
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -20,6 +20,8 @@ from sonnen_agent.errors import BatteryError, ExchangeError
 from sonnen_agent.redaction import Redaction
 from sonnen_agent.simulator.replay import FORMAT, PAGE_TITLE
 from sonnen_agent.transport import Answer, Connection
+
+_log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 10.0
 _V2 = "/api/v2/"
@@ -56,7 +58,7 @@ def run(config: Config) -> int:
     for battery in config.batteries:
         exchanges = list(_ask_all(battery))
         if not any(exchange.status for exchange in exchanges):
-            print(f"{battery.name}: nothing answers at {battery.destination.url}; the dump says so", file=sys.stderr)
+            _log.warning("%s: nothing answers at %s; the dump says so", battery.name, battery.destination.url)
         batteries.append((battery, exchanges))
     # First all that is private, since it may also stand where it looks harmless.
     for battery, exchanges in batteries:
