@@ -241,7 +241,8 @@ class World:
     @property
     def status(self) -> Status:
         half = self.watts / 2
-        return Status(production_watts=self.watts, consumption_watts=half, grid_feed_in_watts=half, discharge_watts=0)
+        # The battery draws a little for itself.
+        return Status(production_watts=self.watts, consumption_watts=half, grid_feed_in_watts=half, discharge_watts=-10)
 
     def _meter(self) -> SharedMeter:
         """Return what Components.meters returns."""

@@ -3,11 +3,13 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
-from box import no_errors_left
+from box import Box, no_errors_left
 from faulty_simulator import FaultySimulator
 from programs import free_port
 from prometheus_client.core import Metric
+from pytest_httpserver import HTTPServer
 from sample_groups import HOME, shared_meter
+from status_fields import RAW_STATUS
 
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.battery import Battery
@@ -21,6 +23,7 @@ from sonnen_agent.group import Group
 from sonnen_agent.poller import Poller
 from sonnen_agent.reading import Endpoint, Reading, Status
 from sonnen_agent.shared_meter import SharedMeter, Start
+from sonnen_agent.systemd import reading_words
 
 ENDPOINTS: tuple[Endpoint, ...] = ("status", "powermeter", "latestdata", "battery", "inverter", "configurations")
 LABELS = {"host": "sonnen-a"}
@@ -331,3 +334,121 @@ def test_a_refusal_is_told_once_until_the_battery_was_readable(caplog: pytest.Lo
         " readable again",
         " not readable (unauthorized): said so; as it comes and goes, it is told once an hour from now on",
     ]
+
+
+SHINING = RAW_STATUS | {"Production_W": 4100, "Consumption_W": 600, "GridFeedIn_W": 2300, "Pac_total_W": -1200}
+WELL = {"ic_status": {"statebms": "ready", "statecorecontrolmodule": "ongrid", "stateinverter": "running"}}
+ILL = {
+    "ic_status": {
+        "statebms": "not ready",
+        "statecorecontrolmodule": "ongrid",
+        "stateinverter": "error",
+        "Eclipse Led": {"Blinking Red": True},
+        "DC Shutdown Reason": {"HW_Shutdown": True},
+    }
+}
+
+
+@pytest.fixture
+def box(httpserver: HTTPServer) -> Iterator[Box]:
+    with Box(httpserver) as box:
+        yield box
+
+
+@pytest.fixture
+def box_poller(box: Box) -> Iterator[Poller]:
+    box.answers = {"/api/v2/status": SHINING, "/api/v2/latestdata": WELL}
+    options = BatteryOptions(
+        name="home", destination=Destination(url=f"http://127.0.0.1:{box.port}"), token=Secret("right"), labels=LABELS
+    )
+    with closing(
+        Poller(Battery(options, interval_seconds=5, record=ignore), shared_meter(), HOME, interval_seconds=5)
+    ) as poller:
+        yield poller
+
+
+def test_a_fault_is_no_start_what_is_measured_goes_on_and_one_line_tells_the_parts(
+    box: Box, box_poller: Poller, caplog: pytest.LogCaptureFixture
+) -> None:
+    poll(box_poller)
+    said(caplog)
+    silent = SHINING | {"Uac": 0, "Ubat": 0, "Fac": 0, "Pac_total_W": 0, "GridFeedIn_W": 3500}
+    box.answers = {"/api/v2/status": silent, "/api/v2/latestdata": ILL}
+
+    for _ in range(3):
+        group = poll(box_poller)
+
+    # The status is asked at every beat, the states not: that the inverter is silent hurries them.
+    assert values(group, "sonnen_fault", "part") == dict.fromkeys(("bms", "inverter", "system", "dc"), 1)
+    assert values(group, "sonnen_online") == {"sonnen-a": 1}
+    assert values(group, "sonnen_production_watts") == {"sonnen-a": 4100}
+    assert values(group, "sonnen_battery_volts") == {}
+    assert shown(group.counters)["sonnen_production_watt_hours_total"] > 0
+    assert box_poller.reading is not None
+    assert reading_words(box_poller.reading, asked=True).endswith("fault: bms and inverter and dc and system")
+    parts = "bms: not ready; inverter: error, its volts and hertz are 0; dc: HW_Shutdown; system: Blinking Red"
+    assert said(caplog) == [("WARNING", f"home: fault ({parts}); what is still measured goes on")]
+
+    box.answers = {"/api/v2/status": SHINING, "/api/v2/latestdata": WELL}
+    for _ in range(2):
+        group = poll(box_poller)
+
+    assert values(group, "sonnen_fault", "part") == {}
+    assert said(caplog) == [("INFO", "home: no part is at fault any more")]
+
+
+def test_a_spike_is_one_line_is_not_shown_and_not_counted(
+    box: Box, box_poller: Poller, caplog: pytest.LogCaptureFixture
+) -> None:
+    poll(box_poller)
+    before = shown(poll(box_poller).counters)
+    said(caplog)
+    box.answers["/api/v2/status"] = SHINING | {"Consumption_W": 600_000}
+
+    for _ in range(2):
+        group = poll(box_poller)
+
+    assert values(group, "sonnen_consumption_watts") == values(group, "sonnen_power_balance_watts") == {}
+    assert values(group, "sonnen_production_watts") == {"sonnen-a": 4100}
+    assert shown(group.counters) == before
+    refused = {
+        sample.labels["reason"]: sample.value
+        for family in group.counters or ()
+        for sample in family.samples
+        if sample.name == "sonnen_refused_readings_total"
+    }
+    assert refused == {"spike": 2, "balance": 0, "frozen": 0, "meter_error": 0}
+    words = "consumption 600000 W: the battery's other powers do not know of it, or no such house is"
+    assert said(caplog) == [("WARNING", f"home: {words}")]
+
+    box.answers["/api/v2/status"] = SHINING
+    poll(box_poller)
+
+    assert said(caplog) == [("INFO", "home: all that is read is counted again")]
+
+
+def test_an_answer_of_long_ago_is_refused_and_counted(
+    box: Box, box_poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll(box_poller)
+    poll(box_poller)
+    monkeypatch.setattr("sonnen_agent.battery.probe._FROZEN_SECONDS", 0)
+
+    group = poll(box_poller)
+
+    assert values(group, "sonnen_online") == {"sonnen-a": 0}
+    assert box_poller.reading is None
+    (frozen,) = (
+        sample.value
+        for family in group.counters or ()
+        for sample in family.samples
+        if sample.labels.get("reason") == "frozen"
+    )
+    assert frozen == 1
+    del box.answers["/api/v2/status"]
+    assert [
+        sample.value
+        for family in poll(box_poller).counters or ()
+        for sample in family.samples
+        if sample.labels.get("reason") == "frozen"
+    ] == [1]
