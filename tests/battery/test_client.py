@@ -1,5 +1,6 @@
 import gc
 import socket
+import ssl
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import trustme
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
@@ -347,6 +349,16 @@ def redirect_rudely(listener: socket.socket) -> None:
         peer.recv(65536)
         location = b"http://elsewhere/\x1b[31m" + b"x" * 10_000
         peer.sendall(b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_a_certificate_that_nobody_vouches_for_names_the_fix(records: Records) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("sonnenbatterie").configure_cert(context)
+    with HTTPServer(ssl_context=context) as server, client_for(server.url_for(""), records) as client:
+        error = failure(client, server.port)
+
+    assert error.outcome == "refused"
+    assert str(error).endswith("; name the battery's own certificate (PEM) as its ca_file")
 
 
 def test_a_battery_that_says_nothing_is_timed_out(httpserver: HTTPServer, client: Client, records: Records) -> None:

@@ -244,6 +244,16 @@ def test_a_busy_battery_has_most_of_a_beat_for_its_first_answer(box: Box, probe:
     assert found(probe, 4.5).generation == "v2"
 
 
+def test_a_battery_that_needs_more_than_its_share_of_the_first_beat_has_all_of_a_later_one(
+    box: Box, probe: Probe
+) -> None:
+    box.answers[V2] = (1.7, STATUS)
+
+    assert failure(probe, 2).outcome == "timeout"
+    failure(probe)
+    assert found(probe, 2).generation == "v2"
+
+
 def test_variants_that_a_beat_had_no_time_for_are_tried_in_the_next(box: Box, probe: Probe) -> None:
     box.answers |= {V2: HANG, V1: STATUS}
 

@@ -72,7 +72,9 @@ class Client:
             # A battery that hangs up and one that does not listen are the same to its owner.
             outcome = "refused" if error.outcome == "closed" else error.outcome
             waited = f" (waited {time.monotonic() - begin:.1f} s)" if outcome == "timeout" else ""
-            words, status = f"{self._url(location)}: {error}{waited}", error.status
+            own = "CERTIFICATE_VERIFY" in str(error) and self.options.destination.ca_file is None
+            hint = "; name the battery's own certificate (PEM) as its ca_file" if own else waited
+            words, status = f"{self._url(location)}: {error}{hint}", error.status
         else:
             outcome = "not_ready" if getattr(understood, "booting", False) else "ok"
             return understood
