@@ -97,7 +97,7 @@ def test_a_dump_that_is_replayed_reads_the_same(tmp_path: Path, generation: Gene
     assert after.returncode == 0
     assert battery_group(after.stdout) == battery_group(before.stdout)
     assert len(battery_group(after.stdout)) >= 10
-    assert 'endpoint="battery"' not in without_token.stdout
+    assert 'endpoint="latestdata"' not in without_token.stdout
 
     def answers(document: str) -> list[Any]:
         return [(a["path"], a["status"], a.get("json")) for a in json.loads(document)["batteries"][0]["answers"]]

@@ -2,6 +2,7 @@ import copy
 import json
 import os
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -75,24 +76,27 @@ def parts(document: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[
 
 
 def planted(document: object, secret: str | float) -> Iterator[object]:
-    """Yield the document again and again, each time with a secret in another part, at all odd places there."""
+    """Yield the document again and again, each time with a secret in another part, at all odd places there.
+
+    What stands under a name such as `serial_number` is looked for everywhere: so there is that, and all others.
+    """
     hidden: dict[str, object] = {
         "owner": secret,
-        "serial_number": [secret],
         "notes": {"deep": {"deviceid": secret}},
         "EM_ToU_Schedule": json.dumps([{"who": secret, f"{secret}": 1}]),
         "DE_Software": f"1.18.2 {secret}",
         f"{secret}": True,
     }
-    for path in parts(document):
+    named: dict[str, object] = {"serial_number": [secret], "SystemStatus": secret}
+    for path, secrets in product(parts(document), (hidden, named)):
         changed: Any = copy.deepcopy(document)
         part = changed
         for step in path:
             part = part[step]
         if isinstance(part, dict):
-            part.update(hidden)
+            part.update(secrets)
         else:
-            part.append(hidden)
+            part.append(secrets)
         yield changed
 
 

@@ -12,7 +12,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 from sonnen_agent import __version__
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.client import BODY_LIMIT_BYTES, parse_json
-from sonnen_agent.battery.parsers import ECO6_CODES
+from sonnen_agent.battery.parsers import CONFIGURATION_KEYS, ECO6_CODES
 from sonnen_agent.battery.variants import Location
 from sonnen_agent.clock import Deadline
 from sonnen_agent.config.load import Config
@@ -28,7 +28,7 @@ _V2 = "/api/v2/"
 _STATUS = f"{_V2}status"
 _CONFIGURATIONS = f"{_V2}configurations"
 _PROTECTED = (*(f"{_V2}{name}" for name in ("latestdata", "powermeter", "battery", "inverter", "io")), _CONFIGURATIONS)
-_BY_KEY = [f"{_CONFIGURATIONS}/{key}" for key in ("DE_Software", "IC_BatteryModules", "CM_MarketingModuleCapacity")]
+_BY_KEY = [f"{_CONFIGURATIONS}/{key}" for key in CONFIGURATION_KEYS]
 """What firmware tells one by one where it does not tell all configurations together."""
 _OPEN = ("/api/v1/status", "/api/powermeter", "/api/inverter", "/api/battery", "/api/system_data")
 _ECO6 = "/rest/devices/battery"
