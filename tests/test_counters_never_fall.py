@@ -29,7 +29,12 @@ from sonnen_agent.reading import Reading, Status
 from sonnen_agent.shared_meter import NOBODY_SAW_MORE, NOTHING_KEPT, SAVE_SECONDS, SharedMeter, Start
 from sonnen_agent.transport import Answer, Connection
 
-FLAT = Tariffs(currency="EUR", export_periods=(TariffPeriod(name="flat", price_per_kilowatt_hour=0.08),))
+FLAT = Tariffs(
+    currency="EUR",
+    import_periods=(TariffPeriod(name="use", price_per_kilowatt_hour=-0.31),),
+    export_periods=(TariffPeriod(name="flat", price_per_kilowatt_hour=0.08),),
+    standing_price_per_day=4.5,
+)
 BEAT_SECONDS = 15.0
 START = 1_795_500_000.0
 ROUNDING = 2e-4

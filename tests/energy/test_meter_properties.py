@@ -178,6 +178,9 @@ def test_tariffs_are_the_grid_energy_whose_time_is_known(place: tuple[ZoneInfo, 
     prices = {"night": 0.22, "day": 0.31}
     cost = sum(watt_hours / 1000 * prices[name] for name, watt_hours in tariffs.import_watt_hours.items())
     assert tariffs.cost.get("EUR", 0) == pytest.approx(cost, abs=1e-6)
+    assert sum(tariffs.consumption_watt_hours.values()) == pytest.approx(dated.get("consumption", 0), abs=1e-6)
+    use = sum(watt_hours / 1000 * prices[name] for name, watt_hours in tariffs.consumption_watt_hours.items())
+    assert tariffs.consumption_cost.get("EUR", 0) == pytest.approx(use, abs=1e-6)
 
 
 @BOUNDED

@@ -418,7 +418,7 @@ FROM_GRID = {"from the grid", "import", "importing", "paid {{currency}}"}
 """Names that say which way energy, or money, goes."""
 
 
-@pytest.mark.parametrize(("names", "colour"), [(TO_GRID, "#FF9830"), (FROM_GRID, "#B877D9")], ids=["to", "from"])
+@pytest.mark.parametrize(("names", "colour"), [(TO_GRID, "#E8920C"), (FROM_GRID, "#D8B0F5")], ids=["to", "from"])
 def test_to_the_grid_and_from_it_have_the_colours_that_the_readme_tells(names: set[str], colour: str) -> None:
     seen = {
         (name, one["value"]["fixedColor"])
