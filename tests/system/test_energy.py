@@ -125,8 +125,14 @@ def truth(lives: Iterable[Iterable[Mapping[str, Any]]]) -> dict[str, float]:
                 continue
             sums["observed"] += end - begin
             for name, (field, sign) in _SOURCES.items():
-                sums[name] += (max(0, sign * first[field]) + max(0, sign * last[field])) / 2 * (end - begin) / 3600
+                ends = sum(max(0, sign * one[field]) for one in (first, last) if not _idles(name, one[field]))
+                sums[name] += ends / 2 * (end - begin) / 3600
     return sums
+
+
+def _idles(name: str, watts: float) -> bool:
+    """Return whether a battery draws so little that it is its standby, and no charge."""
+    return name == "battery_charge" and -32 <= watts < 0
 
 
 def counted(held: HeldCounters) -> dict[str, float]:
