@@ -94,6 +94,8 @@ WARNING: Final = Window.between("2025-07-01 11:00", "2025-07-01 12:00")
 ALARM: Final = Window.between("2025-07-01 13:00", "2025-07-01 13:30")
 SHUTDOWN: Final = Window.between("2025-07-01 15:00", "2025-07-01 15:30")
 RED_RING: Final = Window.between("2025-07-01 17:00", "2025-07-01 17:30")
+FAULT: Final = Window.between("2025-07-01 19:00", "2025-07-01 19:30")
+"""Of the battery's cell management, while the meters go on."""
 OVERVOLTAGE: Final = Window.between("2025-07-02 13:00", "2025-07-02 13:40")
 """On phase 2."""
 LOW_FREQUENCY: Final = Window.between("2025-07-02 18:00", "2025-07-02 18:10")
@@ -160,6 +162,7 @@ TROUBLES: Final[Mapping[str, tuple[Window, ...]]] = MappingProxyType(
         "SonnenSystemWarning": (WARNING,),
         "SonnenShutdown": (SHUTDOWN,),
         "SonnenRedRing": (RED_RING,),
+        "SonnenFault": (FAULT,),
         "SonnenCellTemperature": (HOT_CELLS,),
         "SonnenCellTemperatureSpread": (WARM_MODULE,),
         "SonnenCellVoltageSpread": (UNEVEN_CELLS,),

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from golden_events import (
     ALARM,
+    FAULT,
     HOT_CELLS,
     LOW_FREQUENCY,
     OVERVOLTAGE,
@@ -193,6 +194,7 @@ def _system(house: House, read: Floats) -> Page:
         key("sonnen_battery_info", firmware="1.18.0", model="", generation="sb10"): np.where(old, np.nan, 1.0),
         key("sonnen_eclipse_led", led="Pulsing White"): np.where(red, 0.0, 1.0),
         key("sonnen_eclipse_led", led="Solid Red"): np.where(red, 1.0, 0.0),
+        key("sonnen_fault", part="bms"): np.where(within(read, FAULT), 1.0, np.nan),
         key("sonnen_dc_shutdown_reason", reason="HW_Shutdown"): np.where(within(read, SHUTDOWN), 1.0, 0.0),
         key("sonnen_dc_shutdown_reason", reason="Initialization Timeout"): _constant(read, 0.0),
         key("sonnen_component_state", component="bms", state="ready"): _constant(read, 1.0),
