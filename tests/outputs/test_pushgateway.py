@@ -506,6 +506,8 @@ def test_counters_that_could_not_be_saved_stay_and_all_that_was_measured_goes(ht
         "sonnen_online",
         "sonnen_last_reading_timestamp_seconds",
         "sonnen_production_watt_hours_total",
+        "sonnen_refused_readings_total",
+        "sonnen_standby_watt_hours_total",
         "sonnen_observed_seconds_total",
     }
     assert "\nsonnen_online 0.0\n" in pages(httpserver)[-1]
