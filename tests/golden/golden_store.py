@@ -17,6 +17,7 @@ from golden_alerts import alert_rules, alert_series
 from golden_events import GATEWAY_DOWN, NOW, PROMETHEUS_GAP, START
 from golden_gauges import Key, Page, key, labels_of, within
 from golden_house import Floats, House, golden_house
+from golden_neighbour import neighbour
 from golden_pushed import Pushed, scrapes
 from golden_recorded import Batch, Recorded
 from programs import find_program
@@ -33,7 +34,17 @@ _GATEWAY: Final = {"job": "pushgateway", "instance": "localhost:9091"}
 
 
 def golden_blocks(house: House) -> Path:
-    """Return the folder with the blocks of the golden house, made now if it was not made from these sources before."""
+    """Return the folder with the blocks of the golden house."""
+    return _made(house) / "home"
+
+
+def neighbour_blocks(house: House) -> Path:
+    """Return the folder with the blocks of the second battery's weeks."""
+    return _made(house) / "neighbour"
+
+
+def _made(house: House) -> Path:
+    """Return the folder of both, made now if it was not made from these sources before."""
     folder = _CACHE / _fingerprint()
     _CACHE.mkdir(parents=True, exist_ok=True)
     # Two test runs at once make them once.
@@ -42,7 +53,9 @@ def golden_blocks(house: House) -> Path:
         if not folder.exists():
             with tempfile.TemporaryDirectory(dir=_CACHE) as scratch:
                 made = Path(scratch) / "blocks"
-                make_blocks(list(batches(house)), made, Path(scratch))
+                ready = list(batches(house))
+                make_blocks(ready, made / "home", Path(scratch))
+                make_blocks(list(neighbour(ready)), made / "neighbour", Path(scratch), since=NOW)
                 made.rename(folder)
             _forget_others(folder)
     return folder
@@ -68,12 +81,14 @@ def batches(house: House) -> Iterator[tuple[Mapping[str, str], Batch]]:
     yield from alert_series(house.seconds)
 
 
-def make_blocks(ready: list[tuple[Mapping[str, str], Batch]], folder: Path, scratch: Path) -> None:
-    """Write series, by group, into blocks."""
+def make_blocks(
+    ready: list[tuple[Mapping[str, str], Batch]], folder: Path, scratch: Path, *, since: float = START
+) -> None:
+    """Write series, by group, into blocks: from the one on in which a moment is."""
     promtool = find_program("promtool")
     with ThreadPoolExecutor(max_workers=1) as reader:
         reading: Future[None] | None = None
-        for number in range(int(START // _BLOCK_SECONDS), int(NOW // _BLOCK_SECONDS) + 1):
+        for number in range(int(since // _BLOCK_SECONDS), int(NOW // _BLOCK_SECONDS) + 1):
             page = scratch / f"{number}.om"
             # While promtool reads one file, the next one is written.
             _write(page, ready, number * _BLOCK_SECONDS, (number + 1) * _BLOCK_SECONDS)

@@ -12,11 +12,13 @@ from typing import Final
 
 import pytest
 from golden_events import NOW, local
+from golden_neighbour import AGENT, BATTERY
+from golden_store import link_blocks, neighbour_blocks
 from grafana_asking import MOST_POINTS, Json
 from grafana_render import VERSIONS, skip_without_node, texts
 from grafana_viewer import boards
 
-from golden import GoldenPrometheus
+from golden import Golden, GoldenPrometheus
 
 pytestmark = pytest.mark.system
 
@@ -165,3 +167,36 @@ def test_where_there_is_nothing_yet_each_panel_says_so_in_words(unknown: list[Js
     assert said["sonnen-now", "Grid costs"] == {"no tariffs in the agent's config"}
     assert said["sonnen-money", "By tariff"] == {"no tariffs in the agent's config"}
     assert said["sonnen-battery", "Capacity"] == {"no data, or no token"}
+
+
+@pytest.fixture(scope="module")
+def two_batteries(golden_house: Golden, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoldenPrometheus]:
+    folder = tmp_path_factory.mktemp("two")
+    prometheus = GoldenPrometheus(folder, golden_house)
+    link_blocks(neighbour_blocks(golden_house.house), folder / f"prometheus-{prometheus.port}")
+    with prometheus:
+        yield prometheus
+
+
+def test_a_second_battery_and_agent_change_nothing_of_what_is_read_about_the_first(
+    two_batteries: GoldenPrometheus, tmp_path: Path
+) -> None:
+    skip_without_node()
+    for board in texts(VERSIONS[-1], two_batteries.url, NOW, list(boards()), tmp_path):
+        # The starts of every agent are marked.
+        for note in board["annotations"]:
+            note["marks"] = [mark for mark in note["marks"] if AGENT["instance"] not in mark]
+        assert told(board) == (FOLDER / f"{board['uid']}-evening.txt").read_text()
+
+
+def test_a_house_without_token_and_tariffs_reads_in_words_what_is_missing(
+    two_batteries: GoldenPrometheus, tmp_path: Path
+) -> None:
+    skip_without_node()
+    choices = {"job": "sonnen", "instance": BATTERY["instance"], "agent": AGENT["instance"]}
+    for board in texts(VERSIONS[-1], two_batteries.url, NOW, list(boards()), tmp_path, choices=choices):
+        file = FOLDER / f"{board['uid']}-without-token.txt"
+        if "WRITE_TEXTS" in os.environ:
+            file.write_text(told(board))
+        assert told(board) == file.read_text(), f"{file.name}: if that is meant, write it anew with WRITE_TEXTS=1"
+        assert not [panel["title"] for panel in board["panels"] if not panel["rows"] and not panel["nothing"]]
