@@ -217,4 +217,5 @@ def test_no_secret_is_in_it_and_each_has_the_name_that_the_agent_looks_for(rende
 
 
 def without_secrets(section: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in section.items() if key not in {"token", "password", "bearer_token"}}
+    secrets = {"token", "password", "bearer_token", "proxy_password"}
+    return {key: value for key, value in section.items() if key not in secrets}

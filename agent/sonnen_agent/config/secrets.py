@@ -226,7 +226,7 @@ def _text(section: Section, key: str, path: Path) -> str | None:
         section.problem(key, f"{str(path)!r} is empty; it should hold the secret and nothing else")
         return None
     # A password is encoded on its way; a token is not.
-    plain = key == "password_file" or (secret.isascii() and " " not in secret)
+    plain = key.endswith("password_file") or (secret.isascii() and " " not in secret)
     if not secret.isprintable() or not plain:
         section.problem(key, f"{str(path)!r} should hold the secret and nothing else, on one line")
         return None
