@@ -122,6 +122,36 @@ def test_the_agent_says_how_all_is_in_one_line(config: Config, gateway: FakeGate
     assert hung == ()
 
 
+def test_a_card_that_stalls_is_no_loop_that_hangs_and_holds_up_neither_a_push_nor_the_stop(
+    config: Config, gateway: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+    works_again, stalled = threading.Event(), threading.Event()
+
+    def stall(_: int) -> None:
+        stalled.set()
+        works_again.wait(60)
+
+    for name, seconds in (("agent._STALLED_SECONDS", 0.5), ("agent._CARD_SECONDS", 0.1), ("scheduler.HUNG_SECONDS", 3)):
+        monkeypatch.setattr(f"sonnen_agent.{name}", seconds)
+    agent = Agent(config, runtime)
+    monkeypatch.setattr("os.fdatasync", stall)
+    agent.start()
+    try:
+        assert stalled.wait(20)
+        wait_until(lambda: agent.stalled_seconds() > 4, "a long stall")
+        assert agent.hung() == ()
+        assert re.search("; the card stalls, nothing saved for [4-9] s$", agent.status())
+        assert len(gateway.pages(_HOME)) >= 3
+        agent.stop()
+        assert "\nsonnen_online 0.0\n" in gateway.pages(_HOME)[-1]
+        # What the next start goes on with.
+        assert list(runtime.iterdir()) != []
+    finally:
+        works_again.set()
+
+
 def test_a_stop_saves_the_counters_leaves_them_on_the_gateway_and_deletes_all_else(
     config: Config, gateway: FakeGateway, tmp_path: Path
 ) -> None:

@@ -123,6 +123,24 @@ def test_a_loop_that_stays_at_one_piece_of_work_hangs_until_it_goes_on() -> None
     assert threads.hung() == ()
 
 
+def test_a_loop_that_writes_does_not_hang_while_the_card_stalls() -> None:
+    now = [0.0]
+    threads = Threads(clock=lambda: now[0])
+    goes_on = threading.Event()
+
+    def work(_: ProgressWatch) -> None:
+        goes_on.wait(20)
+
+    threads.start("spool", work, writes=True)
+    threads.start("home", work)
+    now[0] = HUNG_SECONDS + 1
+
+    assert threads.hung(card_stalls=True) == ("home",)
+    assert threads.hung() == ("spool", "home")
+    goes_on.set()
+    threads.join(20)
+
+
 def test_joining_tells_whether_all_have_ended() -> None:
     threads = Threads()
     goes_on = threading.Event()

@@ -31,6 +31,10 @@ from sonnen_agent.systemd import reading_words, status_line
 _log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 2 * LONGEST_BEAT_SECONDS + 1
+_STALLED_SECONDS = 30.0
+"""A card takes a save within a second or two, unless it stalls; other writes then began at most a minute sooner."""
+_CARD_SECONDS = 5.0
+"""At a stop, for a save under way."""
 
 
 class Agent:
@@ -69,12 +73,12 @@ class Agent:
         """When what was handed out last of each group was taken."""
         self._handing_out = threading.RLock()
         self._stop = threading.Event()
-        self._readers, self._senders = Threads(), Threads()
+        self._readers, self._senders, self._keeper = Threads(), Threads(), Threads()
 
     @property
     def crashed(self) -> bool:
         """Whether a thread ended by an error in the program."""
-        return self._readers.crashed or self._senders.crashed
+        return self._readers.crashed or self._senders.crashed or self._keeper.crashed
 
     @property
     def has_read(self) -> bool:
@@ -82,8 +86,16 @@ class Agent:
         return all(poller.asked for poller in self._pollers)
 
     def hung(self) -> tuple[str, ...]:
-        """Return the names of the loops that make no progress."""
-        return self._readers.hung() + self._senders.hung()
+        """Return the names of the loops that make no progress, but for those that wait for a card that stalls.
+
+        To end the program for that would help nobody: it could not be loaded anew from that card.
+        """
+        return self._readers.hung() + self._senders.hung(card_stalls=self.stalled_seconds() > 0)
+
+    def stalled_seconds(self) -> float:
+        """Return for how long the card has not taken the counters; 0 when it works."""
+        seconds = self._keeper.busy_seconds()
+        return seconds if seconds > _STALLED_SECONDS else 0.0
 
     def status(self) -> str:
         """Return how all is, in one line for a person."""
@@ -96,6 +108,7 @@ class Agent:
                 if output.verb is not None
             },
             clock_is_set=components.clock.now() is not None,
+            stalled_seconds=self.stalled_seconds(),
         )
 
     def start(self) -> None:
@@ -117,7 +130,7 @@ class Agent:
             self._readers.start(f"relay {relay.options.job}", partial(ticker.run, partial(self._relay, relay), None))
         self._readers.start("agent", partial(self._ticker(components.report_seconds).run, self._report, None))
         if self._store is not None:
-            self._readers.start("state", partial(self._ticker(SAVE_SECONDS).run, self._store.save, None))
+            self._keeper.start("state", partial(self._ticker(SAVE_SECONDS).run, self._store.save, None))
 
     def stop(self, successor: Config | None = None) -> None:
         """Stop in the order of the data: no more readings, then the counters on disk, then the outputs.
@@ -126,7 +139,9 @@ class Agent:
         """
         self._stop.set()
         self._readers.join(_STOP_SECONDS)
-        saved = self._store is not None and self._store.save(clean=not self.crashed)
+        # Behind a save that stalls, another one would stall, too: the next start has the image of the last beat.
+        card_is_free = self._keeper.join(_CARD_SECONDS)
+        saved = card_is_free and self._store is not None and self._store.save(clean=not self.crashed)
         if saved and not self.crashed and self._runtime is not None:
             self._runtime.remove(self._components.names)
         for name, output in self._outputs.items():
@@ -202,7 +217,8 @@ def _store(config: Config) -> StateStore | None:
     except OSError as error:
         _log.warning(
             "the counters will not survive a restart by themselves: %s: %s; "
-            "make that directory writable for this user, or set state_directory to another",
+            "make that directory writable for this user, or set state_directory to another "
+            "(another disk under systemd: systemd/README.md)",
             error.filename or config.state_directory,
             error.strerror,
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 _log = logging.getLogger(__name__)
 
 HUNG_SECONDS = 120.0
-"""No piece of work takes so long: all its requests have deadlines."""
+"""No piece of work takes so long: all its requests have deadlines. A card has none."""
 
 
 def next_beat(start: float, interval: float, now: float) -> float:
@@ -84,9 +84,14 @@ class Threads:
     crashed: bool = field(default=False, init=False)
     """A programmer's error: the process must end with a failure, so that systemd starts it anew."""
     _threads: list[tuple[threading.Thread, ProgressWatch]] = field(default_factory=list, init=False)
+    _writers: set[threading.Thread] = field(default_factory=set, init=False)
+    """Those that wait for the card."""
 
-    def start(self, name: str, body: Callable[[ProgressWatch], None]) -> None:
-        """Run `body` in a thread that does not keep the process alive by itself; its watch tells if it hangs."""
+    def start(self, name: str, body: Callable[[ProgressWatch], None], *, writes: bool = False) -> None:
+        """Run `body` in a thread that does not keep the process alive by itself; its watch tells if it hangs.
+
+        With `writes` it writes to the card at times, which may stall.
+        """
         watch = ProgressWatch(self.clock)
 
         def guarded() -> None:
@@ -98,13 +103,26 @@ class Threads:
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append((thread, watch))
+        if writes:
+            self._writers.add(thread)
         thread.start()
 
-    def hung(self) -> tuple[str, ...]:
-        """Return the names of the threads that have been at one piece of work for longer than any takes."""
+    def hung(self, *, card_stalls: bool = False) -> tuple[str, ...]:
+        """Return the names of the threads that have been at one piece of work for longer than any takes.
+
+        While the card stalls, those that write to it are left out.
+        """
         return tuple(
-            thread.name for thread, watch in self._threads if thread.is_alive() and watch.busy_seconds() > HUNG_SECONDS
+            thread.name
+            for thread, watch in self._threads
+            if thread.is_alive()
+            and watch.busy_seconds() > HUNG_SECONDS
+            and not (card_stalls and thread in self._writers)
         )
+
+    def busy_seconds(self) -> float:
+        """Return how long the longest present piece of work has been going on."""
+        return max((watch.busy_seconds() for thread, watch in self._threads if thread.is_alive()), default=0.0)
 
     def join(self, timeout_seconds: float) -> bool:
         """Wait for all threads to end, but no longer than the time-out for all together; return whether all have."""

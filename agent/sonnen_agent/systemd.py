@@ -67,18 +67,24 @@ def _status(text: str) -> str:
 
 
 def status_line(
-    batteries: Mapping[str, str], sent_seconds_ago: Mapping[str, float | None], *, clock_is_set: bool = True
+    batteries: Mapping[str, str],
+    sent_seconds_ago: Mapping[str, float | None],
+    *,
+    clock_is_set: bool = True,
+    stalled_seconds: float = 0.0,
 ) -> str:
     """Return one line for a person: `home: 3 214 W solar, 41 %; pushed 2 s ago`.
 
-    `batteries` are the words for each, `sent_seconds_ago` is by what was done (`pushed`), None where it never was.
+    `batteries` are the words for each, `sent_seconds_ago` is by what was done (`pushed`), None where it never was;
+    `stalled_seconds` is for how long the card has not taken the counters.
     """
     outputs = (
         f"{verb} {_duration(seconds)} ago" if seconds is not None else f"nothing {verb} yet"
         for verb, seconds in sent_seconds_ago.items()
     )
     clock = () if clock_is_set else ("the clock is not set yet",)
-    return "; ".join([*(f"{battery}: {words}" for battery, words in batteries.items()), *outputs, *clock])
+    card = (f"the card stalls, nothing saved for {_duration(stalled_seconds)}",) if stalled_seconds else ()
+    return "; ".join([*(f"{battery}: {words}" for battery, words in batteries.items()), *outputs, *clock, *card])
 
 
 def reading_words(reading: Reading | None, *, asked: bool) -> str:

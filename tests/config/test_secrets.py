@@ -177,6 +177,31 @@ def test_a_secret_beside_the_config_stands_in_where_systemd_has_none(reader: Sec
     assert reader.problems == []
 
 
+def test_credentials_that_a_container_kept_back_are_told_with_the_ways(
+    reader: SecretReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, container = tmp_path / "secrets", tmp_path / "container"
+    folder.mkdir()
+    monkeypatch.setattr("sonnen_agent.config.secrets.CONTAINER", container)
+    Secrets(folder=tmp_path, credentials=reader.credentials).tell_if_lost(folder)
+    assert caplog.text == ""
+
+    container.write_text("lxc")
+    Secrets(folder=tmp_path, credentials=reader.credentials).tell_if_lost(tmp_path / "nowhere")
+    assert caplog.text == ""
+    for credentials in (reader.credentials, None):
+        Secrets(folder=tmp_path, credentials=credentials).tell_if_lost(folder)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+    assert f"no secret of {folder}: " in caplog.text
+    assert "nesting=1" in caplog.text
+    assert "token_file" in caplog.text
+
+    caplog.clear()
+    reader.write("hunter2", name="credentials/secrets_token-home")
+    Secrets(folder=tmp_path, credentials=reader.credentials).tell_if_lost(folder)
+    assert caplog.text == ""
+
+
 def test_an_empty_credential_is_refused(reader: SecretReader) -> None:
     credential = reader.write("\n", name="credentials/token-home")
     assert reader.read(None, "token-home") is None

@@ -72,6 +72,7 @@ class _Daemon:
         self._notifier = notifier
         self._announced = False
         self._hung: tuple[str, ...] = ()
+        self._stalled = False
         # Asked now: of a window that was closed nobody can tell any more that it was one.
         self._in_a_terminal = sys.stdin is not None and not sys.stdin.closed and os.isatty(sys.stdin.fileno())
         """Whether SIGHUP will mean that somebody has closed the window we were started in."""
@@ -115,6 +116,12 @@ class _Daemon:
         if hung and hung != self._hung:
             _log.error("makes no progress any more: %s", ", ".join(hung))
         self._hung = hung
+        stalled = self._agent.stalled_seconds() > 0
+        if stalled and not self._stalled:
+            _log.error("the card stalls: a save of the counters does not come to its end; reading and pushing go on")
+        elif self._stalled and not stalled:
+            _log.info("the card works again: the counters are saved")
+        self._stalled = stalled
         if hung:
             self._notifier.status(f"Hangs: {', '.join(hung)}")
         elif self._announced:

@@ -113,6 +113,8 @@ def read_config(
     if beside is not None and os.access(beside, os.F_OK) and not os.access(beside, os.R_OK | os.X_OK):
         _log.warning("the secrets in %s are left out: this user cannot read them; run this with sudo", beside)
     secrets = Secrets(folder=folder, credentials=credentials, beside=beside)
+    if not secrets_beside:
+        secrets.tell_if_lost(folder / _SECRETS)
     config = Config(
         interval_seconds=root.number("interval_seconds", minimum=1, maximum=3600, default=DEFAULT_INTERVAL_SECONDS),
         timezone=_timezone(root, "timezone"),

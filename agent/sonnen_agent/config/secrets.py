@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 
 _COULD_BE_A_SECRET = re.compile(r"[^/]{20,}")
 _SECRET_BYTES, _CA_BYTES = 16 * 1024, 1 << 20
+CONTAINER = Path("/run/systemd/container")
+"""What systemd writes where it runs in a container: its kind, such as `lxc`."""
 _FOLDER_CREDENTIAL = "secrets"
 """The unit loads a whole folder under this name; systemd then calls each of its files `secrets_<file>`."""
 
@@ -138,6 +140,20 @@ class Secrets:
         if self.credentials is not None:
             places.insert(0, self.credentials / f"{_FOLDER_CREDENTIAL}_{name}")
         return next(filter(_is_file, places), None)
+
+    def tell_if_lost(self, folder: Path) -> None:
+        """Say when none of the secrets in this folder came with the unit, as in a container that may not mount.
+
+        The unit's user cannot look into the folder. Outside of containers none came because none is there.
+        """
+        came = self.credentials is not None and any(self.credentials.glob(f"{_FOLDER_CREDENTIAL}_*"))
+        if not came and CONTAINER.exists() and folder.is_dir():
+            _log.warning(
+                "systemd handed over no secret of %s: unless there is none, this container keeps it from doing so; let "
+                "it nest (Proxmox: pct set ID --features nesting=1), or name files as token_file and password_file "
+                "(systemd/README.md, In a container)",
+                folder,
+            )
 
     def ca_file(self, section: Section) -> Path | None:
         """Return the file with the certificates to trust, in place of the system's."""

@@ -67,7 +67,7 @@ class RemoteWriteOutput:
 
     def start(self, threads: Threads) -> None:
         """Begin to send."""
-        threads.start("remote write", self.run)
+        threads.start("remote write", self.run, writes=True)
 
     def put(self, group: Group) -> None:
         """Leave what is to be sent; never waits. The pages of others go to a gateway alone."""
