@@ -90,6 +90,7 @@ def test_every_moment_is_in_one_day(zone: str, unix_seconds: float) -> None:
 
 
 CHANGES = (
+    ("Europe/Berlin", date(2024, 2, 29)),
     ("Europe/Berlin", date(2024, 3, 31)),
     ("Europe/Berlin", date(2024, 10, 27)),
     ("America/New_York", date(2024, 3, 10)),
