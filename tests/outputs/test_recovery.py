@@ -392,6 +392,7 @@ def test_what_is_shown_can_be_taken_back() -> None:
             consumption_cost={"EUR": 6.6},
             standing_charge={"EUR": 4.05},
         ),
+        refused={"spike": 3.0, "balance": 0.0, "frozen": 0.0, "meter_error": 1.0},
     )
     tariffs = Tariffs(currency="EUR", import_periods=(night,), export_periods=(feed_in,), standing_price_per_day=0.45)
     totals = replace(
