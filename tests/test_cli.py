@@ -143,11 +143,13 @@ def test_check_says_that_a_good_config_is_good_and_asks_nobody(
     file = write_config(
         f"batteries: [{{name: home, url: '{url}'}}, {{name: garage, url: '{url}'}}]\n"
         f"pushgateway: {{url: '{url}'}}\npull: {{listen: '127.0.0.1:9422'}}\ninterval_seconds: 2.5\n"
+        "timezone: America/Lima\n"
     )
     ended = agent("check", "--config", file)
     assert ended.returncode == 0
     assert ended.stdout == (
-        f"{file}: good: every 2.5 s from home, garage, pushing to {url} and serving /metrics on 127.0.0.1 port 9422\n"
+        f"{file}: good: every 2.5 s from home, garage, pushing to {url} and serving /metrics on 127.0.0.1 port 9422; "
+        "days end at midnight in America/Lima\n"
     )
     assert ended.stderr == ""
     assert battery.log == []
@@ -156,14 +158,16 @@ def test_check_says_that_a_good_config_is_good_and_asks_nobody(
 def test_check_names_the_receiver_that_is_the_only_sink(write_config: Callable[[str], Path]) -> None:
     url = "https://prometheus.example/api/v1/write"
     file = write_config(f"batteries: [{{name: home, url: 'http://192.168.1.20'}}]\nremote_write: {{url: '{url}'}}\n")
-    assert agent("check", "--config", file).stdout == f"{file}: good: every 5 s from home, writing to {url}\n"
+    said = agent("check", "--config", file).stdout
+    assert said.startswith(f"{file}: good: every 5 s from home, writing to {url}; days end at midnight in ")
+    assert said.endswith(", the zone of this machine\n")
 
 
 def test_check_names_the_relays_and_asks_none_of_them(battery: HTTPServer, write_config: Callable[[str], Path]) -> None:
     url = battery.url_for("/metrics")
     file = write_config(CONFIG.format(url=url) + f"relay: [{{url: '{url}', job: node}}]\n")
     ended = agent("check", "--config", file)
-    assert ended.stdout.endswith(f" and relaying {url} as node\n")
+    assert f" and relaying {url} as node; " in ended.stdout
     assert ended.returncode == 0
     assert battery.log == []
 
@@ -424,7 +428,8 @@ pushgateway: {{url: '{nobody}', on_stop: keep}}
         first = running.stderr.readline()
         running.send_signal(number)
         output, rest = running.communicate(timeout=60)
-    assert first == f"INFO sonnen-agent {__version__}: every 5 s from home, pushing to {nobody}\n"
+    started = f"INFO sonnen-agent {__version__}: every 5 s from home, pushing to {nobody}; days end at midnight in "
+    assert first.startswith(started)
     assert running.returncode == 0
     assert output == ""
     assert "Traceback" not in rest

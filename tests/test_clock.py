@@ -1,10 +1,12 @@
+import socket
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sonnen_agent.clock import LONGEST_BEAT_SECONDS, Deadline, WallClock, boot_id
+from sonnen_agent.clock import _TIME_SERVICES, LONGEST_BEAT_SECONDS, Deadline, WallClock, boot_id, service_has_time
 
 TODAY = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 
@@ -16,8 +18,16 @@ class Hands:
         self.unix = unix
         self.monotonic = 5.0
 
+        self.service: bool | None = None
+
     def clock(self, timesync: Path) -> WallClock:
-        return WallClock(timesync=timesync, unix=lambda: self.unix, monotonic=lambda: self.monotonic)
+        return WallClock(
+            timesync=timesync, service=lambda: self.service, unix=lambda: self.unix, monotonic=lambda: self.monotonic
+        )
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.unix += seconds
+        self.monotonic += seconds
 
 
 @pytest.fixture
@@ -75,15 +85,95 @@ def test_the_ten_minutes_begin_when_the_agent_starts_and_not_when_the_machine_do
     assert hands.clock(timesync).now() is None
 
 
-def test_a_clock_that_has_been_set_is_believed_when_it_is_set_again(timesync: Path) -> None:
+def test_a_clock_that_chrony_or_ntpsec_keeps_is_believed_once_they_have_the_time(tmp_path: Path) -> None:
+    hands = Hands(TODAY - 90 * 86_400)
+    hands.service = False
+    clock = hands.clock(tmp_path / "nothing")
+    assert clock.now() is None
+
+    hands.pass_seconds(10)
+    hands.unix, hands.service = TODAY, True
+    assert clock.now() == TODAY
+
+    hands.service = False  # as chrony says without a network
+    hands.pass_seconds(100)
+    assert clock.now() == TODAY + 100
+
+
+def test_a_time_service_that_never_has_the_time_is_waited_for_ten_minutes(tmp_path: Path) -> None:
+    hands = Hands(TODAY)
+    hands.service = False
+    clock = hands.clock(tmp_path / "nothing")
+    hands.pass_seconds(599)
+    assert clock.now() is None
+    hands.pass_seconds(1)
+    assert clock.now() == TODAY + 600
+
+
+def test_a_clock_that_is_set_after_ten_minutes_without_a_network_is_believed_at_once(timesync: Path) -> None:
+    hands = Hands(TODAY - 7200)
+    clock = hands.clock(timesync)
+    hands.pass_seconds(700)
+    assert clock.now() is not None
+
+    hands.unix = TODAY
+    (timesync / "synchronized").touch()
+    assert clock.now() == TODAY
+
+
+@pytest.mark.parametrize("wrong_by", [-7200, 2 * 86_400, 3653 * 86_400])
+def test_a_clock_that_leaps_is_told_of_once_and_not_believed_until_it_is_back(
+    timesync: Path, caplog: pytest.LogCaptureFixture, wrong_by: int
+) -> None:
     (timesync / "synchronized").touch()
     hands = Hands(TODAY)
     clock = hands.clock(timesync)
     assert clock.now() == TODAY
 
-    hands.unix -= 7200
+    hands.unix += wrong_by
+    for _ in range(12):
+        assert clock.now() is None
+        hands.pass_seconds(5)
+    assert [record.message for record in caplog.records] == [
+        f"the clock leapt by {wrong_by:+d} s: it is believed when it is back, or in ten minutes"
+    ]
 
-    assert clock.now() == TODAY - 7200
+    hands.unix -= wrong_by
+    assert clock.now() == TODAY + 60
+
+
+def test_a_clock_that_leaps_and_stays_there_is_believed_after_ten_minutes(timesync: Path) -> None:
+    (timesync / "synchronized").touch()
+    hands = Hands(TODAY)
+    clock = hands.clock(timesync)
+    clock.now()
+    hands.unix += 86_400
+    assert clock.now() is None
+    hands.pass_seconds(599)
+    assert clock.now() is None
+    hands.pass_seconds(1)
+    assert clock.now() == TODAY + 86_400 + 600
+    hands.unix -= 59
+    assert clock.now() == TODAY + 86_400 + 541
+
+
+@pytest.mark.parametrize("answer", [b"", b"\x24" + bytes(47), b"\xe4" + bytes(47)])
+def test_a_server_of_ntp_on_this_machine_says_whether_it_has_the_time(answer: bytes) -> None:
+    expected = {0: None, 0x24: True, 0xE4: False}[answer[0] if answer else 0]
+    (_, request, lacks_time) = _TIME_SERVICES[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            asked, client = server.recvfrom(512)
+            assert asked == b"\x23" + bytes(47)
+            server.sendto(answer, client)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        said = service_has_time([(server.getsockname()[1], request, lacks_time)])
+        serving.join()
+    assert said is expected
 
 
 def test_the_first_moment_of_2026_is_the_first_that_is_possible(tmp_path: Path) -> None:

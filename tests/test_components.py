@@ -95,6 +95,8 @@ def test_the_report_says_which_agent_runs_on_which_host_and_what_waits() -> None
     assert (group.page, group.counters) == (None, ())
     [build] = [sample for family in group.families for sample in family.samples if sample.name == "sonnen_build_info"]
     assert build.labels["version"] == __version__
+    [zone] = [sample for family in group.families for sample in family.samples if "timezone" in sample.name]
+    assert (zone.name, zone.labels, zone.value) == ("sonnen_agent_timezone_info", {"timezone": "UTC"}, 1)
     shown = values(group.families)
     assert shown["sonnen_agent_start_time_seconds"] == pytest.approx(before, abs=60)
     assert shown["sonnen_agent_spool_samples"] == 7

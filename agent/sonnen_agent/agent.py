@@ -116,7 +116,8 @@ class Agent:
         config, components = self._config, self._components
         names = ", ".join(components.names)
         ways = " and ".join(options.summary for options in config.outputs.values())
-        _log.info("sonnen-agent %s: every %g s from %s, %s", __version__, config.interval_seconds, names, ways)
+        every = config.interval_seconds
+        _log.info("sonnen-agent %s: every %g s from %s, %s; %s", __version__, every, names, ways, config.midnight)
         for output in self._outputs.values():
             output.start(self._senders)
         ticker = self._ticker(config.interval_seconds)

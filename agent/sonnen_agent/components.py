@@ -40,6 +40,7 @@ class Components:
         self._about = AgentInfo(
             build={(__version__, _revision(), platform.python_version()): 1},
             start_unix_seconds=round(time.time(), 3),
+            timezone={config.zone_name: 1},
             tokens={battery.name: battery.token is not None for battery in config.batteries},
         )
 
@@ -70,7 +71,7 @@ class Components:
                 meters[options.name],
                 config.battery_key(options.name),
                 interval_seconds=config.interval_seconds,
-                zone_name=getattr(config.zone, "key", None) or "",
+                zone_name=config.zone_name,
             )
             for options in config.batteries
         )

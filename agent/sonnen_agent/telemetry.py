@@ -84,6 +84,9 @@ class AgentInfo:
     )
     """A 1 for the version, the git revision, and Python's version."""
     start_unix_seconds: float | None = gauge("sonnen_agent_start_time_seconds", "Unix time at which the agent started.")
+    timezone: Mapping[str, float] = gauge(
+        "sonnen_agent_timezone_info", "1; the label says whose midnight ends a day.", "timezone"
+    )
     tokens: Mapping[str, bool] = gauge(
         "sonnen_agent_token", "1 if the config has a token for the battery, else 0.", "battery"
     )

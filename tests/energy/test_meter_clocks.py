@@ -1,8 +1,10 @@
 from datetime import date
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from sonnen_agent.clock import WallClock
 from sonnen_agent.energy.days import Calendar
 from sonnen_agent.energy.meter import EnergyMeter
 from sonnen_agent.reading import Status
@@ -10,6 +12,8 @@ from sonnen_agent.reading import Status
 HOUR = 3600.0
 DAY = 24 * HOUR
 BERLIN = ZoneInfo("Europe/Berlin")
+TEN_YEARS = 3653 * DAY
+AUGUST = Calendar(BERLIN).start_of(date(2026, 8, 1))
 MIDNIGHT = Calendar(BERLIN).start_of(date(2024, 6, 2))
 EVERY_SECOND_A_WATT_HOUR = Status(
     production_watts=0, consumption_watts=3_600, grid_feed_in_watts=-3_600, discharge_watts=0
@@ -181,6 +185,19 @@ def test_a_clock_that_was_years_ahead_for_a_moment_is_forgotten_after_a_day() ->
     expected = {date(2024, 6, 1): 600, date(2024, 6, 2): DAY + 2400 + 600, date(2024, 6, 3): DAY}
     assert finished == pytest.approx(expected)
     assert house.today == pytest.approx(DAY - 2400)
+
+
+def test_a_clock_that_is_wrong_for_a_minute_moves_no_energy_to_another_day(tmp_path: Path) -> None:
+    house = House(monotonic=20, wall=AUGUST - HOUR)
+    clock = WallClock(timesync=tmp_path, service=lambda: True, unix=lambda: unix, monotonic=lambda: house.monotonic)
+    for half_minute in range(round(3 * HOUR / 30)):
+        unix = AUGUST - HOUR + half_minute * 30 + (TEN_YEARS if half_minute in {10, 11, 118, 119, 120} else 0)
+        house.set_clock(clock.now())
+        house.read()
+        house.monotonic += 30
+    assert house.finished() == pytest.approx({date(2026, 7, 31): HOUR})
+    assert house.today == pytest.approx(2 * HOUR - 30)
+    assert house.yesterday == pytest.approx(HOUR)
 
 
 def test_a_drifting_clock_counts_every_second_once() -> None:

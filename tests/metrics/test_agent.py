@@ -137,4 +137,4 @@ def test_what_is_known_of_the_process_comes_along() -> None:
 
 
 def test_the_labels_of_the_agents_series_are_those_beside_a_batterys() -> None:
-    assert {"battery", "outcome", "pythonversion", "relay", "revision", "sink", "version"} == AGENT_LABELS
+    assert {"battery", "outcome", "pythonversion", "relay", "revision", "sink", "timezone", "version"} == AGENT_LABELS

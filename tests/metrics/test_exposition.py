@@ -142,7 +142,10 @@ TOTALS = EnergyTotals(
     },
 )
 ABOUT = AgentInfo(
-    build={("1.2.3", "0123abc", "3.11.2"): 1}, start_unix_seconds=1718870000.125, tokens={"home": True, 'Kü"che': False}
+    build={("1.2.3", "0123abc", "3.11.2"): 1},
+    start_unix_seconds=1718870000.125,
+    timezone={"Europe/Berlin": 1},
+    tokens={"home": True, 'Kü"che': False},
 )
 COUNTS = Counts(
     reads={

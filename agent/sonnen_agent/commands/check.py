@@ -10,5 +10,5 @@ def run(config: Config, file: Path) -> int:
     names = ", ".join(battery.name for battery in config.batteries)
     ways = [options.summary for options in config.outputs.values()]
     ways.extend(f"relaying {relay.url} as {relay.job}" for relay in config.relays)
-    print(f"{file}: good: every {config.interval_seconds:g} s from {names}, {' and '.join(ways)}")
+    print(f"{file}: good: every {config.interval_seconds:g} s from {names}, {' and '.join(ways)}; {config.midnight}")
     return 0

@@ -74,6 +74,17 @@ class Config:
         """The time zone: the one that is named, else that of this machine, and UTC where it has none."""
         return zone_named(self.timezone)
 
+    @property
+    def zone_name(self) -> str:
+        """Its name; where the machine's zone has none, the file that it is read from."""
+        zone = self.zone
+        return getattr(zone, "key", None) or ("UTC" if zone is UTC else str(_SYSTEM_ZONE))
+
+    @property
+    def midnight(self) -> str:
+        """Whose midnight ends a day, in words."""
+        return f"days end at midnight in {self.zone_name}" + ("" if self.timezone else ", the zone of this machine")
+
     def battery_key(self, battery: str) -> GroupKey:
         """Return the key of a battery's group."""
         return GroupKey(job=self.job, instance=battery)

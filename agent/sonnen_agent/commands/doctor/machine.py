@@ -27,7 +27,8 @@ _LAST_CRASH = "Main process exited|Failed with result|Watchdog timeout"
 def check_clock(clock: WallClock) -> Findings:
     """Yield whether this machine's clock can be believed."""
     if clock.now() is None:
-        yield fail("clock", "it is not set yet", "timedatectl says why; a Pi before model 5 needs the network for it")
+        fix = "timedatectl or chronyc tracking says why; a Pi before model 5 needs the network for it"
+        yield fail("clock", "it is not set yet", fix)
     else:
         yield ok("clock", f"{time.strftime('%Y-%m-%d %H:%M:%S %Z')}")
 
