@@ -74,6 +74,7 @@ def is_key(line: str) -> bool:
 
 def test_the_example_inventory_and_the_readme_name_no_unknown_variable() -> None:
     known = {name for role in _ROLES for name in script().options(role)}
-    inventory = load(ANSIBLE / "inventory.example.yml")
-    used = {name for group in inventory.values() for name in group["vars"]}
-    assert used <= known
+    for example in ("inventory.example.yml", "inventory.fleet.example.yml"):
+        inventory = load(ANSIBLE / example)
+        used = {name for group in inventory.values() for name in group["vars"]}
+        assert used <= known
