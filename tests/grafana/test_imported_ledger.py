@@ -33,6 +33,8 @@ def told(truth: Truth, name: str, begin: float, end: float) -> float:
     """Return what a counter of the golden house grew by."""
     if name == "cost":
         return truth.cost(begin, end)
+    if name == "use_cost":
+        return truth.consumption_cost(begin, end)
     if name == "revenue":
         return truth.revenue(begin, end)
     return truth.watt_hours({"observed_seconds": "observed"}.get(name, name), begin, end)

@@ -27,7 +27,8 @@ NOT_STAGED: Final = {"SonnenHonorLabels", "SonnenTwoAgents", "SonnenGatewayClock
 LINGERING: Final = 1800
 """For so long after a trouble an expression over the past may still see it."""
 STEP: Final = 60
-WEEK: Final = 7 * 86_400
+AT_ONCE: Final = 2 * 86_400
+"""Longer answers would take Prometheus long."""
 NO_STALE_MARKERS: Final = tuple(Window(gone.begin, gone.begin + 360) for gone in (GATEWAY_DOWN, *STOPS, RESTART))
 """Here a group ends at once in life, while a backfilled one grows old for five minutes."""
 
@@ -44,9 +45,9 @@ def raised(alert: str, moments: list[float]) -> list[float]:
 
 
 def seen(prometheus: GoldenPrometheus, alert: str, window: Window) -> Iterator[tuple[dict[str, str], list[float]]]:
-    """Yield what an alert's expression finds, and when; week by week, as much as an answer holds."""
-    for begin in range(int(window.begin), int(window.end) + 1, WEEK):
-        end = min(begin + WEEK - STEP, window.end)
+    """Yield what an alert's expression finds, and when; piece by piece."""
+    for begin in range(int(window.begin), int(window.end) + 1, AT_ONCE):
+        end = min(begin + AT_ONCE - STEP, window.end)
         for labels, points in prometheus.query_range(ALERTS[alert]["expr"], begin, end, STEP):
             yield labels, [moment for moment, _ in points]
 

@@ -15,7 +15,14 @@ pytestmark = pytest.mark.system
 
 RULES: Final = Path(__file__).parents[2] / "prometheus/rules/recording.yml"
 GROUPS: Final[list[dict[str, Any]]] = yaml.safe_load(RULES.read_text())["groups"]
-EMPTY: Final = {"sonnen:grid_volts:fresh": "only an eco 8 with old firmware has it"}
+EMPTY: Final = {
+    "sonnen:grid_volts:fresh": "only an eco 8 with old firmware has it",
+    "sonnen:standing_charge_total:copy1m": "its tariffs have none",
+    **{
+        f"sonnen:{name}_credit_total:copy1m": "no price of its is below 0"
+        for name in ("grid_cost", "grid_revenue", "consumption_cost")
+    },
+}
 """What the golden house has no data of, and why."""
 OFFSETS: Final = {
     "sonnen_fresh": 0.0,
