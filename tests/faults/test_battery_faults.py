@@ -74,7 +74,8 @@ def staged(rows: list[BatteryFault], folder: Path) -> Iterator[Stage]:
     # Whoever backs off is not well again in time for another fault.
     later.sort(key=lambda row: row.backs_off)
     with ExitStack() as running:
-        gateway = running.enter_context(Pushgateway(folder))
+        # At each push it would compare the group with those of all the other batteries: a processor's whole time.
+        gateway = running.enter_context(Pushgateway(folder, flags=["--push.disable-consistency-check"]))
         healthy = running.enter_context(HouseBattery(0))
         # What is asked now and then stays wrong for longer than the others: no other fault comes after it.
         plan = [[*begin, *wave] for wave in waves(later, LANES)[:1]] + waves(later, LANES)[1:]

@@ -86,6 +86,7 @@ class Pushgateway(Server):
         web_config_file: Path | None = None,
         headers: Mapping[str, str] | None = None,
         trust: ssl.SSLContext | None = None,
+        flags: Iterable[str] = (),
     ) -> None:
         """Prepare one; `headers` and `trust` let the test pass what the `web_config_file` asks for."""
         port = port or free_port()
@@ -97,6 +98,7 @@ class Pushgateway(Server):
             f"--persistence.file={persistence_file or ''}",
             *_assets(program, "pushgateway"),
             *([f"--web.config.file={web_config_file}"] if web_config_file else []),
+            *flags,
             port=port,
             log_file=folder / f"pushgateway-{port}.log",
         )
