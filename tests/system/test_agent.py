@@ -129,8 +129,8 @@ _OF: dict[str, Callable[[Any], Series]] = {
     "configurations": of_configurations,
 }
 _COUNTED = (
-    r"sonnen_(production|consumption|grid_(import|export)|battery_(charge|discharge)|flow)_watt_hours_total"
-    r"|sonnen_observed_seconds_total|sonnen_energy_(today|yesterday)_watt_hours"
+    r"sonnen_(production|consumption|grid_(import|export)|battery_(charge|discharge)|flow|standby)_watt_hours_total"
+    r"|sonnen_observed_seconds_total|sonnen_refused_readings_total|sonnen_energy_(today|yesterday)_watt_hours"
 )
 _ALWAYS_SHOWN = r"sonnen_online|sonnen_endpoint_up|sonnen_last_reading_timestamp_seconds"
 _OF_THE_AGENT = re.compile(rf"{_COUNTED}|{_ALWAYS_SHOWN}|sonnen_clock_offset_seconds")

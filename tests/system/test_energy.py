@@ -383,7 +383,8 @@ def assert_of_one_time(held: HeldCounters, log: Iterable[Mapping[str, Any]], *, 
     (body,) = {json.dumps(entry["body"], sort_keys=True) for entry in log}
     totals, powers = counted(held), json.loads(body)
     for name, (field, sign) in _SOURCES.items():
-        watt_hours = max(0, sign * powers[field]) * totals["observed"] / 3600
+        watts = 0 if _idles(name, powers[field]) else max(0, sign * powers[field])
+        watt_hours = watts * totals["observed"] / 3600
         assert totals[name] == pytest.approx(watt_hours, rel=1e-6, abs=2 * (recoveries + 1) * _ROUNDING), name
     assert_flows_are_the_totals(held, recoveries=recoveries)
 
