@@ -17,10 +17,21 @@ NOT_HERE: Final = {
     "sonnen:grid_volts:fresh": "only an eco 8 with old firmware has it",
     "sonnen:off_grid_since_timestamp_seconds": "the house is on the grid",
     "sonnen:off_grid_seconds": "the house is on the grid",
-    "sonnen:tariff_import_watt_hours_total:copy1m": "no tariffs are configured",
-    "sonnen:tariff_export_watt_hours_total:copy1m": "no tariffs are configured",
-    "sonnen:grid_cost_total:copy1m": "no tariffs are configured",
-    "sonnen:grid_revenue_total:copy1m": "no tariffs are configured",
+    **{
+        f"sonnen:{name}_total:copy1m": "no tariffs are configured"
+        for name in (
+            "tariff_import_watt_hours",
+            "tariff_export_watt_hours",
+            "tariff_consumption_watt_hours",
+            "grid_cost",
+            "grid_cost_credit",
+            "grid_revenue",
+            "grid_revenue_credit",
+            "consumption_cost",
+            "consumption_cost_credit",
+            "standing_charge",
+        )
+    },
     "sonnen:energy_yesterday_watt_hours:copy5m": "it is the agent's first day",
     "sonnen:production_watt_hours:increase2h_best7d": "it is the agent's first day",
 }
