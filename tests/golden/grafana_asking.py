@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import urllib3
+from programs import PATIENCE_SECONDS
 
 # The words that Grafana's JSON uses for things, with whatever is in them.
 Json = dict[str, Any]
@@ -122,7 +123,7 @@ class Prometheus:
         return self._get("query_range", query=query, start=first, end=last, step=step)
 
     def _get(self, path: str, **fields: object) -> list[Json]:
-        answer = urllib3.request("GET", f"{self.url}/api/v1/{path}?{urlencode(fields)}")
+        answer = urllib3.request("GET", f"{self.url}/api/v1/{path}?{urlencode(fields)}", timeout=PATIENCE_SECONDS)
         body = json.loads(answer.data)
         if body["status"] != "success":
             raise ValueError(f"{body['error']}: {fields['query']}")

@@ -45,11 +45,14 @@ def raised(alert: str, moments: list[float]) -> list[float]:
 
 
 def seen(prometheus: GoldenPrometheus, alert: str, window: Window) -> Iterator[tuple[dict[str, str], list[float]]]:
-    """Yield what an alert's expression finds, and when; piece by piece."""
+    """Yield what an alert's expression finds, and when; asked piece by piece."""
+    moments: dict[frozenset[tuple[str, str]], list[float]] = {}
     for begin in range(int(window.begin), int(window.end) + 1, AT_ONCE):
         end = min(begin + AT_ONCE - STEP, window.end)
         for labels, points in prometheus.query_range(ALERTS[alert]["expr"], begin, end, STEP):
-            yield labels, [moment for moment, _ in points]
+            moments.setdefault(frozenset(labels.items()), []).extend(moment for moment, _ in points)
+    for labels_of, found in moments.items():
+        yield dict(labels_of), found
 
 
 def test_every_alert_has_its_trouble_in_the_golden_house() -> None:
