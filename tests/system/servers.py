@@ -38,7 +38,8 @@ class Server(Program):
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.trust)
         )
         try:
-            with opener.open(urllib.request.Request(address, headers=self.headers), timeout=PATIENCE_SECONDS) as response:
+            request = urllib.request.Request(address, headers=self.headers)
+            with opener.open(request, timeout=PATIENCE_SECONDS) as response:
                 body: bytes = response.read()
         except urllib.error.HTTPError as error:
             raise ServerError(f"{address} answered {error.code}: {error.read().decode(errors='replace')}") from error
