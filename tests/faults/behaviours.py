@@ -93,7 +93,7 @@ def drips(piece: Callable[[Call], bytes], seconds: float = 0.25) -> Behaviour:
 
 
 def alters(change: Change, *, path: str = "/status", true: bool = False) -> Behaviour:
-    """Change the JSON of the usual answer to requests whose path ends so; all others get the usual one.
+    """Change the JSON of the usual answer to requests whose path ends so; all others, and refusals, are as usual.
 
     `true` says that what is left is the truth.
     """
@@ -102,7 +102,11 @@ def alters(change: Change, *, path: str = "/status", true: bool = False) -> Beha
         if not call.request.path.endswith(path):
             call.tell()
             return
-        _, _, body = call.usual().partition(b"\r\n\r\n")
+        usual = call.usual()
+        head, _, body = usual.partition(b"\r\n\r\n")
+        if b" 200 " not in head.partition(b"\r\n")[0]:
+            call.send(usual)
+            return
         call.send(answer(json.dumps(change(json.loads(body)))))
         if true:
             call.told()
