@@ -252,17 +252,17 @@ def _discover(options: "Namespace") -> int:
 
 def _verify(options: "Namespace") -> int:
     from sonnen_agent.commands import verify  # noqa: PLC0415
+    from sonnen_agent.commands.doctor.peer import server  # noqa: PLC0415
     from sonnen_agent.config.secrets import Secrets  # noqa: PLC0415
 
     folder = _config_file(options.config).resolve().parent
     secrets = Secrets(folder=folder, credentials=_folder("CREDENTIALS_DIRECTORY"), beside=folder / "secrets")
     files = {key: getattr(options, key) for key in ("password_file", "bearer_token_file", "ca_file")}
-    try:
-        server = verify.server_at(options.prometheus, secrets, files)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
+    destination, problems = server("prometheus", options.prometheus, secrets, files)
+    if problems:
+        print(ConfigError("--prometheus", tuple(problems)), file=sys.stderr)
         return 2
-    return verify.run(_config(options.config), server, range_seconds=options.range)
+    return verify.run(_config(options.config), destination, range_seconds=options.range)
 
 
 def _dump(options: "Namespace") -> int:

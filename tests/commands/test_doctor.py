@@ -363,6 +363,14 @@ def test_a_password_on_the_command_line_is_refused_and_not_shown(doctor: Doctor)
     assert "hunter22" not in json.dumps(found)
 
 
+def test_a_url_that_is_none_names_an_example(doctor: Doctor) -> None:
+    found = doctor(battery(9), "--prometheus", "nowhere", "--grafana", "nowhere")
+
+    for name, example in (("prometheus", "http://prometheus.example:9090"), ("grafana", "http://grafana.example:3000")):
+        words = f"--{name}.url: should be a URL with a host, such as {example}, got 'nowhere'"
+        assert found[name] == ("fail", words, "")
+
+
 @pytest.fixture
 def grafana(httpserver: HTTPServer) -> dict[str, Any]:
     """Return what a stand-in answers, by path, in the shapes of Grafana 11; a number is a status."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.discovery import LARGEST_PREFIX, discover, local_networks
 from sonnen_agent.clock import Deadline
-from sonnen_agent.commands.doctor import server
 from sonnen_agent.commands.doctor.battery import check_battery
+from sonnen_agent.commands.doctor.machine import UNIT
+from sonnen_agent.commands.doctor.peer import server
 from sonnen_agent.commands.doctor.receivers import push_and_delete
 from sonnen_agent.components import Components
 from sonnen_agent.config.load import DEFAULT_INTERVAL_SECONDS, Config
@@ -26,7 +27,7 @@ from sonnen_agent.metrics.exposition import page_of
 from sonnen_agent.outputs.pushgateway import Options
 from sonnen_agent.systemd import reading_words
 
-_NAME, _UNIT = "home", "sonnen-agent"
+_NAME = "home"
 _SECONDS = 20
 _HEAD = "# Written by sonnen-agent setup. The project's systemd/config.yml has every key with its default.\n"
 
@@ -63,8 +64,8 @@ def run(  # noqa: PLR0913 - the command's options, one for one
     if starts:
         problem = _systemctl("enable") or _systemctl("restart")
         if problem:
-            raise StartError(f"the service does not start: {problem}; see journalctl -u {_UNIT} -n 30")
-        print(f"The service runs. How it is: systemctl status {_UNIT}; what is wrong: sudo sonnen-agent doctor")
+            raise StartError(f"the service does not start: {problem}; see journalctl -u {UNIT} -n 30")
+        print(f"The service runs. How it is: systemctl status {UNIT}; what is wrong: sudo sonnen-agent doctor")
     elif not has_unit:
         print(f"To run it: sonnen-agent run --config {file}")
     return 0
@@ -127,7 +128,7 @@ def _gateway(battery: BatteryOptions, address: str | None, secrets: Secrets, *, 
         receiver = Options(destination=destination)
         try:
             if problems:
-                raise ExchangeError("invalid", problems[0].removeprefix("--pushgateway."))  # noqa: TRY301 - as the rest
+                raise ExchangeError("invalid", problems[0])  # noqa: TRY301 - as the rest
             push_and_delete(receiver, components.config, page, Deadline(_SECONDS))
         except ExchangeError as error:
             if error.outcome == "unauthorized" and not yes:
@@ -181,7 +182,7 @@ def _read(file: Path) -> str:
 def _systemctl(verb: str) -> str:
     """Return what systemd says against it; nothing where it is done."""
     try:
-        done = subprocess.run(["systemctl", verb, _UNIT], capture_output=True, text=True, check=False, timeout=120)  # noqa: S603, S607 - our words, the system's path
+        done = subprocess.run(["systemctl", verb, UNIT], capture_output=True, text=True, check=False, timeout=120)  # noqa: S603, S607 - our words, the system's path
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return done.stderr.strip() or f"exit code {done.returncode}" if done.returncode else ""

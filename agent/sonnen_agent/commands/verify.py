@@ -8,18 +8,15 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from pathlib import Path
 
 from sonnen_agent.clock import Deadline
 from sonnen_agent.commands.doctor.peer import Peer
 from sonnen_agent.commands.stored import Points, StoredBattery
 from sonnen_agent.config.load import Config
-from sonnen_agent.config.secrets import Secrets
-from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination
 from sonnen_agent.energy.counters import QUANTITIES, Power, Quantity
 from sonnen_agent.energy.days import Calendar, FinishedDay
-from sonnen_agent.errors import ConfigError, Outcome
+from sonnen_agent.errors import Outcome
 from sonnen_agent.state.ledger import Ledger
 
 _PATIENCE_SECONDS = 300
@@ -29,7 +26,6 @@ _SMALLEST_WATT_HOURS, _METER_WATT_HOURS = 2.0, 100.0
 """What no comparison can tell from nothing; a meter's register counts in steps of this."""
 _NEAR_DAYS_SECONDS = 25 * 3600
 """So much before the time a day may begin that the ledger is compared by: at least yesterday."""
-_EXAMPLE = "http://prometheus.example:9090"
 _ALL_WELL = "All agree to 1 %: believe the counters, which miss nothing between two points."
 _WAYS = ("points", "average", "counters", "meters")
 _HINTS: Mapping[Outcome, str] = {
@@ -37,27 +33,8 @@ _HINTS: Mapping[Outcome, str] = {
     "not_found": "no Prometheus here; is a prefix missing in the URL?",
 }
 
-
 _Row = dict[str, float | None]
 """A quantity's watt-hours by each of the ways; None where that way has nothing to say."""
-
-
-def server_at(url: str, secrets: Secrets, files: Mapping[str, Path | None]) -> Destination:
-    """Return where Prometheus is, with a user name taken from before its host, or raise ConfigError.
-
-    `files` are the ways to log in of the config's receivers, by key; without any, the secrets named after it count.
-    """
-    scheme, _, rest = url.partition("://")
-    user, at, host = rest.partition("@")
-    # With a password in it, the URL is left as it is, and refused.
-    named = at and user and ":" not in user
-    values: dict[object, object] = {"url": f"{scheme}://{host}", "username": user} if named else {"url": url}
-    values |= {key: str(file.absolute()) for key, file in files.items() if file is not None}
-    problems: list[str] = []
-    destination = secrets.destination(Section(values, "", problems), _EXAMPLE, "prometheus")
-    if problems:
-        raise ConfigError("--prometheus", tuple(problems))
-    return destination
 
 
 def run(config: Config, server: Destination, *, range_seconds: float) -> int:

@@ -14,9 +14,9 @@ from pathlib import Path
 from sonnen_agent.clock import Deadline, WallClock
 from sonnen_agent.commands.doctor import battery, grafana, machine, prometheus, receivers
 from sonnen_agent.commands.doctor.finding import Finding, Findings, Redaction, fail, ok, skipped, warn
+from sonnen_agent.commands.doctor.peer import server
 from sonnen_agent.config.load import DEFAULT_STATE_DIRECTORY, Config, read_config
 from sonnen_agent.config.secrets import Secrets
-from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination
 from sonnen_agent.errors import ConfigError
 from sonnen_agent.outputs import pushgateway
@@ -63,7 +63,7 @@ def run(  # noqa: PLR0913 - the command's options, and what systemd would tell t
         if url is not None:
             destination, wrong = server(name, url, secrets)
             redacted.append((f"<{name}>", destination))
-            found = [fail(name, problem) for problem in wrong]
+            found = [fail(name, f"--{name}.{problem}") for problem in wrong]
             subjects.append(partial(iter, found) if found else partial(check, destination, deadline))
     return _print(subjects, _redaction(config, redacted), as_json=as_json)
 
@@ -105,17 +105,6 @@ def _receivers(config: Config, deadline: Deadline) -> Iterator[_Subject]:
     for relay in config.relays:
         if relay.url:
             yield partial(receivers.check_relay, relay)
-
-
-def server(name: str, url: str, secrets: Secrets) -> tuple[Destination, list[str]]:
-    """Return where a server is, a user name before its host taken off, with the credential of its name."""
-    scheme, _, rest = url.partition("://")
-    user, at, host = rest.partition("@")
-    keys: dict[object, object] = {"url": url}
-    if at and ":" not in user:  # with a password in it, it stays as it is, and is refused
-        keys = {"url": f"{scheme}://{host}", "username": user}
-    problems: list[str] = []
-    return secrets.destination(Section(keys, f"--{name}", problems), f"http://{name}.example", name), problems
 
 
 def _redaction(config: Config, servers: Iterable[tuple[str, Destination]]) -> Redaction:

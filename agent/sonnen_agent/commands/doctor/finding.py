@@ -15,7 +15,7 @@ Findings = Iterator["Finding"]
 RELEASE = ".".join(__version__.split(".")[:2])
 """What rules and dashboards that belong to this agent say of themselves."""
 
-_SHOWN = {"127.0.0.1", "::1", "localhost", "192.168.1.20", "gateway.example"}
+_SHOWN = {"127.0.0.1", "::1", "localhost", "192.168.1.20", "gateway.example", "grafana.example", "prometheus.example"}
 """Loopback, and the examples of our own messages."""
 _SHORTEST_SECRET = 4
 """What is shorter is in a text by chance."""

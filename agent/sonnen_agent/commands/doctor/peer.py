@@ -5,15 +5,42 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 from sonnen_agent.clock import Deadline
+from sonnen_agent.config.secrets import Secrets
+from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination, expect_success
 from sonnen_agent.errors import ExchangeError, Outcome
 from sonnen_agent.transport import Answer
 
 _LIMIT_BYTES = 16 << 20
 _SECONDS = 8
+_EXAMPLES = {
+    "grafana": "http://grafana.example:3000",
+    "prometheus": "http://prometheus.example:9090",
+    "pushgateway": "http://gateway.example:9091",
+}
+_NO_FILES: Mapping[str, Path | None] = MappingProxyType({})
+
+
+def server(
+    name: str, url: str, secrets: Secrets, files: Mapping[str, Path | None] = _NO_FILES
+) -> tuple[Destination, list[str]]:
+    """Return where a server is, a user name before its host taken off, and what is wrong with that.
+
+    `files` are the ways to log in of the config's receivers, by key; without any, the secrets named after it count.
+    """
+    scheme, _, rest = url.partition("://")
+    user, at, host = rest.partition("@")
+    values: dict[object, object] = {"url": url}
+    if at and user and ":" not in user:  # with a password in it, it stays as it is, and is refused
+        values = {"url": f"{scheme}://{host}", "username": user}
+    values |= {key: str(file.absolute()) for key, file in files.items() if file is not None}
+    problems: list[str] = []
+    return secrets.destination(Section(values, "", problems), _EXAMPLES[name], name), problems
 
 
 class Peer:
