@@ -252,7 +252,7 @@ def _discover(options: "Namespace") -> int:
 
 def _verify(options: "Namespace") -> int:
     from sonnen_agent.commands import verify  # noqa: PLC0415
-    from sonnen_agent.commands.doctor.peer import server  # noqa: PLC0415
+    from sonnen_agent.commands.peer import server  # noqa: PLC0415
     from sonnen_agent.config.secrets import Secrets  # noqa: PLC0415
 
     folder = _config_file(options.config).resolve().parent

@@ -99,6 +99,12 @@ class Status:
         return self.production_watts, self.discharge_watts, self.consumption_watts, self.grid_feed_in_watts
 
     @property
+    def charge_percent(self) -> Number:
+        """The charge as the owner sees it, where the battery says so, else that of the whole pack."""
+        usable = self.usable_state_of_charge_percent
+        return self.state_of_charge_percent if usable is None else usable
+
+    @property
     def has_power(self) -> bool:
         """Whether at least one of the four power values was reported."""
         return any(term is not None for term in self.powers)

@@ -97,10 +97,8 @@ def reading_words(reading: Reading | None, *, asked: bool) -> str:
     words = []
     if status.production_watts is not None:
         words.append(f"{status.production_watts:,.0f} W solar".replace(",", " "))
-    # As the owner sees it, where the battery says so.
-    usable, whole = status.usable_state_of_charge_percent, status.state_of_charge_percent
-    if (percent := whole if usable is None else usable) is not None:
-        words.append(f"{percent:.0f} %")
+    if status.charge_percent is not None:
+        words.append(f"{status.charge_percent:.0f} %")
     if reading.faults:
         words.append(f"fault: {' and '.join(reading.faults)}")
     return ", ".join(words) or "readable"

@@ -25,14 +25,11 @@ _BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[][{}]', re.DOTALL)
 """What tells how deep a document nests; brackets in a text do not, also not in one that never ends."""
 _LONG_NUMBER = re.compile("[0-9]{65}")
 
-_HINT_IF_REFUSED = (
-    "the API token is wrong or its read access is switched off; "
-    "look it up in the battery's web page (Software-Integration, JSON API) and "
-)
-_HINT_IF_MISSING = (
-    "it needs an API token; switch the read API on in the battery's web page "
-    "(Software-Integration, JSON API), put the token into a file and name that as token_file"
-)
+WEB_PAGE = "the battery's web page (Software-Integration, JSON API)"
+"""Where a token is."""
+_HINT_IF_REFUSED = f"the API token is wrong or its read access is switched off; look it up in {WEB_PAGE} and "
+_HINT_IF_MISSING = f"it needs an API token; switch the read API on in {WEB_PAGE}, "
+_HINT_IF_MISSING += "put the token into a file and name that as token_file"
 
 _Understood = TypeVar("_Understood")
 

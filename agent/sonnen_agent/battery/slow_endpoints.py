@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sonnen_agent.battery.client import Client, refusal_pause_seconds
+from sonnen_agent.battery.client import WEB_PAGE, Client, refusal_pause_seconds
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS, ApiVariant, Detail, Location, locations
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import Deadline
@@ -25,7 +25,7 @@ _RESTART_SECONDS, _RESTART_FAILURES = 30, 20
 """How soon to ask again who has answered before, as after a restart, and for how many failures in a row."""
 _SWITCHED_OFF = (
     "%s: no details: %s, and so do all the others: the read API is switched off, or this firmware has none; "
-    "switch it on in the battery's web page (Software-Integration, JSON API)"
+    f"switch it on in {WEB_PAGE}"
 )
 _MISSING_SECONDS = 3600
 """The longest pause of an endpoint that is not there: a start may bring it in minutes, a firmware update some day."""

@@ -14,8 +14,8 @@ from sonnen_agent.battery.discovery import LARGEST_PREFIX, discover, local_netwo
 from sonnen_agent.clock import Deadline
 from sonnen_agent.commands.doctor.battery import check_battery
 from sonnen_agent.commands.doctor.machine import UNIT
-from sonnen_agent.commands.doctor.peer import server
 from sonnen_agent.commands.doctor.receivers import push_and_delete
+from sonnen_agent.commands.peer import server
 from sonnen_agent.components import Components
 from sonnen_agent.config.load import DEFAULT_INTERVAL_SECONDS, Config
 from sonnen_agent.config.secrets import Secrets

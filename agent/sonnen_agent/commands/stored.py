@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sonnen_agent.commands.doctor.peer import Peer, dig, items
+from sonnen_agent.commands.peer import Peer, dig, items
 from sonnen_agent.errors import ExchangeError
 from sonnen_agent.group import GroupKey
 
@@ -43,18 +43,30 @@ class Points:
         self.first, self.last = min(self.first, unix_seconds), unix_seconds
 
 
+def query(peer: Peer, expression: str, **at: str) -> list[object]:
+    """Return the result of an instant query, now or `time`, or raise ExchangeError."""
+    document = peer.json("/api/v1/query", query=expression, **at)
+    if dig(document, "status") != "success":
+        raise ExchangeError("invalid", "what answers there is no Prometheus: is the URL, and its path, right?")
+    return items(dig(document, "data", "result"))
+
+
+def label(name: str, value: str) -> str:
+    """Return what selects the series with a label."""
+    escaped = value.replace("\\", r"\\").replace('"', r"\"")
+    return f'{name}="{escaped}"'
+
+
 class StoredBattery:
     """The series of one battery in a Prometheus. Its questions raise ExchangeError."""
 
     def __init__(self, peer: Peer, key: GroupKey) -> None:
         self._peer = peer
-        self.labels = ",".join(
-            f"{name}={_quoted(value)}" for name, value in (("job", key.job), ("instance", key.instance))
-        )
+        self._labels = f"{label('job', key.job)},{label('instance', key.instance)}"
 
     def series(self, name: str, more: str = "") -> str:
         """Return the selector of a metric's series."""
-        return f"{name}{{{self.labels}{more}}}"
+        return f"{name}{{{self._labels}{more}}}"
 
     def value(self, expression: str, at: float) -> float | None:
         """Return the value of an instant query, or None where it has none."""
@@ -89,10 +101,7 @@ class StoredBattery:
         return total / count if count else None
 
     def _result(self, expression: str, at: float) -> list[object]:
-        document = self._peer.json("/api/v1/query", query=expression, time=f"{at:.3f}")
-        if dig(document, "status") != "success":
-            raise ExchangeError("invalid", "what answers there is no Prometheus: is the URL, and its path, right?")
-        return items(dig(document, "data", "result"))
+        return query(self._peer, expression, time=f"{at:.3f}")
 
 
 def _days(begin: float, end: float) -> Iterator[tuple[int, float]]:
@@ -109,8 +118,3 @@ def _number(value: object) -> float:
         return float(value) if isinstance(value, str | int | float) else math.nan
     except ValueError:
         return math.nan
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", r"\\").replace('"', r"\"")
-    return f'"{escaped}"'

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from sonnen_agent.clock import Deadline
-from sonnen_agent.commands.doctor.peer import Peer
+from sonnen_agent.commands.peer import Peer
 from sonnen_agent.commands.stored import Points, StoredBattery
 from sonnen_agent.config.load import Config
 from sonnen_agent.destination import Destination

@@ -196,17 +196,11 @@ def _line(seen: _Seen, config: Config) -> str:
     told: list[str] = []
     if seen.reading is not None:
         told.extend(f"{word} {watts:.0f} W" for word, watts in _powers(seen.reading))
-        charge = _charge(seen.reading)
+        charge = seen.reading.status.charge_percent
         told.extend([] if charge is None else [f"charge {charge:.0f} %"])
     told.extend(f"{words} {since}" for words, since in seen.wrong.items())
     when = Calendar(config.zone).local(seen.unix_seconds).isoformat(timespec="seconds")
     return one_line(f"{when} {seen.name}: {', '.join(told)}")
-
-
-def _charge(reading: Reading) -> float | None:
-    """Return the charge in percent as the owner sees it, else that of the whole pack."""
-    usable = reading.status.usable_state_of_charge_percent
-    return reading.status.state_of_charge_percent if usable is None else usable
 
 
 class _Screen:
@@ -243,7 +237,7 @@ class _Screen:
         if not seen.wrong:
             yield _GOOD, "all is well"
         if seen.reading is not None:
-            charge = _charge(seen.reading)
+            charge = seen.reading.status.charge_percent
             if charge is not None:
                 yield _PLAIN, _row("charge", f"{charge:.0f} %", charge / 100, width)
             for word, watts in _powers(seen.reading):

@@ -14,7 +14,7 @@ from pathlib import Path
 from sonnen_agent.clock import Deadline, WallClock
 from sonnen_agent.commands.doctor import battery, grafana, machine, prometheus, receivers
 from sonnen_agent.commands.doctor.finding import Finding, Findings, Redaction, fail, ok, skipped, warn
-from sonnen_agent.commands.doctor.peer import server
+from sonnen_agent.commands.peer import server
 from sonnen_agent.config.load import DEFAULT_STATE_DIRECTORY, Config, read_config
 from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.destination import Destination
@@ -45,10 +45,10 @@ def run(  # noqa: PLR0913 - the command's options, and what systemd would tell t
     except ConfigError as error:
         problems = error.problems
     deadline = Deadline(_SECONDS)
-    local, redacted = _local(config, deadline)
+    servers: list[tuple[str, Destination]] = []
     subjects: list[_Subject] = [
         partial(_config, file, config, problems),
-        *local,
+        *_batteries(config, deadline),
         partial(machine.check_clock, WallClock()),
         partial(machine.check_state_directory, state_directory or DEFAULT_STATE_DIRECTORY),
         machine.check_unit,
@@ -62,10 +62,10 @@ def run(  # noqa: PLR0913 - the command's options, and what systemd would tell t
     ):
         if url is not None:
             destination, wrong = server(name, url, secrets)
-            redacted.append((f"<{name}>", destination))
+            servers.append((f"<{name}>", destination))
             found = [fail(name, f"--{name}.{problem}") for problem in wrong]
             subjects.append(partial(iter, found) if found else partial(check, destination, deadline))
-    return _print(subjects, _redaction(config, redacted), as_json=as_json)
+    return _print(subjects, _redaction(config, servers), as_json=as_json)
 
 
 def _config(file: Path, config: Config, problems: Iterable[str]) -> Findings:
@@ -79,15 +79,12 @@ def _config(file: Path, config: Config, problems: Iterable[str]) -> Findings:
         yield warn("secrets", f"{folder} cannot be read by this user, so they count as missing", "run doctor with sudo")
 
 
-def _local(config: Config, deadline: Deadline) -> tuple[list[_Subject], list[tuple[str, Destination]]]:
-    """Return the checks of the batteries, and where these are."""
+def _batteries(config: Config, deadline: Deadline) -> Iterator[_Subject]:
+    """Yield the checks of the batteries."""
     good = [options for options in config.batteries if options.destination.url]
-    subjects: list[_Subject] = [
-        partial(battery.check_battery, options, config.interval_seconds, deadline) for options in good
-    ]
+    yield from (partial(battery.check_battery, options, config.interval_seconds, deadline) for options in good)
     if len(good) < max(len(config.batteries), 1):
-        subjects.append(lambda: iter([skipped("batteries", "the config has to say where they are")]))
-    return subjects, [(f"<battery {options.name}>", options.destination) for options in good]
+        yield partial(iter, [skipped("batteries", "the config has to say where they are")])
 
 
 def _receivers(config: Config, deadline: Deadline) -> Iterator[_Subject]:
@@ -109,6 +106,7 @@ def _receivers(config: Config, deadline: Deadline) -> Iterator[_Subject]:
 
 def _redaction(config: Config, servers: Iterable[tuple[str, Destination]]) -> Redaction:
     named = [("<relay>", Destination(url=relay.url)) for relay in config.relays]
+    named += ((f"<battery {options.name}>", options.destination) for options in config.batteries)
     for name, options in config.outputs.items():
         if (destination := getattr(options, "destination", None)) is not None:
             named.append((f"<{name}>", destination))

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sonnen_agent.battery import BatteryOptions
-from sonnen_agent.battery.client import Client
+from sonnen_agent.battery.client import WEB_PAGE, Client
 from sonnen_agent.battery.probe import Probe, StatusReader
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS, ApiVariant, Detail, locations
 from sonnen_agent.clock import Deadline
@@ -13,7 +13,6 @@ from sonnen_agent.commands.doctor.finding import Finding, Findings, clock, fail,
 from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.reading import Endpoint, Meter, Reading, Status, System
 
-_WEB_PAGE = "the battery's web page (Software-Integration, JSON API)"
 _BALANCE_WATTS, _TURNED_SHARE = 200, 0.15
 _CLOCK_SECONDS = 120
 """Both as the alerts have them (prometheus/rules)."""
@@ -106,7 +105,7 @@ def _ask(client: Client, variant: ApiVariant, interval_seconds: float, deadline:
 
 
 def _token(check: str, options: BatteryOptions, variant: ApiVariant, outcomes: set[Outcome]) -> Finding:
-    switch_on = f"switch the read API on in {_WEB_PAGE}"
+    switch_on = f"switch the read API on in {WEB_PAGE}"
     if options.token is None:
         words = "there is none, so that only the power values are read"
         return warn(check, words, f"{switch_on}, and put the token into secrets/token-{options.name} beside the config")

@@ -2,7 +2,7 @@
 
 from sonnen_agent.clock import Deadline
 from sonnen_agent.commands.doctor.finding import RELEASE, Findings, fail, ok, skipped, warn
-from sonnen_agent.commands.doctor.peer import Peer, dig, items, text
+from sonnen_agent.commands.peer import Peer, dig, items, text
 from sonnen_agent.destination import Destination
 from sonnen_agent.errors import ExchangeError
 

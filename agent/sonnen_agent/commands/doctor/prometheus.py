@@ -10,8 +10,9 @@ import yaml
 
 from sonnen_agent.clock import Deadline
 from sonnen_agent.commands.doctor.finding import RELEASE, Finding, Findings, fail, ok, skipped, warn
-from sonnen_agent.commands.doctor.peer import Peer, dig, items, text
 from sonnen_agent.commands.doctor.receivers import push_seconds
+from sonnen_agent.commands.peer import Peer, dig, items, text
+from sonnen_agent.commands.stored import StoredBattery, label, query
 from sonnen_agent.config.load import Config
 from sonnen_agent.destination import Destination
 from sonnen_agent.errors import ExchangeError, Outcome
@@ -35,14 +36,11 @@ class _Prometheus:
         self.peer = Peer(destination, deadline, _HINTS)
         self.config = config
 
-    def query(self, expression: str) -> list[object]:
-        return items(dig(self.peer.json("/api/v1/query", query=expression), "data", "result"))
-
     def scrape(self, check: str) -> Findings:
         """Yield whether each battery's series are there, under their own labels, and how far apart samples are."""
         for name in (battery.name for battery in self.config.batteries):
-            labels = f"job={_quote(self.config.job)},instance={_quote(name)}"
-            found = self.query(f"sonnen_online{{{labels}}}[3m]")
+            online = StoredBattery(self.peer, self.config.battery_key(name)).series("sonnen_online")
+            found = query(self.peer, f"{online}[3m]")
             if not found:
                 yield from self._missing(f"{check} {name}", name)
                 continue
@@ -50,10 +48,10 @@ class _Prometheus:
                 float(item[0]) for one in found[:1] for item in items(dig(one, "values")) if isinstance(item, list)
             ]
             yield from self._interval(f"{check} {name}", times)
-            yield self._since(f"{check} {name} history", labels)
+            yield self._since(f"{check} {name} history", online)
 
     def _missing(self, check: str, name: str) -> Findings:
-        if self.query(f"sonnen_online{{exported_instance={_quote(name)}}}"):
+        if query(self.peer, f"sonnen_online{{{label('exported_instance', name)}}}"):
             fix = "write honor_labels: true into the job of the Pushgateway in prometheus.yml, and reload it"
             yield fail(check, "its series have the gateway's labels instead of their own", fix)
             return
@@ -85,10 +83,10 @@ class _Prometheus:
         else:
             yield ok(check, seen)
 
-    def _since(self, check: str, labels: str) -> Finding:
+    def _since(self, check: str, online: str) -> Finding:
         now = int(time.time())
-        path, expression = "/api/v1/query_range", f"count(sonnen_online{{{labels}}})"
-        found = self.peer.json(path, query=expression, start=now - 2 * _YEAR_SECONDS, end=now, step=21_600)
+        begin, path = now - 2 * _YEAR_SECONDS, "/api/v1/query_range"
+        found = self.peer.json(path, query=f"count({online})", start=begin, end=now, step=21_600)
         series = items(dig(found, "data", "result"))
         first = next((v[0] for one in series for v in items(dig(one, "values")) if isinstance(v, list)), now)
         day = datetime.fromtimestamp(float(first), UTC).date()
@@ -162,8 +160,3 @@ def check_prometheus(config: Config, destination: Destination, deadline: Deadlin
             yield from part(f"{check} {name}")
         except ExchangeError as error:
             yield fail(f"{check} {name}", str(error))
-
-
-def _quote(value: str) -> str:
-    escaped = value.replace("\\", r"\\").replace('"', r"\"")
-    return f'"{escaped}"'

@@ -6,13 +6,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from pathlib import Path
 
 from sonnen_agent.clock import Deadline
 from sonnen_agent.commands.doctor.finding import Findings, clock, duration, fail, ok, skipped, warn
-from sonnen_agent.commands.doctor.peer import Peer, dig, text
+from sonnen_agent.commands.peer import Peer, dig, seconds_ahead, text
 from sonnen_agent.config.load import Config
 from sonnen_agent.errors import ExchangeError
 from sonnen_agent.group import GroupKey
@@ -187,9 +186,7 @@ def check_remote_write(options: object, config: Config) -> Findings:
     taken = time.monotonic() - begin
     client.close()
     yield ok(check, f"takes writes, in {1000 * taken:.0f} ms") if error is None else fail(check, str(error))
-    offset: float | None = None
-    with suppress(ValueError, TypeError, IndexError):
-        offset = parsedate_to_datetime(dates[0] or "").timestamp() + 0.5 - time.time()
+    offset = seconds_ahead(dates[0]) if dates else None
     yield clock(f"{check} clock", offset, _CLOCK_SECONDS, "it does not tell its time")
     waiting = sum(_sizes(config.state_directory / "spool"))
     if waiting:

@@ -50,7 +50,7 @@ class Peer:
         self._destination, self._deadline, self._hints = destination, deadline, hints
         self._connection = destination.connect()
         self.clock_offset_seconds: float | None = None
-        """Its clock minus ours, in seconds, good to a second; None where it does not tell."""
+        """How far its clock was ahead of ours at the latest answer; None where it does not tell."""
 
     def get(self, path: str, **query: str | float) -> Answer:
         """Return a success, or raise ExchangeError with the URL in front."""
@@ -64,9 +64,7 @@ class Peer:
                 deadline=self._deadline.at_most(_SECONDS),
                 body_limit=_LIMIT_BYTES,
             )
-            with suppress(ValueError, TypeError):
-                told = parsedate_to_datetime(answer.headers.get("Date", ""))
-                self.clock_offset_seconds = told.timestamp() + 0.5 - time.time()
+            self.clock_offset_seconds = seconds_ahead(answer.headers.get("Date"))
             expect_success(answer, self._hints)
         except ExchangeError as error:
             raise ExchangeError(error.outcome, f"{destination.url}{path}: {error}", status=error.status) from None
@@ -81,6 +79,13 @@ class Peer:
             words = f"{self._destination.url}{path}: answered something that is not JSON: {answer.excerpt[:80]}"
             raise ExchangeError("invalid", words) from None
         return value
+
+
+def seconds_ahead(date: str | None) -> float | None:
+    """Return how far a clock is ahead of ours by the Date of an answer that has just come, good to a second."""
+    with suppress(ValueError, TypeError, IndexError):
+        return parsedate_to_datetime(date or "").timestamp() + 0.5 - time.time()
+    return None
 
 
 def dig(document: object, *keys: str) -> object:
