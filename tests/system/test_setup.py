@@ -36,8 +36,9 @@ class Terminal:
         self._ours, theirs = pty.openpty()
         self.said = ""
         self._read = 0
-        # So that a Ctrl-C typed there is a signal to it.
-        self._process = subprocess.Popen(["setsid", "--ctty", *command], stdin=theirs, stdout=theirs, stderr=theirs)
+        # So that a Ctrl-C typed there is a signal to it, whatever the tests were started with.
+        terminal = ["env", "--default-signal=INT", "setsid", "--ctty"]
+        self._process = subprocess.Popen([*terminal, *command], stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
 
     def __enter__(self) -> Self:
@@ -60,8 +61,9 @@ class Terminal:
         os.write(self._ours, words.encode() if words == "\x03" else f"{words}\n".encode())
 
     def exit_code(self) -> int:
+        end = time.monotonic() + PATIENCE_SECONDS
         while self._take():
-            pass
+            assert time.monotonic() < end, f"it does not end after {self.said!r}"
         return self._process.wait(PATIENCE_SECONDS)
 
     def _take(self) -> bool:
