@@ -126,7 +126,7 @@ def comparison(w: int, h: int) -> Table:
         return " or ".join(f'label_replace({expr}, "what", "{name}", "", "")' for name, expr in lines.items())
 
     return Table(
-        title="Compared with the time before",
+        title="Beside the time before",
         description=(
             "The six totals of the chosen time, those of the time of the same length just before it, and how much "
             f"of those they are. Nothing is said where the time before has no counters. {_COUNTED}"
@@ -156,6 +156,7 @@ def comparison(w: int, h: int) -> Table:
             override("byName", "Time before", {"noValue": UNTOLD}),
             override("byName", "Of the time before", {"unit": units.SHARE, "decimals": 0, "noValue": UNTOLD}),
         ],
+        long=True,
         w=w,
         h=h,
     )
@@ -164,7 +165,7 @@ def comparison(w: int, h: int) -> Table:
 def same_days(span: str, shift: str, w: int, h: int) -> Stat:
     """Return what the same days brought a month or a year before."""
     return Stat(
-        title=f"The same days a {span} before",
+        title=f"Same days a {span} before",
         description=(
             f"Home, solar, import and feed-in of the chosen time moved by a calendar {span}: of the same days of the "
             f"{span} before, in kWh. {_COUNTED}"
@@ -176,6 +177,7 @@ def same_days(span: str, shift: str, w: int, h: int) -> Stat:
         unit=units.KILOWATT_HOUR,
         nothing="nothing is known of it",
         shift=shift,
+        long=True,
         w=w,
         h=h,
     )

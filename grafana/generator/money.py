@@ -13,7 +13,7 @@ _BOXES = (
 )
 """What a house without tariffs types in. Prometheus takes a comma for something else, and each panel would say so."""
 _MONEY = ("instance", "currency")
-_DAY = "1d:15m"
+_DAY = "1d"
 _PRICED = (
     "Source: tariffs in the agent's config, at the price of the time of use (sonnen_grid_cost_total, "
     "sonnen_grid_revenue_total, less what prices below 0 turned round); without tariffs there, the energy at the "

@@ -16,7 +16,7 @@ import pytest
 from golden_events import LINK_GAP, NOW, OFF_GRID, START, UNTOLD, ZONE, local
 from golden_house import BACKUP_BUFFER_PERCENT, CAPACITY_WATT_HOURS
 from golden_truth import FLOWS, Truth
-from grafana_viewer import LAG, Key, Viewer, boards, calendar, close_to, key_of, targets, unit_of
+from grafana_viewer import LAG, Key, Viewer, boards, calendar, close_to, key_of, targets, title_of, unit_of
 
 from golden import Golden, GoldenPrometheus
 
@@ -52,8 +52,8 @@ SOMETIMES: Final[dict[tuple[str, str], str]] = {
     ("Why is it at this charge?", "A"): "only where it was full within a fortnight",
     ("Why is it at this charge?", "B"): "only where it was full within a fortnight",
     ("What fires now", "A"): "only while an alert fires",
-    **{("The same days a year before", letter): "only where there are numbers of it" for letter in "ABCD"},
-    **{("The same days a month before", letter): "only where there are numbers of it" for letter in "ABCD"},
+    **{("Same days a year before", letter): "only where there are numbers of it" for letter in "ABCD"},
+    **{("Same days a month before", letter): "only where there are numbers of it" for letter in "ABCD"},
     **{("Last outage", letter): "only where there was an outage" for letter in "AB"},
     ("Volts and hertz now", "E"): "an island has no limits",
     ("Outages", "A"): "only where there was an outage",
@@ -80,7 +80,7 @@ def test_nothing_is_empty_without_a_reason(viewer: Viewer) -> None:
         key = key_of(board, panel, target)
         if viewer[key]:
             _SEEN.add(key)
-        elif (panel["title"], target["refId"]) not in SOMETIMES:
+        elif (title_of(panel), target["refId"]) not in SOMETIMES:
             empty.append(key)
     assert empty == []
     _ASKED.add(str(viewer.now))
@@ -95,7 +95,7 @@ def test_what_may_be_empty_is_not_always() -> None:
 
 
 def test_every_reason_is_about_a_query_that_is_there() -> None:
-    assert set(SOMETIMES) <= {(panel["title"], target["refId"]) for _, panel, target in targets()}
+    assert set(SOMETIMES) <= {(title_of(panel), target["refId"]) for _, panel, target in targets()}
 
 
 def test_no_number_is_infinite_or_none(viewer: Viewer) -> None:
@@ -438,7 +438,7 @@ def test_panels_agree_with_one_another(viewer: Viewer) -> None:
     used, produced = (viewer.value((energy, "Home and solar", ref)) for ref in "AB")
     bought, sold = (viewer.value((energy, "Grid", ref)) for ref in "AB")
     for row, value in (("home", used), ("solar", produced), ("import", bought), ("feed-in", sold)):
-        assert viewer.value((energy, "Compared with the time before", "A"), what=row) == pytest.approx(value)
+        assert viewer.value((energy, "Beside the time before", "A"), what=row) == pytest.approx(value)
     rows = {name: viewer.value((money, "By tariff", "A"), tariff=name) for name in ("night", "day", "feed_in")}
     assert rows["night"] + rows["day"] == close_to(bought, "suffix:kWh")
     assert rows["feed_in"] == close_to(sold, "suffix:kWh")
@@ -542,7 +542,7 @@ def test_the_same_days_before_are_the_same_days(
     golden_house: Golden, golden_prometheus: GoldenPrometheus, panel: str, begin: str, end: str
 ) -> None:
     viewer = Viewer(golden_prometheus.url, NOW, golden_house.truth)
-    key = ("sonnen-energy", f"The same days a {panel} before", "A")
+    key = ("sonnen-energy", f"Same days a {panel} before", "A")
     assert viewer.span(key) == (local(begin), local(end))
     whole = golden_house.truth.watt_hours("consumption", max(local(begin), START), local(end))
     assert viewer.value(key) == close_to(whole / 1000, "suffix:kWh", share=5e-3)

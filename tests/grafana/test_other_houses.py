@@ -227,7 +227,7 @@ def test_without_tariffs_the_prices_and_the_currency_are_those_in_the_boxes(tmp_
 
 def test_nothing_is_said_of_a_time_before_of_which_nothing_is_known(tmp_path: Path) -> None:
     series = {f"sonnen:production_watt_hours_total:copy1m{{{BATTERY}}}": "0x100 0+1x288"}
-    hold(tmp_path, series, {query_of("sonnen-energy", "Compared with the time before", "C"): ("32h", None)})
+    hold(tmp_path, series, {query_of("sonnen-energy", "Beside the time before", "C"): ("32h", None)})
 
 
 @pytest.mark.parametrize("hours_ahead", [-1, 0, 1, 2])
