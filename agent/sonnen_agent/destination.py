@@ -8,7 +8,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from sonnen_agent import __version__
 from sonnen_agent.errors import ExchangeError, Outcome, quoted
-from sonnen_agent.transport import Answer, Connection, Proxy
+from sonnen_agent.sockets import Proxy
+from sonnen_agent.transport import Answer, Connection
 
 _REJECTIONS = (400, 409, 413, 422)
 """What was sent is at fault: 409 is Thanos's word for it, 413 and 422 are Mimir's and its kin's."""

@@ -1,15 +1,14 @@
 """HTTP to one host over one kept-alive connection, where each request has one deadline for everything.
 
 Time-outs of sockets, and of the libraries above them, bound a single operation: a server that drips a byte now and
-then holds a request for ever (docs/facts.md 2.1). Here the socket's reader itself knows the deadline, and how many
-bytes an answer may take: connecting, the TLS handshake, sending, the head and the body share both. Errors are raised
-anew, without the exception that was caught: in its frames the body would stay (docs/facts.md 9).
+then holds a request for ever (docs/facts.md 2.1). Here the socket's reader (sockets.py) itself knows the deadline, and
+how many bytes an answer may take: connecting, the TLS handshake, sending, the head and the body share both. Errors are
+raised anew, without the exception that was caught: in its frames the body would stay (docs/facts.md 9).
 
 It is http.client of the standard library that speaks HTTP. With urllib3 on top a request takes twice the processor
 time, and the process 2.7 MiB more memory (docs/facts.md 2.5).
 """
 
-import io
 import re
 import select
 import socket
@@ -21,11 +20,11 @@ from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
-from typing import Any
 
 from sonnen_agent.addresses import Addresses
 from sonnen_agent.clock import Deadline
 from sonnen_agent.errors import ExchangeError, Outcome, quoted
+from sonnen_agent.sockets import PROXY_LOGIN, DeadlineReader, Limits, Proxy
 
 _HEAD_BYTES = 128 * 1024
 """For status line, headers, the sizes of chunks and trailers together; and of a body what is looked at for words."""
@@ -45,19 +44,6 @@ class Answer:
     def excerpt(self) -> str:
         """The start of the body as one printable line, for a message to a person."""
         return quoted(self.body[:_HEAD_BYTES].decode("utf-8", "replace"), self.secrets)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proxy:
-    """An HTTP proxy: requests to http are passed on by it, to https it opens a tunnel."""
-
-    host: str
-    port: int
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Those that let us in."""
-
-    def __str__(self) -> str:
-        return f"the proxy {self.host} port {self.port}"
 
 
 class Connection:
@@ -87,7 +73,7 @@ class Connection:
         self._plain = scheme == "https" or proxy is not None or only_connection_seconds is not None
         """Whether it is out of the question that the port is one for TLS."""
         self._tls: ssl.SSLContext | None = None
-        self._under_way = _UnderWay()
+        self._limits = Limits()
         self._http: HTTPConnection | None = None
 
     def request(  # noqa: PLR0913 - a request has these parts
@@ -105,7 +91,7 @@ class Connection:
         A connection that was closed without an answer is tried once more on a fresh one, within the same deadline: a
         server may close it at the very moment it is used. All requests of ours may be repeated without harm.
         """
-        self._under_way.deadline = deadline
+        self._limits.deadline = deadline
         attempt = partial(self._exchange, method, path, headers, body, body_limit)
         answer = attempt()
         if answer == _CLOSED and not deadline.expired:
@@ -134,12 +120,12 @@ class Connection:
         if self._http is not None and _has_something_to_say(self._http.sock):
             # The server has closed it, or says what belongs to no request of ours.
             self.close()
-        self._under_way.bytes_left = _HEAD_BYTES
+        self._limits.bytes_left = _HEAD_BYTES
         whole = False
         answer: Answer | _Failure
         try:
             http = self._http or self._connected()
-            self._under_way.arm(http.sock)
+            self._limits.arm(http.sock)
             if self._proxy is not None and self._scheme == "http":
                 path, headers = f"http://{self._authority}{path}", {**headers, **self._proxy.headers}
             http.putrequest(method, path, skip_accept_encoding=True)
@@ -155,11 +141,11 @@ class Connection:
                 http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
             # An answer without a length is not closed with its connection, and would keep the socket open.
             with http.getresponse() as response:
-                self._under_way.bytes_left += body_limit
+                self._limits.bytes_left += body_limit
                 content = _read_bounded(response, body_limit)
             answer = Answer(status=response.status, headers=response.headers, body=content, secrets=self._secrets)  # type: ignore[arg-type]
             if self._proxy is not None and response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-                answer = _PROXY_LOGIN
+                answer = PROXY_LOGIN
             # Behind an interim answer the one that counts may still come.
             whole = not response.will_close and response.status >= 200
         except ExchangeError as error:
@@ -172,8 +158,8 @@ class Connection:
         return answer
 
     def _connected(self) -> HTTPConnection:
-        http, under_way = HTTPConnection(self._host, self._port), self._under_way
-        deadline = under_way.deadline
+        http, limits = HTTPConnection(self._host, self._port), self._limits
+        deadline = limits.deadline
         if self._only_connection_seconds is not None:
             if self._has_connected:
                 raise ExchangeError(*_CLOSED)
@@ -183,17 +169,17 @@ class Connection:
         http.sock = self._addresses.connect(port, deadline)
         if self._scheme == "https":
             if self._proxy is not None:
-                self._open_tunnel(http.sock, self._proxy)
+                self._proxy.open_tunnel(http.sock, self._authority, self._limits)
             http.default_port = 443
             http.sock = self._secured(http.sock)
-        http.response_class = lambda sock, method: HTTPResponse(_DeadlineReader(sock, under_way), method=method)  # type: ignore[assignment, arg-type]
+        http.response_class = lambda sock, method: HTTPResponse(DeadlineReader(sock, limits), method=method)  # type: ignore[assignment, arg-type]
         return http
 
     def _secured(self, sock: socket.socket) -> ssl.SSLSocket:
         """Return a socket that speaks TLS with whom the certificate says, or raise SSLCertVerificationError."""
         if self._tls is None:
             self._tls = ssl.create_default_context(cafile=self._ca_file)
-        self._under_way.arm(sock)
+        self._limits.arm(sock)
         try:
             return self._tls.wrap_socket(sock, server_hostname=self._host)
         except ssl.SSLCertVerificationError:
@@ -204,38 +190,19 @@ class Connection:
             own = _certificates(self._ca_file)
             unverified = ssl.create_default_context()
             unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
-            sock = self._addresses.connect(self._port, self._under_way.deadline)
-            self._under_way.arm(sock)
+            sock = self._addresses.connect(self._port, self._limits.deadline)
+            self._limits.arm(sock)
             secured = unverified.wrap_socket(sock, server_hostname=self._host)
             if secured.getpeercert(binary_form=True) in own:
                 return secured
             secured.close()
             raise
 
-    def _open_tunnel(self, sock: socket.socket, proxy: Proxy) -> None:
-        """Let the proxy connect the socket with the host, or raise."""
-        headers = {"Host": self._authority, **proxy.headers}
-        lines = (
-            f"CONNECT {self._authority} HTTP/1.1",
-            *(f"{name}: {value}" for name, value in headers.items()),
-            "",
-            "",
-        )
-        self._under_way.arm(sock)
-        sock.sendall("\r\n".join(lines).encode())
-        # Nobody speaks behind the answer's head before we do, so that its reader takes nothing of TLS.
-        with HTTPResponse(_DeadlineReader(sock, self._under_way), method="CONNECT") as response:  # type: ignore[arg-type]
-            response.begin()
-            if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-                raise ExchangeError(*_PROXY_LOGIN)
-            if not 200 <= response.status < 300:
-                raise ExchangeError("refused", f"the proxy answered {response.status}: it does not let us through")
-
     def _speaks_tls(self) -> bool:
         """Return whether somebody speaks TLS at the port, of whatever certificate."""
         self.close()
         other = Connection("https", self._host, self._port)
-        other._addresses, other._under_way.deadline = self._addresses, self._under_way.deadline.at_most(1)
+        other._addresses, other._limits.deadline = self._addresses, self._limits.deadline.at_most(1)
         told = other._exchange("GET", "/", {}, None, _HEAD_BYTES)
         other.close()
         return isinstance(told, Answer) or "CERTIFICATE" in told[1] or "ALERT" in told[1]
@@ -244,26 +211,7 @@ class Connection:
 _Failure = tuple[Outcome, str]
 """How a request ended without an answer: the outcome, and the words for it."""
 _CLOSED: _Failure = ("closed", "the connection was closed without an answer")
-_PROXY_LOGIN: _Failure = (
-    "unauthorized",
-    "the proxy answered 407: it asks for a login; mend proxy_username and the password for it",
-)
 _TLS: _Failure = ("refused", "the port speaks TLS: write https:// instead of http://")
-
-
-class _UnderWay:
-    """What the request under way may take, shared by a connection and all that reads from its socket."""
-
-    def __init__(self) -> None:
-        self.deadline = Deadline(0)
-        self.bytes_left = 0
-
-    def arm(self, sock: socket.socket) -> None:
-        """Give a socket the time that is left for its next operation, or raise TimeoutError when there is none."""
-        if self.deadline.expired:
-            raise TimeoutError("the request's deadline has passed")
-        # Never zero, which would mean a socket that does not wait at all.
-        sock.settimeout(max(self.deadline.remaining, 0.001))
 
 
 def _certificates(file: str) -> frozenset[bytes]:
@@ -305,31 +253,3 @@ def _failure(error: Exception, secrets: Sequence[str]) -> _Failure:
         case _:
             alert = str(error).startswith("\x15\x03")  # of TLS, where a status line should be
             return _TLS if alert else ("invalid", f"not an HTTP answer: {quoted(repr(error), secrets)}")
-
-
-class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket, each time waiting no longer, and taking no more, than the request has left."""
-
-    def __init__(self, sock: socket.socket, under_way: _UnderWay) -> None:
-        super().__init__()
-        self._sock, self._under_way = sock, under_way
-        self._file = sock.makefile("rb", buffering=0)
-
-    def makefile(self, _: str) -> io.BufferedReader:
-        """Return what an HTTPResponse reads from, instead of the socket's own file."""
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - as io.RawIOBase types it
-        self._under_way.arm(self._sock)
-        if self._under_way.bytes_left <= 0:
-            raise ExchangeError("invalid", "the answer is larger than any")
-        count = self._file.readinto(buffer)
-        self._under_way.bytes_left -= count or 0
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
