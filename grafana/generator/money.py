@@ -129,8 +129,8 @@ def _by_tariff() -> Table:
                 ["tariff", "Value #A", "Value #B", "Value #C", "currency"],
                 {
                     "tariff": "Tariff",
-                    "Value #A": "Energy",
-                    "Value #B": "Price per kWh",
+                    "Value #A": "kWh",
+                    "Value #B": "Per kWh",
                     "Value #C": "Amount",
                     "currency": "Currency",
                 },
@@ -138,8 +138,8 @@ def _by_tariff() -> Table:
             ),
         ],
         overrides=[
-            override("byName", "Energy", {"unit": units.KILOWATT_HOUR, "noValue": UNTOLD}),
-            override("byName", "Price per kWh", {"decimals": 4, "noValue": UNTOLD}),
+            override("byName", "kWh", {"decimals": 1, "noValue": UNTOLD}),
+            override("byName", "Per kWh", {"decimals": 4, "noValue": UNTOLD}),
             override("byName", "Amount", {"decimals": 2, "noValue": UNTOLD}),
         ],
         w=12,

@@ -285,7 +285,8 @@ function Columns({ panel, shown, width, height }) {
   const colour = (field) => field.config.color?.fixedColor ?? theme.visualization.getColorByName('green');
   const grid = [0, 0.25, 0.5, 0.75, 1].map((part) => least + (most - least) * part);
   const flat = orientation === 'horizontal';
-  const label = flat ? 60 : 64;
+  const longest = Math.max(...grid.map((value) => say(numbers[0].display(value)).length));
+  const label = flat ? 60 : Math.max(64, longest * 7.5 + 16);
   const along = flat ? width - label - 12 : height - legend - 26;
   const length = (value) => (value / (most - least)) * along;
   const slot = (flat ? height - legend - 22 : width - label - 8) / rows.length;
@@ -439,10 +440,11 @@ function letters() {
       for (let one = element; one !== panel; one = one.parentElement) {
         const around = getComputedStyle(one);
         if (!['visible', ''].includes(around.overflowX)) {
-          const room = one.getBoundingClientRect().right - parseFloat(around.paddingRight);
+          const bounds = one.getBoundingClientRect();
+          const room = bounds.right - parseFloat(around.paddingRight);
           // A hair too much is enough for three dots.
           const dots = around.textOverflow === 'ellipsis' && box.right > room + 0.05 ? 2 : 0;
-          cut = Math.max(cut, dots, box.right - room, one.scrollWidth - one.clientWidth);
+          cut = Math.max(cut, dots, box.right - room, bounds.left - box.left, one.scrollWidth - one.clientWidth);
         }
       }
       found.push({
