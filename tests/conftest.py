@@ -15,11 +15,13 @@ from sonnen_agent.battery import slow_endpoints
 
 _MACHINES = "tests/system/on_debian/"
 _SERVERS = "tests/system/"
+_CASES = f"{_SERVERS}test_cases.py"
 LONGEST = (
     f"{_MACHINES}test_playbook",
     f"{_MACHINES}test_unit",
     _MACHINES,
     "tests/faults/",
+    _CASES,
     f"{_SERVERS}test_energy.py",
     "tests/grafana/test_letters.py",
     "tests/grafana/test_dashboard_queries.py",
@@ -36,14 +38,14 @@ LONGEST = (
 class _MachineScenarios(LoadFileScheduling):  # type: ignore[misc] # xdist has no types for its schedulers
     """Keeps together the tests that share what is dear: those of a file, and of a file on each of two Debians.
 
-    The tests with servers share nothing: each may run anywhere.
+    The tests with servers share nothing, but for the cases, which are played side by side: each may run anywhere.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, test = nodeid.partition("::")
         if file.startswith(_MACHINES):
             return next((f"{file} {release}" for release in images.RELEASES if f"[{release}" in test), file)
-        return nodeid if file.startswith(_SERVERS) else file
+        return nodeid if file.startswith(_SERVERS) and file != _CASES else file
 
 
 @pytest.hookimpl(optionalhook=True)
