@@ -26,6 +26,7 @@ from servers import Server
 from sonnen_agent.battery import parsers
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS
 from sonnen_agent.destination import Destination
+from sonnen_agent.details import Configuration, Inverter, Meter, Pack, System
 from sonnen_agent.errors import Outcome
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 from sonnen_agent.metrics.agent import agent_families
@@ -33,7 +34,7 @@ from sonnen_agent.metrics.battery import Known, battery_families
 from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.remote_write import Options
 from sonnen_agent.outputs.remote_write.output import RemoteWriteOutput
-from sonnen_agent.reading import Configuration, Inverter, Meter, Pack, Reading, System
+from sonnen_agent.reading import Reading
 from sonnen_agent.scheduler import ProgressWatch
 from sonnen_agent.simulator.battery import SimulatedBattery, simulated_clock
 from sonnen_agent.simulator.generations import generation_named

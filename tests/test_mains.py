@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from sonnen_agent.details import Inverter, Meter, Phases
 from sonnen_agent.mains import MainsWatch
-from sonnen_agent.reading import Inverter, Mains, Meter, Phases, Reading, Status
+from sonnen_agent.reading import Mains, Reading, Status
 
 BEAT = 5.0
 

@@ -8,7 +8,8 @@ The limits are those of the standards, for a phase to neutral:
     50, 60  +-1 %
 """
 
-from sonnen_agent.reading import Mains, Number, Reading
+from sonnen_agent.details import Number
+from sonnen_agent.reading import Mains, Reading
 
 _SECONDS = 180.0
 """For so long every reading has to say the same."""

@@ -8,12 +8,13 @@ from dataclasses import replace
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import Deadline
+from sonnen_agent.details import System
 from sonnen_agent.energy.judge import Verdict
 from sonnen_agent.errors import BatteryError, Outcome, quoted
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 from sonnen_agent.mains import MainsWatch
 from sonnen_agent.metrics.battery import Known, battery_families, energy_families
-from sonnen_agent.reading import Endpoint, Reading, System
+from sonnen_agent.reading import Endpoint, Reading
 from sonnen_agent.shared_meter import SharedMeter
 
 _log = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import Destination, Secret
+from sonnen_agent.details import Inverter, Pack
 from sonnen_agent.errors import BatteryError, Outcome
-from sonnen_agent.reading import Endpoint, Inverter, Pack, Reading
+from sonnen_agent.reading import Endpoint, Reading
 from sonnen_agent.simulator.generations import GenerationName
 
 pytestmark = pytest.mark.usefixtures("unhurried_battery")

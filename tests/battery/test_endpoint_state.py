@@ -2,8 +2,8 @@ import pytest
 
 from sonnen_agent.battery.slow_endpoints import EndpointState
 from sonnen_agent.battery.variants import Location
+from sonnen_agent.details import Pack
 from sonnen_agent.errors import Outcome
-from sonnen_agent.reading import Pack
 
 FIRST = Location(port=80, path="/api/v2/powermeter", with_token=True)
 SECOND = Location(port=80, path="/api/powermeter", with_token=False)

@@ -6,8 +6,9 @@ from status_fields import RAW_STATUS, STATUS_FIELDS, WHOLE_STATUS
 
 from sonnen_agent.battery import parsers
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS
+from sonnen_agent.details import Configuration, Inverter, Meter, Pack, System
 from sonnen_agent.errors import BatteryError
-from sonnen_agent.reading import Configuration, Inverter, Meter, Pack, Status, System
+from sonnen_agent.reading import Status
 
 STATUS: dict[str, Any] = {
     "Apparent_output": 1210,

@@ -10,8 +10,9 @@ from sonnen_agent.battery.slow_endpoints import SlowEndpoints
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS, ApiVariant, Generation
 from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import Destination, Secret
+from sonnen_agent.details import Configuration, Inverter, Meter, Pack, System
 from sonnen_agent.errors import Outcome
-from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, System
+from sonnen_agent.reading import Endpoint
 
 pytestmark = pytest.mark.usefixtures("unhurried_battery")
 

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sonnen_agent.details import Meter
 from sonnen_agent.energy.judge import Judge, Verdict
-from sonnen_agent.reading import Meter, Reading, Status
+from sonnen_agent.reading import Reading, Status
 from sonnen_agent.simulator import profiles
 from sonnen_agent.simulator.house import House
 from sonnen_agent.simulator.profiles import HouseParameters

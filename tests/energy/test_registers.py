@@ -1,7 +1,7 @@
 import pytest
 
+from sonnen_agent.details import Meter
 from sonnen_agent.energy.registers import Registers
-from sonnen_agent.reading import Meter
 
 
 class Shelf:

@@ -9,9 +9,10 @@ import pytest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from sonnen_agent.details import Configuration, Inverter, Meter, Pack, System
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.metrics.battery import BATTERY_LABELS, battery_families, offline
-from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, Reading, Status, System
+from sonnen_agent.reading import Endpoint, Reading, Status
 
 Series = dict[str, float]
 Part = TypeVar("Part", Status, Inverter, Pack, System)

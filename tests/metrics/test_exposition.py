@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from status_fields import WHOLE_STATUS
 
+from sonnen_agent.details import Configuration, Inverter, Meter, Pack, System
 from sonnen_agent.energy.counters import FLOWS
 from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.metrics.agent import PUSH_INTERVAL as AGENT_INTERVAL
@@ -18,7 +19,7 @@ from sonnen_agent.metrics.agent import agent_families
 from sonnen_agent.metrics.battery import PUSH_INTERVAL as BATTERY_INTERVAL
 from sonnen_agent.metrics.battery import battery_families, energy_families
 from sonnen_agent.metrics.exposition import Family, render
-from sonnen_agent.reading import Configuration, Endpoint, Inverter, Mains, Meter, Pack, Reading, System
+from sonnen_agent.reading import Endpoint, Mains, Reading
 from sonnen_agent.telemetry import AgentInfo, Counts, Waiting
 
 GOLDEN = Path(__file__).with_name("golden.txt")

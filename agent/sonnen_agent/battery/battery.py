@@ -14,8 +14,9 @@ from sonnen_agent.battery.client import Client, RecordRequest
 from sonnen_agent.battery.probe import Probe
 from sonnen_agent.battery.slow_endpoints import SlowEndpoints
 from sonnen_agent.clock import Deadline
+from sonnen_agent.details import System
 from sonnen_agent.errors import BatteryError
-from sonnen_agent.reading import Endpoint, Reading, Status, System
+from sonnen_agent.reading import Endpoint, Reading, Status
 
 _FAULT_SECONDS = 15
 """How often the states are asked for while a part is at fault: as often as the meters are at all times."""

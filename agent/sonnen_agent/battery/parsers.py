@@ -10,8 +10,9 @@ from itertools import islice
 
 from sonnen_agent.battery import values
 from sonnen_agent.battery.values import Fields, Parse
+from sonnen_agent.details import Configuration, Inverter, Meter, Pack, Phases, System
 from sonnen_agent.errors import BatteryError
-from sonnen_agent.reading import Configuration, Inverter, Meter, Pack, Phases, Place, Status, System
+from sonnen_agent.reading import Place, Status
 
 _FLOWS: dict[str, tuple[Place, Place]] = {
     "FlowConsumptionBattery": ("battery", "home"),

@@ -10,7 +10,8 @@ from typing import Literal
 
 from sonnen_agent.battery import parsers
 from sonnen_agent.destination import Destination
-from sonnen_agent.reading import Configuration, Endpoint, Inverter, Meter, Pack, System
+from sonnen_agent.details import Configuration, Inverter, Meter, Pack, System
+from sonnen_agent.reading import Endpoint
 
 Generation = Literal["v2", "v1", "eco6"]
 

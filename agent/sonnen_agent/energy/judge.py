@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Final, Literal
 
+from sonnen_agent.details import NOT_CONNECTED
 from sonnen_agent.energy.counters import Power
-from sonnen_agent.reading import NOT_CONNECTED, Reading, Status
+from sonnen_agent.reading import Reading, Status
 
 Reason = Literal["spike", "balance", "frozen", "meter_error"]
 """Why a reading is no energy."""

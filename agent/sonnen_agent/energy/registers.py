@@ -7,7 +7,7 @@ minutes. Then it has begun anew, as that of a new meter does, and what it adds i
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from sonnen_agent.reading import Meter
+from sonnen_agent.details import Meter
 
 _MOST_WATTS = 250e3
 """More than a site with such batteries has."""

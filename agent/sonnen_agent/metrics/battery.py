@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 from prometheus_client.core import Metric
 
+from sonnen_agent.details import Configuration, Inverter, Meter, Pack, System
 from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.group import Group
 from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, Family, Sources, families
-from sonnen_agent.reading import Configuration, Endpoint, Inverter, Mains, Meter, Pack, Reading, Status, System
+from sonnen_agent.reading import Endpoint, Mains, Reading, Status
 from sonnen_agent.rows import Gauge, Rows, gauge, rows_of
 
 

@@ -10,8 +10,9 @@ from sonnen_agent.battery.probe import Probe, StatusReader
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS, ApiVariant, Detail, locations
 from sonnen_agent.clock import Deadline
 from sonnen_agent.commands.doctor.finding import Finding, Findings, clock, fail, ok, skipped, warn
+from sonnen_agent.details import Meter, System
 from sonnen_agent.errors import BatteryError, Outcome
-from sonnen_agent.reading import Endpoint, Meter, Reading, Status, System
+from sonnen_agent.reading import Endpoint, Reading, Status
 
 _BALANCE_WATTS, _TURNED_SHARE = 200, 0.15
 _CLOCK_SECONDS = 120
