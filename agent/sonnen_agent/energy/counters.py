@@ -1,8 +1,8 @@
 """What is counted: amounts of energy and money, as numbers that only grow; an absent key was never counted."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple, Self
 
 from sonnen_agent.reading import Place
@@ -60,7 +60,7 @@ class _Summable:
     def amounts(self) -> Mapping[object, float]:
         """Return every number by its place."""
         found: dict[object, float] = {}
-        for name, value in ((part.name, getattr(self, part.name)) for part in fields(self)):
+        for name, value in ((name, getattr(self, name)) for name in self._names):
             several = value.amounts() if isinstance(value, _Summable) else value
             found |= (
                 {(name, key): one for key, one in several.items()} if isinstance(several, Mapping) else {name: value}
@@ -76,8 +76,12 @@ class _Summable:
         return self._by_field(_excess, known)
 
     def _by_field(self, combine: Callable[[Any, Any], Any], other: Self) -> Self:
-        names = [part.name for part in fields(self)]
-        return type(self)(**{name: combine(getattr(self, name), getattr(other, name)) for name in names})
+        return type(self)(**{name: combine(getattr(self, name), getattr(other, name)) for name in self._names})
+
+    @property
+    def _names(self) -> Iterable[str]:
+        """The names of the fields, without what `dataclasses.fields` takes for them at each beat."""
+        return self.__slots__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,12 +157,17 @@ class TariffCounts(_Summable):
         return _net(self.consumption_cost, self.consumption_cost_credit)
 
 
+NO_ENERGIES: Final = EnergyCounters()
+NO_TARIFFS: Final = TariffCounts()
+"""Of which adding them up knows at once that they add nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters(_Summable):
     """All that is counted of a stretch of time, be it a day or the whole life."""
 
-    energies: EnergyCounters = field(default_factory=EnergyCounters)
-    tariffs: TariffCounts = field(default_factory=TariffCounts)
+    energies: EnergyCounters = NO_ENERGIES
+    tariffs: TariffCounts = NO_TARIFFS
     refused: Mapping[str, float] = field(default_factory=dict, metadata={"optional": True})
     """Readings that were not counted, by reason; they belong to no day."""
 
@@ -168,9 +177,11 @@ def _net(money: Mapping[str, float], credit: Mapping[str, float]) -> Mapping[str
 
 
 def _sum(some: Any, more: Any) -> Any:  # noqa: ANN401 - a field of _Summable is one of three things
+    if more is NO_ENERGIES or more is NO_TARIFFS:
+        return some
     if isinstance(some, _Summable):
         return some.plus(more)
-    if isinstance(some, Mapping):
+    if isinstance(some, dict):  # a Mapping, of which it would be asked in twenty steps
         return {**some, **{key: some.get(key, 0.0) + value for key, value in more.items()}} if more else some
     return some + more
 

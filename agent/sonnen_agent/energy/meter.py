@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import date, tzinfo
 
-from sonnen_agent.energy.counters import Counters, TariffCounts
+from sonnen_agent.energy.counters import NO_TARIFFS, Counters, TariffCounts
 from sonnen_agent.energy.days import Calendar, FinishedDay, Interval, UndatedEnergy
 from sonnen_agent.energy.integral import Sample, integrate
 from sonnen_agent.energy.judge import REASONS, Reason
@@ -117,10 +117,10 @@ class EnergyMeter:
             day = self._calendar.day_of(wall_seconds)
             today, yesterday = self._days.counted_on(day), self._days.counted_on(self._calendar.day_before(day))
         priced_today, priced_yesterday = (
-            TariffCounts() if tariffs is None or counted is None else counted.tariffs for counted in (today, yesterday)
+            NO_TARIFFS if tariffs is None or counted is None else counted.tariffs for counted in (today, yesterday)
         )
         # Of tariffs nothing is shown while none are configured.
-        counted = TariffCounts() if tariffs is None else tariffs.zero.plus(self._tally.tariffs)
+        counted = NO_TARIFFS if tariffs is None else tariffs.zero.plus(self._tally.tariffs)
         return EnergyTotals(
             watt_hours=energies.totals_watt_hours,
             flows_watt_hours=energies.flows_watt_hours,

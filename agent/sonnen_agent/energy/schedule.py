@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 
-from sonnen_agent.energy.counters import EnergyCounters, TariffCounts
+from sonnen_agent.energy.counters import NO_TARIFFS, EnergyCounters, TariffCounts
 from sonnen_agent.energy.days import Calendar
 from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
 
@@ -37,6 +37,8 @@ class Rates:
 
     def counts(self, energies: EnergyCounters) -> TariffCounts:
         """Return what energy of this moment adds to the tariffs and the money."""
+        if self.import_period is None and self.export_period is None:
+            return NO_TARIFFS
         watt_hours = energies.totals_watt_hours
         bought, cost, cost_credit = self._priced(self.import_period, watt_hours.get("grid_import"))
         sold, revenue, revenue_credit = self._priced(self.export_period, watt_hours.get("grid_export"))

@@ -1,11 +1,12 @@
 """All that a meter remembers, as data and as a JSON document; a damaged document is refused with the place of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from datetime import date
+from functools import cache
 from reprlib import repr as short_repr
 from types import UnionType
-from typing import Any, Final, TypeVar, cast, get_args, get_origin
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Counters, EnergyCounters, Flow, Quantity
 from sonnen_agent.energy.days import DailyTotals, FinishedDay, Interval, OpenDay, UndatedEnergy
@@ -118,7 +119,7 @@ class JsonReader:
         """Return a dataclass of the state."""
         least = -_GROWN if kind in _SIGNED else 0.0
         values: dict[str, Any] = {}
-        for one, key in _keys(kind):
+        for one, key in _keys(kind):  # type: ignore[arg-type]  # mypy doubts that a class can be hashed
             place = self[key] if key else self
             if place.value is not None or not one.metadata.get("optional"):
                 values[one.name] = place.read(one.type, least)
@@ -191,29 +192,34 @@ def _refuse_contradictions(part: object, place: JsonReader) -> None:
             raise place["open_day"]["day"].error(f"should be after {last}, the last finished day")
 
 
-def _keys(part: object) -> Iterator[tuple[Field[Any], str]]:
-    """Yield the fields of a part or its class, in the document's order, each with its key.
+@cache
+def _keys(kind: Any) -> tuple[tuple[Field[Any], str], ...]:  # noqa: ANN401 - the class of a part
+    """Return the fields of a class, in the document's order, each with its key.
 
     That is its name, or what its metadata say; without a key, its own fields are keys of the object around it.
     """
-    return ((one, one.metadata.get("key", one.name)) for one in fields(cast("Any", part)))
+    return tuple((one, one.metadata.get("key", one.name)) for one in fields(kind))
 
 
 def _object(part: object) -> dict[str, object]:
     document: dict[str, object] = {}
-    for one, key in _keys(part):
+    for one, key in _keys(type(part)):  # type: ignore[arg-type]  # the same
         value = getattr(part, one.name)
         if not value and one.metadata.get("optional"):
             continue  # an earlier release wrote none, either
-        document |= {key: _to_json(value)} if key else _object(value)
+        if key:
+            document[key] = _to_json(value)
+        else:
+            document |= _object(value)
     return document
 
 
 def _to_json(value: object) -> object:
-    if is_dataclass(value):
-        return _object(value)
-    if isinstance(value, Mapping):
+    # At every beat: what there is most of comes first, and a dict is known at once where a Mapping is not.
+    if value is None or isinstance(value, (float, int)):
+        return value
+    if isinstance(value, dict):
         return {key if isinstance(key, str) else "_".join(key): number for key, number in value.items()}
     if isinstance(value, tuple):
         return [_to_json(item) for item in value]
-    return value.isoformat() if isinstance(value, date) else value
+    return value.isoformat() if isinstance(value, date) else _object(value)
