@@ -30,7 +30,8 @@ from sonnen_agent.details import Configuration, Inverter, Meter, Pack, System
 from sonnen_agent.errors import Outcome
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 from sonnen_agent.metrics.agent import agent_families
-from sonnen_agent.metrics.battery import Known, battery_families
+from sonnen_agent.metrics.battery import battery_families
+from sonnen_agent.metrics.exposition import Known
 from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.remote_write import Options
 from sonnen_agent.outputs.remote_write.output import RemoteWriteOutput

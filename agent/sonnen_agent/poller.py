@@ -13,7 +13,8 @@ from sonnen_agent.energy.judge import Verdict
 from sonnen_agent.errors import BatteryError, Outcome, quoted
 from sonnen_agent.group import SHOWN_BEATS, Group, GroupKey
 from sonnen_agent.mains import MainsWatch
-from sonnen_agent.metrics.battery import Known, battery_families, energy_families
+from sonnen_agent.metrics.battery import battery_families, energy_families
+from sonnen_agent.metrics.exposition import Known
 from sonnen_agent.reading import Endpoint, Reading
 from sonnen_agent.shared_meter import SharedMeter
 
@@ -72,10 +73,10 @@ class Poller:
     def _group(self, reading: Reading | None, states: System | None, endpoints: Mapping[Endpoint, bool]) -> Group:
         labels = self._battery.options.labels
         totals, certain_totals = self._meter.totals()
-        certain_counters = energy_families(certain_totals, labels)
+        certain_counters = energy_families(certain_totals, labels, self._known)
         counters = None if totals is None else certain_counters
         if totals is not None and totals is not certain_totals:
-            counters = energy_families(totals, labels)
+            counters = energy_families(totals, labels, self._known)
         return Group(
             key=self.key,
             families=battery_families(

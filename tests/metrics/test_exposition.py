@@ -2,7 +2,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from sonnen_agent.metrics.agent import PUSH_INTERVAL as AGENT_INTERVAL
 from sonnen_agent.metrics.agent import agent_families
 from sonnen_agent.metrics.battery import PUSH_INTERVAL as BATTERY_INTERVAL
 from sonnen_agent.metrics.battery import battery_families, energy_families
-from sonnen_agent.metrics.exposition import Family, render
+from sonnen_agent.metrics.exposition import Family, Known, render
 from sonnen_agent.reading import Endpoint, Mains, Reading
 from sonnen_agent.telemetry import AgentInfo, Counts, Waiting
 
@@ -274,6 +274,25 @@ def test_a_page_can_be_read_back_as_it_was_meant() -> None:
         assert (family.type, family.documentation) == (original.type, original.documentation)
         for sample, wanted in zip(family.samples, original.samples, strict=True):
             assert (sample.name, sample.labels, sample.value) == (wanted.name, wanted.labels, wanted.value)
+
+
+def test_what_is_remembered_of_beats_before_changes_no_page() -> None:
+    known: Known = {}
+
+    def shown(reading: Reading | None, known: Known | None) -> tuple[bytes, list[Sample]]:
+        families = battery_families(
+            reading=reading,
+            states=None,
+            endpoints=ENDPOINTS,
+            last_reading_unix_seconds=1.5,
+            labels=LABELS,
+            known=known,
+        )
+        return render(families), [sample for family in families for sample in family.samples]
+
+    renamed = replace(READING, meters=tuple(replace(meter, name=f"{meter.name}_new") for meter in READING.meters))
+    for reading in (READING, READING, renamed, replace(READING, pack=Pack()), None, READING):
+        assert shown(reading, known) == shown(reading, None)
 
 
 def test_no_series_stands_on_a_page_twice() -> None:

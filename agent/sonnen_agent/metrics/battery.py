@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 from sonnen_agent.details import Configuration, Inverter, Meter, Pack, System
 from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.group import Group
-from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, Family, Sources, families
+from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, Family, Known, families
 from sonnen_agent.reading import Endpoint, Mains, Reading, Status
 from sonnen_agent.rows import Gauge, Rows, gauge, rows_of
 
@@ -57,10 +57,6 @@ BATTERY_LABELS = frozenset(("job", "instance", *METER_LABELS)).union(
 """All label names of a battery's series."""
 
 
-Known = dict[str, tuple[object, Sequence[Metric]]]
-"""Families by the part of a reading they are of, with that part: most parts are the same for many beats."""
-
-
 def battery_families(  # noqa: PLR0913 - a group has these parts
     *,
     reading: Reading | None,
@@ -72,40 +68,35 @@ def battery_families(  # noqa: PLR0913 - a group has these parts
 ) -> tuple[Metric, ...]:
     """Return everything but the energy; `states` is what a starting battery says of itself, without a reading.
 
-    `known` is a place to remember families in, for the next call with the same labels.
+    `known` is a place to remember families in, for the next call.
     """
-    known = {} if known is None else known
 
-    def of(name: str, rows: Rows, source: object, parts: Sources = ()) -> Sequence[Metric]:
-        before = known.get(name)
-        if before is None or before[0] is not source:
-            before = known[name] = (source, families(rows, parts or [(source, labels)]))
-        return before[1]
+    def of(rows: Rows, part: object) -> Sequence[Metric]:
+        return families(rows, [(part, labels)], known=known)
 
     online = reading is not None
     health = Health(online=online, endpoints=endpoints, last_reading_unix_seconds=last_reading_unix_seconds)
-    found = families(HEALTH, [(health, labels)])
     if reading is None:
-        return (*found, *(() if states is None else of("states", STATES, states)))
-    meters = ((meter, {**labels, "direction": meter.direction, "meter": meter.name}) for meter in reading.meters)
+        return (*of(HEALTH, health), *(() if states is None else of(STATES, states)))
+    meters = [(meter, {**labels, "direction": meter.direction, "meter": meter.name}) for meter in reading.meters]
     return (
-        *found,
-        *of("states", STATES, reading.system),
-        *families(STATUS, [(reading.status, labels)]),
-        *of("meters", METER, reading.meters, meters),
-        *of("inverter", INVERTER, reading.inverter),
-        *of("pack", PACK, reading.pack),
-        *families(CAPACITY, [(reading, labels)]),
-        *of("configuration", CONFIGURATION, reading.configuration),
-        *of("system", SYSTEM, reading.system),
-        *families(REST, [(reading, labels)]),
-        *of("mains", MAINS, reading.mains),
+        *of(HEALTH, health),
+        *of(STATES, reading.system),
+        *of(STATUS, reading.status),
+        *families(METER, meters, known=known),
+        *of(INVERTER, reading.inverter),
+        *of(PACK, reading.pack),
+        *of(CAPACITY, reading),
+        *of(CONFIGURATION, reading.configuration),
+        *of(SYSTEM, reading.system),
+        *of(REST, reading),
+        *of(MAINS, reading.mains),
     )
 
 
-def energy_families(totals: EnergyTotals, labels: Mapping[str, str]) -> tuple[Metric, ...]:
+def energy_families(totals: EnergyTotals, labels: Mapping[str, str], known: Known | None = None) -> tuple[Metric, ...]:
     """Return what was counted, which is shown while the battery is offline, too."""
-    return tuple(families(ENERGY, [(totals, labels)], decimals=COUNTED_DECIMALS))
+    return tuple(families(ENERGY, [(totals, labels)], decimals=COUNTED_DECIMALS, known=known))
 
 
 def offline(group: Group, *, stopped: bool = False) -> Group:

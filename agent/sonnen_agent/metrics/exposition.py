@@ -33,26 +33,39 @@ class Family(Metric):
         self.text = ""
 
 
-def families(rows: Rows, sources: Sources, *, decimals: int | None = None) -> list[Metric]:
+Known = dict[Row, tuple[object, Family | None]]
+"""The latest family of each row, and what it was made of: most is the same for many beats."""
+
+
+def families(rows: Rows, sources: Sources, *, decimals: int | None = None, known: Known | None = None) -> list[Metric]:
     """Return the families that have samples.
 
-    What a battery says is shown as it is; what the agent has added up is shown with so many `decimals`.
+    What a battery says is shown as it is; what the agent has added up is shown with so many `decimals`. `known` is a
+    place to remember them in, for the next call.
     """
     # Labels that are the same for many samples are one dict for all of them: nobody changes a sample.
     several = [(source, dict(labels)) for source, labels in sources]
+    known = {} if known is None else known
     found: list[Metric] = []
     for field, row in rows:
-        samples = [
-            Sample(
-                row.name, {**labels, **own} if own else labels, number if decimals is None else round(number, decimals)
-            )
-            for source, labels in several
-            for own, number in row.numbers(getattr(source, field))
-        ]
-        if samples and found and found[-1].name == row.family:
-            found[-1].samples += samples
-        elif samples:
-            found.append(Family(row, samples))
+        values = [(getattr(source, field), labels) for source, labels in several]
+        before, family = known.get(row, (None, None))
+        if before != values:
+            samples = [
+                Sample(
+                    row.name,
+                    {**labels, **own} if own else labels,
+                    number if decimals is None else round(number, decimals),
+                )
+                for value, labels in values
+                for own, number in row.numbers(value)
+            ]
+            family = Family(row, samples) if samples else None
+            known[row] = values, family
+        if family is not None and found and found[-1].name == family.name:
+            found[-1] = Family(row, found[-1].samples + family.samples)
+        elif family is not None:
+            found.append(family)
     return found
 
 
