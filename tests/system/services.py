@@ -185,6 +185,12 @@ def readme_commands() -> list[str]:
     return re.findall(r"^\$ (sudo .*)$", readme, re.MULTILINE)
 
 
+def readme_section(title: str) -> list[str]:
+    """Return the commands of a section, whoever runs them."""
+    readme = (REPOSITORY / "systemd/README.md").read_text()
+    return re.findall(r"^\$ (.*)$", readme.partition(f"\n## {title}\n")[2].partition("\n## ")[0], re.MULTILINE)
+
+
 def readme_row(what: str) -> str:
     """Return the command that the table has for it."""
     (command,) = re.findall(rf"^\| {what} \| `(.*?)`", (REPOSITORY / "systemd/README.md").read_text(), re.MULTILINE)

@@ -1,14 +1,18 @@
 """The agent as a service: how it comes back from crashes, hangs and reboots, and what it does without network."""
 
 import json
+import re
 import time
 
 import pytest
 from programs import wait_until
-from services import CONFIG, DROP_IN, Service
+from services import CONFIG, DROP_IN, Service, readme_section
 from units import Unit
 
 pytestmark = pytest.mark.system
+
+_STATE = "/var/lib/private/sonnen-agent"
+_OWN_DROP_INS = "/etc/systemd/system/sonnen-agent.service.d"
 
 
 def test_a_killed_agent_is_back_within_seconds_with_its_counters(service: Service, unit: Unit) -> None:
@@ -123,6 +127,72 @@ def test_crashes_in_a_row_never_end_the_restarts(service: Service, unit: Unit) -
         unit.wait_for_process(other_than=pid)
     unit.wait_for("ActiveState", "active")
     service.wait_for_push()
+
+
+def test_counters_move_to_another_disk_and_without_it_the_agent_does_not_start(service: Service, unit: Unit) -> None:
+    """With a folder in the disk's place: a container has none."""
+    service.wait_for_push()
+    before = service.counters()
+    commands = "\n".join(readme_section("Counters on another disk"))
+    for disk, folder in (
+        ("mount /dev/sda1 /mnt", "mount --bind /root/disk /mnt"),
+        ("UUID=1234-… ", "/root/disk "),
+        (" ext4 noatime,nofail 0 2'", " none bind,nofail 0 0'"),
+    ):
+        assert disk in commands
+        commands = commands.replace(disk, folder)
+    try:
+        service.pi.run(f"set -e; mkdir /root/disk; {commands}; touch /root/moved")
+        service.check_counters_go_on(before)
+        assert service.pi.run("find /root/disk -name 'counters*.json'").stdout
+
+        # Where nothing can be.
+        service.pi.run("sed -i 's|^/root/disk |/proc/disk |' /etc/fstab")
+        service.pi.reboot()
+        assert unit.show("ActiveState") == "inactive"
+        assert any("failed with result 'dependency'" in line for line in unit.journal())
+        assert service.pi.run(f"find {_STATE} -newer /root/moved").stdout == ""
+
+        before = service.counters()
+        service.pi.run("sed -i 's|^/proc/disk |/root/disk |' /etc/fstab; systemctl daemon-reload")
+        service.pi.run("systemctl start sonnen-agent")
+        service.check_counters_go_on(before)
+    finally:
+        service.pi.run(
+            f"systemctl stop sonnen-agent; umount {_STATE}; cp -a /root/disk/. {_STATE}/; rm -r /root/disk;"
+            f" sed -i '\\|{_STATE}|d' /etc/fstab; systemctl daemon-reload"
+        )
+
+
+def test_where_a_container_keeps_the_secrets_back_the_log_says_so_and_a_group_hands_them_over(
+    service: Service, unit: Unit
+) -> None:
+    service.pi.run("systemctl stop sonnen-agent")
+    # All that a container that may not mount gets of them.
+    service.pi.write(DROP_IN, "[Service]\nLoadCredential=\n")
+    service.pi.run("systemctl daemon-reload")
+    cursor = unit.cursor()
+    assert service.pi.run("systemctl start sonnen-agent", check=False).returncode != 0
+    unit.wait_for_journal("systemd handed over no secret of /etc/sonnen-agent/secrets", after=cursor)
+    unit.wait_for_journal("password_file: is missing", after=cursor)
+
+    *group, drop_in = readme_section("In a container")
+    if service.pi.release == "bookworm":  # which has no `systemctl edit --stdin`
+        drop_in = re.sub(r"\| sudo systemctl edit --stdin (\S+)", rf"> {_OWN_DROP_INS}/override.conf", drop_in)
+        drop_in = f"mkdir {_OWN_DROP_INS}; {drop_in}; systemctl daemon-reload"
+    try:
+        for command in (*group, drop_in):
+            service.pi.run(command)
+        named = service.config("  password_file: secrets/pushgateway-password\n")
+        service.pi.write(CONFIG, named.replace("{name: home,", "{name: home, token_file: secrets/token-home,"))
+        service.pi.run("systemctl restart sonnen-agent")
+        service.wait_for_push()
+        assert service.gateway.value("sonnen_battery_cycles_total") > 0  # which takes the token
+    finally:
+        service.pi.run(
+            f"systemctl stop sonnen-agent; rm -r {_OWN_DROP_INS}; chmod -R u=rwX,go= /etc/sonnen-agent/secrets;"
+            " chgrp -R root /etc/sonnen-agent/secrets; groupdel sonnen-secrets; systemctl daemon-reload"
+        )
 
 
 def test_in_all_of_this_it_was_denied_nothing(service: Service) -> None:
