@@ -12,7 +12,9 @@ import pytest
 import yaml
 from box import Box
 from faulty_simulator import FaultySimulator
+from programs import free_port
 from pytest_httpserver import HTTPServer
+from sample_groups import BARN, HOME, battery_group, shared_meter, surroundings
 from status_fields import RAW_STATUS
 from werkzeug import Request, Response
 
@@ -22,6 +24,9 @@ from sonnen_agent.commands.doctor.battery import _timed
 from sonnen_agent.commands.doctor.finding import RELEASE, Redaction
 from sonnen_agent.commands.doctor.grafana import DASHBOARDS
 from sonnen_agent.commands.doctor.machine import _wear, check_clock, check_unit
+from sonnen_agent.commands.doctor.receivers import _of_two
+from sonnen_agent.outputs import Retain, pull
+from sonnen_agent.reading import Status
 
 Found = dict[str, tuple[str, str, str]]
 """By check: status, what was seen, the fix."""
@@ -206,6 +211,59 @@ def test_a_battery_whose_clock_is_wrong_is_told(doctor: Doctor, token: Path) -> 
     with FaultySimulator(token=token.read_text()) as simulator:
         simulator.set_fault("clock_jump")
         assert doctor(battery(simulator.port, token))["battery home clock"][0] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("pushes", "two"),
+    [
+        ((0, 5), False),
+        ((0, 2, 7), False),  # one that has just started
+        ((0, 5, 10), False),
+        ((0, 2, 5), True),
+        ((0, 3.5, 5.6), True),
+        ((0, 5, 7.5, 10), True),
+    ],
+)
+def test_pushes_of_two_agents_are_told_from_those_of_one(pushes: tuple[float, ...], two: bool) -> None:
+    assert _of_two(pushes, 5) == two
+
+
+def pull_config(port: int) -> str:
+    batteries = ", ".join(f"{{name: {name}, url: 'http://127.0.0.1:9'}}" for name in ("home", "barn"))
+    return f"batteries: [{batteries}]\npull: {{listen: '0.0.0.0:{port}'}}\n"
+
+
+def test_a_pull_page_says_how_many_batteries_have_numbers(doctor: Doctor) -> None:
+    options = pull.Options(host="127.0.0.1", port=0)
+    output = options.open(surroundings({key: shared_meter() for key in (HOME, BARN)}))
+    url = f"http://127.0.0.1:{output.port}/metrics"
+    try:
+        assert doctor(pull_config(output.port))["pull"][:2] == ("warn", f"{url} has numbers of 0 of 2 batteries")
+        output.put(battery_group(HOME, Status(production_watts=1)))
+        # The page shows it as offline: its thread hangs.
+        output.put(battery_group(BARN, Status(production_watts=1), age_seconds=60))
+        status, seen, fix = doctor(pull_config(output.port))["pull"]
+        assert (status, seen) == ("warn", f"{url} has numbers of 1 of 2 batteries")
+        assert "systemctl status" in fix
+        output.put(battery_group(BARN, Status(production_watts=1)))
+        assert doctor(pull_config(output.port))["pull"] == ("ok", f"{url} has numbers of 2 of 2 batteries", "")
+    finally:
+        output.stop(Retain())
+
+
+def test_a_pull_page_that_is_not_there_and_a_port_that_another_has_are_told_apart(
+    doctor: Doctor, httpserver: HTTPServer
+) -> None:
+    status, seen, fix = doctor(pull_config(free_port()))["pull"]
+    assert (status, "refused" in seen, fix) == ("fail", True, "sudo systemctl start sonnen-agent")
+
+    status, seen, fix = doctor(pull_config(httpserver.port))["pull"]
+    assert (status, "answered 500" in seen) == ("fail", True)
+    assert f"'sport = {httpserver.port}'" in fix
+    httpserver.expect_request("/metrics").respond_with_data("node_load1 0.5\n")
+    status, seen, fix = doctor(pull_config(httpserver.port))["pull"]
+    assert (status, seen.endswith("/metrics is another program's page")) == ("fail", True)
+    assert f"'sport = {httpserver.port}'" in fix
 
 
 def test_of_a_wrong_config_every_problem_is_a_line_and_the_rest_is_looked_at(
