@@ -6,16 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 Outcome = Literal[
-    "ok",
-    "timeout",
-    "refused",
-    "unauthorized",
-    "not_found",
-    "http_error",
-    "invalid",
-    "not_ready",
-    "rejected",
-    "closed",
+    "ok", "timeout", "refused", "unauthorized", "not_found", "http_error", "invalid", "not_ready", "rejected", "closed"
 ]
 """How an exchange over the network ended; the values of the `outcome` label (docs/metrics.md)."""
 

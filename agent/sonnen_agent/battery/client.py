@@ -47,10 +47,7 @@ class Client:
         token = options.token
         self._token = "" if token is None else token.reveal()
         refused = _HINT_IF_MISSING if token is None else _HINT_IF_REFUSED + (token.renewal or "update token_file")
-        self._hints: Mapping[Outcome, str] = {
-            "unauthorized": refused,
-            "not_found": "no such page",
-        }
+        self._hints: Mapping[Outcome, str] = {"unauthorized": refused, "not_found": "no such page"}
 
     def get(
         self, endpoint: Endpoint, location: Location, parse: Callable[[object], _Understood], deadline: Deadline

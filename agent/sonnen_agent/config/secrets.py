@@ -87,10 +87,7 @@ class Secrets:
             section.problem("username", f"cannot hold a colon, got {destination.username!r}")
         if destination.username is not None and destination.bearer_token is not None:
             section.problem("bearer_token_file", "and username exclude each other; keep one way to log in")
-        if (destination.username is None) != (destination.password is None):
-            missing = "username" if destination.username is None else "password_file"
-            if section.values.get(missing) is None:
-                section.problem(missing, "is missing; a user name and a password file go together")
+        _expect_pair(section, "", destination.username, destination.password)
         return destination
 
     def _with_proxy(self, section: Section, destination: Destination, credentials: str) -> Destination:
@@ -101,10 +98,7 @@ class Secrets:
             url = section.url("proxy_url", "http://proxy.example:3128")
             if url and (urlsplit(url).scheme != "http" or urlsplit(url).path.strip("/")):
                 section.problem("proxy_url", f"should be http:// with a host and a port, got {redacted(url)}")
-            if (username is None) != (password is None):
-                missing = "proxy_username" if username is None else "proxy_password_file"
-                if section.values.get(missing) is None:
-                    section.problem(missing, "is missing; a user name and a password file go together")
+            _expect_pair(section, "proxy_", username, password)
             return replace(destination, proxy_url=url or None, proxy_username=username, proxy_password=password)
         if by_name or section.values.get("proxy_password_file") is not None:
             section.problem("proxy_url", "is missing; proxy_username and proxy_password_file go with it")
@@ -168,6 +162,13 @@ class Secrets:
             reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
             section.problem("ca_file", f"cannot use {str(path)!r}: {reason}; name a file in PEM form")
         return path
+
+
+def _expect_pair(section: Section, prefix: str, username: str | None, password: Secret | None) -> None:
+    """Note which of a user name and a password is missing where the other is given."""
+    missing = f"{prefix}username" if username is None else f"{prefix}password_file"
+    if (username is None) != (password is None) and section.values.get(missing) is None:
+        section.problem(missing, "is missing; a user name and a password file go together")
 
 
 def _proxy_of_environment(url: str) -> tuple[str, str] | None:

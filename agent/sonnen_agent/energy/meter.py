@@ -1,9 +1,10 @@
 """The energy meter of one battery."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, tzinfo
 
-from sonnen_agent.energy.counters import NO_TARIFFS, Counters, TariffCounts
+from sonnen_agent.energy.counters import Counters, TariffCounts
 from sonnen_agent.energy.days import Calendar, FinishedDay, Interval, UndatedEnergy
 from sonnen_agent.energy.integral import Sample, integrate
 from sonnen_agent.energy.judge import REASONS, Reason
@@ -11,7 +12,7 @@ from sonnen_agent.energy.schedule import Schedule
 from sonnen_agent.energy.standing import StandingCharge
 from sonnen_agent.energy.state import MeterState
 from sonnen_agent.energy.tariffs import Tariffs
-from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters, energies_of_flows
+from sonnen_agent.energy.totals import MONEY_OF_DAY, OF_TARIFFS, EnergyTotals, RecoveredCounters, energies_of_flows
 from sonnen_agent.reading import Status
 
 DEFAULT_MAX_GAP_SECONDS = 60.0
@@ -116,11 +117,14 @@ class EnergyMeter:
         if wall_seconds is not None:
             day = self._calendar.day_of(wall_seconds)
             today, yesterday = self._days.counted_on(day), self._days.counted_on(self._calendar.day_before(day))
-        priced_today, priced_yesterday = (
-            NO_TARIFFS if tariffs is None or counted is None else counted.tariffs for counted in (today, yesterday)
-        )
         # Of tariffs nothing is shown while none are configured.
-        counted = NO_TARIFFS if tariffs is None else tariffs.zero.plus(self._tally.tariffs)
+        of_tariffs: dict[str, Mapping[str, float]] = {}
+        if tariffs is not None:
+            priced = tariffs.zero.plus(self._tally.tariffs)
+            of_tariffs = {field: getattr(priced, of) for field, of in OF_TARIFFS.items()}
+            for name, counted in (("today", today), ("yesterday", yesterday)):
+                if counted is not None:
+                    of_tariffs |= {f"{what}_{name}": getattr(counted.tariffs, f"net_{what}") for what in MONEY_OF_DAY}
         return EnergyTotals(
             watt_hours=energies.totals_watt_hours,
             flows_watt_hours=energies.flows_watt_hours,
@@ -131,28 +135,9 @@ class EnergyMeter:
             else self._tally.refused,
             today_watt_hours=None if today is None else today.energies.flows_watt_hours,
             yesterday_watt_hours=None if yesterday is None else yesterday.energies.flows_watt_hours,
-            tariff_import_watt_hours=counted.import_watt_hours,
-            tariff_export_watt_hours=counted.export_watt_hours,
             prices={} if tariffs is None else tariffs.prices,
-            standing_prices=(
-                {}
-                if tariffs is None or tariffs.standing_price_per_day is None
-                else {tariffs.currency: tariffs.standing_price_per_day}
-            ),
-            cost=counted.cost,
-            revenue=counted.revenue,
-            tariff_consumption_watt_hours=counted.consumption_watt_hours,
-            consumption_cost=counted.consumption_cost,
-            cost_credit=counted.cost_credit,
-            revenue_credit=counted.revenue_credit,
-            consumption_cost_credit=counted.consumption_cost_credit,
-            standing_charge=counted.standing_charge,
-            cost_today=priced_today.net_cost,
-            cost_yesterday=priced_yesterday.net_cost,
-            revenue_today=priced_today.net_revenue,
-            revenue_yesterday=priced_yesterday.net_revenue,
-            consumption_cost_today=priced_today.net_consumption_cost,
-            consumption_cost_yesterday=priced_yesterday.net_consumption_cost,
+            standing_prices={} if tariffs is None else tariffs.standing_prices,
+            **of_tariffs,
         )
 
     def take_finished_days(self) -> tuple[FinishedDay, ...]:

@@ -84,6 +84,11 @@ class Tariffs:
         }
 
     @property
+    def standing_prices(self) -> Mapping[str, float]:
+        """The standing charge of a day by currency, where there is one."""
+        return {} if self.standing_price_per_day is None else {self.currency: self.standing_price_per_day}
+
+    @property
     def zero(self) -> TariffCounts:
         """What is counted from 0 on, so that already the first watt-hour is an increase."""
         bought, sold = {self.currency: 0.0}, {self.currency: 0.0}

@@ -1,8 +1,8 @@
 """What the meter shows, what of it after a crash, and what it takes back from a copy of that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 from sonnen_agent.energy.counters import QUANTITIES, Counters, EnergyCounters, Flow, Quantity, TariffCounts
 from sonnen_agent.energy.standing import most_standing_charge
@@ -158,6 +158,14 @@ class EnergyTotals:
     )
 
 
+OF_TARIFFS: Mapping[str, str] = {
+    f"tariff_{one.name}" if one.name.endswith("watt_hours") else one.name: one.name for one in fields(TariffCounts)
+}
+"""The fields with the energy and money of tariffs, and what each is among TariffCounts."""
+MONEY_OF_DAY = ("cost", "revenue", "consumption_cost")
+"""What is shown of a day, less its credit: as `cost_today` and `cost_yesterday`, say."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveredCounters:
     """What a copy of our own metrics said, such as the one that the Pushgateway keeps."""
@@ -200,6 +208,11 @@ def without_possible_resets(totals: EnergyTotals, ceiling: Ceiling | None) -> En
     seldom = (seconds or 0.0) >= certain_seconds + _SELDOM_SECONDS
     standby, least_standby = totals.standby_watt_hours, _MOST_STANDBY_PER_SECOND * ceiling.seconds
     standby_is_certain = (standby or 0.0) >= energies.standby_watt_hours + least_standby
+    margins = {field: margin if of.endswith("watt_hours") else money for field, of in OF_TARIFFS.items()}
+    margins["standing_charge"] = standing
+    certain_tariffs: dict[str, Any] = {
+        field: _above(getattr(totals, field), getattr(tariffs, of), margins[field]) for field, of in OF_TARIFFS.items()
+    }
     shown = replace(
         totals,
         watt_hours=_above(totals.watt_hours, energies.totals_watt_hours, margin),
@@ -213,18 +226,7 @@ def without_possible_resets(totals: EnergyTotals, ceiling: Ceiling | None) -> En
             or value >= ceiling.counted.refused.get(reason, 0.0) + ceiling.seconds
             or value == 0.0 == ceiling.counted.refused.get(reason, 0.0)
         },
-        tariff_import_watt_hours=_above(totals.tariff_import_watt_hours, tariffs.import_watt_hours, margin),
-        tariff_export_watt_hours=_above(totals.tariff_export_watt_hours, tariffs.export_watt_hours, margin),
-        cost=_above(totals.cost, tariffs.cost, money),
-        revenue=_above(totals.revenue, tariffs.revenue, money),
-        tariff_consumption_watt_hours=_above(
-            totals.tariff_consumption_watt_hours, tariffs.consumption_watt_hours, margin
-        ),
-        consumption_cost=_above(totals.consumption_cost, tariffs.consumption_cost, money),
-        cost_credit=_above(totals.cost_credit, tariffs.cost_credit, money),
-        revenue_credit=_above(totals.revenue_credit, tariffs.revenue_credit, money),
-        consumption_cost_credit=_above(totals.consumption_cost_credit, tariffs.consumption_cost_credit, money),
-        standing_charge=_above(totals.standing_charge, tariffs.standing_charge, standing),
+        **certain_tariffs,
     )
     return totals if shown == totals else shown
 

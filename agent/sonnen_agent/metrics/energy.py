@@ -7,41 +7,30 @@ from prometheus_client.samples import Sample
 
 from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Counters, EnergyCounters, Flow, TariffCounts
 from sonnen_agent.energy.state import GREATEST
-from sonnen_agent.energy.totals import EnergyTotals, RecoveredCounters
+from sonnen_agent.energy.totals import MONEY_OF_DAY, OF_TARIFFS, EnergyTotals, RecoveredCounters
 from sonnen_agent.metrics.battery import ENERGY
 
-_NAMES = {row.key or field: row.name for field, row in ENERGY}
+_ROWS = {row.key or field: row for field, row in ENERGY}
 
 
 def recovered_counters(samples: Iterable[Sample], pushed_unix_seconds: float | None) -> RecoveredCounters | None:
     """Return the counters in a copy of a battery's group, or None when it holds none of ours."""
     samples = tuple(sample for sample in samples if 0 <= sample.value <= GREATEST)
     values = {sample.name: sample.value for sample in samples}
-    totals = {quantity: values[_NAMES[quantity]] for quantity in QUANTITIES if _NAMES[quantity] in values}
+    totals = {quantity: values[_ROWS[quantity].name] for quantity in QUANTITIES if _ROWS[quantity].name in values}
     flows = _flows(samples, "flows_watt_hours")
-    seconds = values.get(_NAMES["observed_seconds"], 0.0)
+    seconds = values.get(_ROWS["observed_seconds"].name, 0.0)
     if not totals and not flows and not seconds:
         return None
-    tariffs = TariffCounts(
-        import_watt_hours=_named(samples, "tariff_import_watt_hours", "tariff"),
-        export_watt_hours=_named(samples, "tariff_export_watt_hours", "tariff"),
-        consumption_watt_hours=_named(samples, "tariff_consumption_watt_hours", "tariff"),
-        cost=_named(samples, "cost", "currency"),
-        revenue=_named(samples, "revenue", "currency"),
-        consumption_cost=_named(samples, "consumption_cost", "currency"),
-        cost_credit=_named(samples, "cost_credit", "currency"),
-        revenue_credit=_named(samples, "revenue_credit", "currency"),
-        consumption_cost_credit=_named(samples, "consumption_cost_credit", "currency"),
-        standing_charge=_named(samples, "standing_charge", "currency"),
-    )
+    tariffs = TariffCounts(**{of: _named(samples, field) for field, of in OF_TARIFFS.items()})
     energies = EnergyCounters(
         totals_watt_hours=totals,
         flows_watt_hours=flows,
         observed_seconds=seconds,
-        standby_watt_hours=values.get(_NAMES["standby_watt_hours"], 0.0),
+        standby_watt_hours=values.get(_ROWS["standby_watt_hours"].name, 0.0),
     )
     return RecoveredCounters(
-        tally=Counters(energies=energies, tariffs=tariffs, refused=_named(samples, "refused", "reason")),
+        tally=Counters(energies=energies, tariffs=tariffs, refused=_named(samples, "refused")),
         today_watt_hours=_flows(samples, "today_watt_hours"),
         yesterday_watt_hours=_flows(samples, "yesterday_watt_hours"),
         today_tariffs=_money_of_day(samples, "today"),
@@ -52,7 +41,7 @@ def recovered_counters(samples: Iterable[Sample], pushed_unix_seconds: float | N
 
 def _flows(samples: Iterable[Sample], field: str) -> dict[Flow, float]:
     """Return the numbers of a field of EnergyTotals."""
-    name = _NAMES[field]
+    name = _ROWS[field].name
     found = {
         (sample.labels.get("from"), sample.labels.get("to")): sample.value for sample in samples if sample.name == name
     }
@@ -60,21 +49,18 @@ def _flows(samples: Iterable[Sample], field: str) -> dict[Flow, float]:
 
 
 def _money_of_day(samples: Iterable[Sample], day: str) -> TariffCounts:
-    fields = ("cost", "revenue", "consumption_cost")
-    return TariffCounts(**{field: _named(samples, f"{field}_{day}", "currency") for field in fields})
+    return TariffCounts(**{field: _named(samples, f"{field}_{day}") for field in MONEY_OF_DAY})
 
 
-def _named(samples: Iterable[Sample], field: str, label: str) -> dict[str, float]:
-    name = _NAMES[field]
+def _named(samples: Iterable[Sample], field: str) -> dict[str, float]:
+    """Return the numbers of a field of EnergyTotals whose row has one label, by its value."""
+    name, (label,) = _ROWS[field].name, _ROWS[field].labels
     found = {sample.labels.get(label, ""): sample.value for sample in samples if sample.name == name}
     return {word: value for word, value in found.items() if word and word.isprintable()}
 
 
 def cumulative_families(
-    points: Iterable[tuple[str, float, EnergyTotals]],
-    *,
-    job: str,
-    labels_of: Mapping[str, Mapping[str, str]],
+    points: Iterable[tuple[str, float, EnergyTotals]], *, job: str, labels_of: Mapping[str, Mapping[str, str]]
 ) -> Iterator[Metric]:
     """Yield the counters as they stood at given moments; a point is battery, Unix time in seconds, totals.
 

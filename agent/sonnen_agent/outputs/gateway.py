@@ -33,9 +33,7 @@ _LATEST_UNIX_SECONDS = 1e11
 _STARTED = re.compile(rb"^process_start_time_seconds (\d[\d.]*(?:e[+]?\d+)?)$", re.MULTILINE)
 """Of the gateway itself: what is pushed has labels."""
 
-_HINTS: Mapping[Outcome, str] = {
-    "not_found": "no Pushgateway here; mend the URL's path",
-}
+_HINTS: Mapping[Outcome, str] = {"not_found": "no Pushgateway here; mend the URL's path"}
 _CLOSED_HINT = (
     "; the gateway may be rejecting this push (Pushgateway 1.11.0 does so without a reply), "
     "see push_failure_time_seconds on its page"
