@@ -1,5 +1,6 @@
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +103,13 @@ def test_the_c_library_knows_what_the_unit_sets_of_memory() -> None:
     assert wanted == {"glibc.malloc.tcache_count": "0"}
     assert wanted.keys() <= known
     assert "glibc.malloc.arena_max: 0x1 " in listed.stdout
+
+
+def test_a_zone_is_found_without_loading_how_python_was_built() -> None:
+    program = "import sys, zoneinfo; print(zoneinfo.ZoneInfo('Europe/Berlin'), *sys.modules)"
+    command = [sys.executable, "-c", program]
+    zone, *modules = subprocess.run(
+        command, env=unit_environment(), capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert zone == "Europe/Berlin"
+    assert [module for module in modules if module.startswith("_sysconfigdata")] == []

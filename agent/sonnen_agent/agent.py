@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sonnen_agent import __version__
 from sonnen_agent.clock import LONGEST_BEAT_SECONDS, Deadline
@@ -21,12 +22,14 @@ from sonnen_agent.config.load import Config
 from sonnen_agent.group import LATE_BEATS, Group, GroupKey
 from sonnen_agent.outputs import Output, Retain, Surroundings
 from sonnen_agent.poller import Poller
-from sonnen_agent.relay import Relay
 from sonnen_agent.scheduler import ProgressWatch, Threads, Ticker
 from sonnen_agent.shared_meter import SAVE_SECONDS
 from sonnen_agent.state.runtime_checkpoint import RuntimeCheckpoint
 from sonnen_agent.state.store import StateStore, peek
 from sonnen_agent.systemd import reading_words, status_line
+
+if TYPE_CHECKING:
+    from sonnen_agent.relay import Relay
 
 _log = logging.getLogger(__name__)
 
@@ -183,7 +186,7 @@ class Agent:
                     if silent_seconds >= late_seconds:
                         self._hand_out(poller.late(silent_seconds))
 
-    def _relay(self, relay: Relay) -> None:
+    def _relay(self, relay: "Relay") -> None:
         self._hand_out(relay.read())
 
     def _report(self) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -18,10 +19,12 @@ from sonnen_agent.energy.state import MeterState
 from sonnen_agent.group import SHOWN_BEATS, Group
 from sonnen_agent.metrics.agent import agent_families
 from sonnen_agent.poller import Poller
-from sonnen_agent.relay import Relay
 from sonnen_agent.shared_meter import NOBODY_SAW_MORE, NOTHING_KEPT, SharedMeter, Start
 from sonnen_agent.state.store import StoredState
 from sonnen_agent.telemetry import AgentInfo, Telemetry, Waiting
+
+if TYPE_CHECKING:
+    from sonnen_agent.relay import Relay
 
 REPORT_SECONDS = 15.0
 """Nobody needs to know more often how the agent is; it is a fifth of the bytes."""
@@ -76,8 +79,12 @@ class Components:
             for options in config.batteries
         )
 
-    def relays(self) -> tuple[Relay, ...]:
+    def relays(self) -> "tuple[Relay, ...]":
         """Return who reads the other exporters."""
+        if not self.config.relays:
+            return ()
+        from sonnen_agent.relay import Relay  # noqa: PLC0415 - as in the config
+
         return tuple(
             Relay(options, instance=self.config.name, record=partial(self.telemetry.record_relay, options.job))
             for options in self.config.relays

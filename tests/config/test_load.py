@@ -1,4 +1,6 @@
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +58,19 @@ def test_the_smallest_config_has_every_default(load: Load) -> None:
         },
         relays=(),
     )
+
+
+def test_a_small_config_brings_nothing_into_memory_that_it_does_not_use(tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text(BATTERIES + PUSHGATEWAY)
+    program = (
+        "import sys; from pathlib import Path; from sonnen_agent.commands import run\n"
+        "from sonnen_agent.config.load import load_config; load_config(Path(sys.argv[1]), None); print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(file)]
+    modules = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    unused = {"config.tariffs", "energy.tariffs", "relay", "outputs.remote_write", "outputs.pull", "commands.check"}
+    assert {f"sonnen_agent.{name}" for name in unused}.isdisjoint(modules)
 
 
 def test_every_key_arrives_where_it_belongs(load: Load, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import yaml
@@ -20,15 +21,16 @@ from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.clock import beat_seconds
 from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section, did_you_mean
-from sonnen_agent.config.tariffs import read_tariffs
-from sonnen_agent.energy.tariffs import Tariffs
 from sonnen_agent.errors import ConfigError
 from sonnen_agent.files import read_regular
 from sonnen_agent.group import GroupKey
 from sonnen_agent.metrics.battery import BATTERY_LABELS
 from sonnen_agent.outputs import OUTPUTS, OutputOptions, read_options
 from sonnen_agent.outputs.pushgateway import DEFAULT_JOB
-from sonnen_agent.relay import RelayOptions
+
+if TYPE_CHECKING:
+    from sonnen_agent.energy.tariffs import Tariffs
+    from sonnen_agent.relay import RelayOptions
 
 _log = logging.getLogger(__name__)
 
@@ -58,10 +60,10 @@ class Config:
     timezone: str | None = None
     """Whose midnight ends a day; None: this machine's."""
     state_directory: Path = DEFAULT_STATE_DIRECTORY
-    tariffs: Tariffs | None = None
+    tariffs: "Tariffs | None" = None
     outputs: Mapping[str, OutputOptions] = field(default_factory=dict)
     """By their name, in the order of `outputs.OUTPUTS`."""
-    relays: tuple[RelayOptions, ...] = ()
+    relays: "tuple[RelayOptions, ...]" = ()
 
     @property
     def job(self) -> str:
@@ -141,9 +143,7 @@ def read_config(
                 f"should be at most {most_seconds:g}, which an interval_seconds of {config.interval_seconds:g} leaves"
             )
             root.problem(f"batteries[{position}].timeout_seconds", f"{wanted}, got {battery.timeout_seconds:g}")
-    has_gateway = root.values.get("pushgateway") is not None
-    relays = RelayOptions.read_all(root, "relay", battery_job=config.job, has_gateway=has_gateway)
-    config = replace(config, relays=relays, tariffs=root.read("tariffs", read_tariffs))
+    config = replace(config, relays=_relays(root, config.job), tariffs=root.read("tariffs", _tariffs))
     if all(root.values.get(name) is None for name in OUTPUTS):
         root.problem(
             "pushgateway", "is missing, and so are remote_write and pull: say where the readings go; " + _SMALLEST
@@ -192,6 +192,24 @@ def zone_named(name: str | None, system_zone: Path = _SYSTEM_ZONE) -> tzinfo:
             return ZoneInfo.from_file(data, str(system_zone.resolve()).partition("/zoneinfo/")[2] or None)
     except (OSError, ValueError):
         return UTC
+
+
+# Who relays nothing and has no tariffs has neither of them in memory.
+
+
+def _relays(root: Section, battery_job: str) -> "tuple[RelayOptions, ...]":
+    if root.value("relay") is None:
+        return ()
+    from sonnen_agent.relay import RelayOptions  # noqa: PLC0415
+
+    has_gateway = root.values.get("pushgateway") is not None
+    return RelayOptions.read_all(root, "relay", battery_job=battery_job, has_gateway=has_gateway)
+
+
+def _tariffs(section: Section) -> "Tariffs":
+    from sonnen_agent.config.tariffs import read_tariffs  # noqa: PLC0415
+
+    return read_tariffs(section)
 
 
 def _batteries(root: Section, secrets: Secrets) -> tuple[BatteryOptions, ...]:

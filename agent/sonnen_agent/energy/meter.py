@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, tzinfo
+from typing import TYPE_CHECKING
 
 from sonnen_agent.energy.counters import Counters, TariffCounts
 from sonnen_agent.energy.days import Calendar, FinishedDay, Interval, UndatedEnergy
@@ -11,9 +12,11 @@ from sonnen_agent.energy.judge import REASONS, Reason
 from sonnen_agent.energy.schedule import Schedule
 from sonnen_agent.energy.standing import StandingCharge
 from sonnen_agent.energy.state import MeterState
-from sonnen_agent.energy.tariffs import Tariffs
 from sonnen_agent.energy.totals import MONEY_OF_DAY, OF_TARIFFS, EnergyTotals, RecoveredCounters, energies_of_flows
 from sonnen_agent.reading import Status
+
+if TYPE_CHECKING:
+    from sonnen_agent.energy.tariffs import Tariffs
 
 DEFAULT_MAX_GAP_SECONDS = 60.0
 
@@ -25,7 +28,7 @@ class EnergyMeter:
         self,
         *,
         zone: tzinfo,
-        tariffs: Tariffs | None = None,
+        tariffs: "Tariffs | None" = None,
         max_gap_seconds: float = DEFAULT_MAX_GAP_SECONDS,
         state: MeterState | None = None,
         same_boot: bool = False,

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from sonnen_agent.energy.counters import NO_TARIFFS, EnergyCounters, TariffCounts
 from sonnen_agent.energy.days import Calendar
-from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
+
+if TYPE_CHECKING:
+    from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
 
 _DAY = timedelta(days=1)
 _SECONDS_PER_HOUR = 3600
@@ -21,11 +24,11 @@ class Rates:
     """The periods in force at one moment."""
 
     currency: str = ""
-    import_period: TariffPeriod | None = None
-    export_period: TariffPeriod | None = None
+    import_period: "TariffPeriod | None" = None
+    export_period: "TariffPeriod | None" = None
 
     @classmethod
-    def at(cls, tariffs: Tariffs | None, local: datetime) -> "Rates":
+    def at(cls, tariffs: "Tariffs | None", local: datetime) -> "Rates":
         """Return what is in force at a local date and time."""
         if tariffs is None:
             return cls()
@@ -56,7 +59,7 @@ class Rates:
         )
 
     def _priced(
-        self, period: TariffPeriod | None, watt_hours: float | None
+        self, period: "TariffPeriod | None", watt_hours: float | None
     ) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
         """Return the energy by tariff, its money, and what is owed the other way round at a price below zero."""
         if period is None or watt_hours is None:
@@ -81,7 +84,7 @@ class Span:
 class Schedule:
     """Finds the span of a moment; keeps the spans of the day it was asked for last."""
 
-    def __init__(self, calendar: Calendar, tariffs: Tariffs | None) -> None:
+    def __init__(self, calendar: Calendar, tariffs: "Tariffs | None") -> None:
         self._calendar = calendar
         self._tariffs = tariffs
         self._spans: tuple[Span, ...] = ()

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sonnen_agent.energy.counters import QUANTITIES, Counters, EnergyCounters, Flow, Quantity, TariffCounts
 from sonnen_agent.energy.standing import most_standing_charge
 from sonnen_agent.energy.state import Ceiling
-from sonnen_agent.energy.tariffs import Direction
 from sonnen_agent.rows import Counter, counter, gauge
+
+if TYPE_CHECKING:
+    from sonnen_agent.energy.tariffs import Direction
 
 _MOST_WATT_HOURS_PER_SECOND = 12.5
 """Of 45 kW, more than a house is connected for."""
@@ -73,7 +75,7 @@ class EnergyTotals:
         "Energy fed into the grid in a tariff's hours, in watt-hours.",
         "tariff",
     )
-    prices: Mapping[tuple[str, Direction, str], float] = gauge(
+    prices: "Mapping[tuple[str, Direction, str], float]" = gauge(
         "sonnen_tariff_price_per_kilowatt_hour",
         "Configured price of a kilowatt-hour.",
         "tariff",
