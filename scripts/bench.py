@@ -21,7 +21,7 @@ from typing import TypeVar, cast
 from block_device import BlockDevice, Folder, card
 from programs import HOST, find_program, free_port
 from prometheus_client import CollectorRegistry, ProcessCollector
-from servers import Server
+from servers import Server, VictoriaMetrics
 
 from sonnen_agent.battery import parsers
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS
@@ -134,7 +134,7 @@ class House:
 
 
 class Database(Server):
-    """Prometheus or VictoriaMetrics, as far as they are alike."""
+    """A Prometheus that is written to."""
 
     ready_path = "/-/ready"
 
@@ -169,14 +169,7 @@ def receivers(port: int, folder: Path) -> Iterator[tuple[str, str, Server, Calla
     yield (
         "VictoriaMetrics",
         "/api/v1/write",
-        Database(
-            find_program("victoria-metrics"),
-            f"-storageDataPath={folder / 'victoria'}",
-            f"-httpListenAddr={HOST}:{port}",
-            "-search.latencyOffset=0s",
-            port=port,
-            log_file=folder / "victoria.log",
-        ),
+        VictoriaMetrics(folder, port),
         lambda server: count(server, "count_over_time(sonnen_online[26h])"),
     )
 

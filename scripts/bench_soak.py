@@ -26,8 +26,8 @@ from typing import Self
 from urllib.parse import unquote
 
 from faulty_simulator import FaultySimulator
-from programs import HOST, find_program, free_port, wait_until
-from servers import Agent, Server
+from programs import HOST, wait_until
+from servers import Agent, VictoriaMetrics
 from simulator_faults import ENDPOINTS, FAULT_NAMES
 
 from sonnen_agent.components import REPORT_SECONDS
@@ -104,21 +104,8 @@ class _Pushes(BaseHTTPRequestHandler):
         pass
 
 
-class Receiver(Server):
-    """A VictoriaMetrics."""
-
-    ready_path = "/-/ready"
-
-    def __init__(self, folder: Path) -> None:
-        port = free_port()
-        super().__init__(
-            find_program("victoria-metrics"),
-            f"-storageDataPath={folder / 'victoria'}",
-            f"-httpListenAddr={HOST}:{port}",
-            "-search.latencyOffset=0s",
-            port=port,
-            log_file=folder / "victoria.log",
-        )
+class Receiver(VictoriaMetrics):
+    """A receiver that tells all it has."""
 
     def samples(self) -> Iterator[tuple[dict[str, str], list[int]]]:
         """Yield the labels of each series that it has, and the times of its samples in milliseconds."""

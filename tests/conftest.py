@@ -3,15 +3,23 @@
 import os
 import signal
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import images
 import pytest
-from programs import MissingProgramError
+from box import Box
+from hypothesis import settings
+from programs import MissingProgramError, free_port
+from pytest_httpserver import HTTPServer
 from xdist.scheduler import LoadFileScheduling
 
 from golden import Golden, GoldenPrometheus, golden
 from sonnen_agent.battery import slow_endpoints
+
+# On a busy machine every example may take long.
+settings.register_profile("unhurried", settings.default, deadline=None)
+settings.load_profile("unhurried")
 
 _MACHINES = "tests/system/on_debian/"
 _SERVERS = "tests/system/"
@@ -96,6 +104,33 @@ def _signal_mask() -> Iterator[None]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     yield
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    return free_port()
+
+
+@pytest.fixture
+def running() -> Iterator[ExitStack]:
+    """Return what ends the programs that a test starts by itself: `running.enter_context(Pushgateway(…))`."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def threaded_server() -> Iterator[HTTPServer]:
+    """Return a server that answers several requests at a time: one that hangs keeps no other waiting."""
+    with HTTPServer(threaded=True) as server:
+        yield server
+
+
+@pytest.fixture
+def box(threaded_server: HTTPServer) -> Iterator[Box]:
+    """Return a battery that answers what the test puts down."""
+    with Box(threaded_server) as box:
+        yield box
 
 
 @pytest.fixture

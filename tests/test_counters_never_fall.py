@@ -308,7 +308,7 @@ LIVES = {
     "gateway": st.sampled_from(("", "", "up", "empty", "old")),
 }
 WATTS = st.sampled_from((100.0, 5_000.0, 40_000.0))
-RANDOM = settings(max_examples=600, deadline=None)
+RANDOM = settings(max_examples=600)
 
 
 @RANDOM

@@ -7,7 +7,6 @@ from box import Box, no_errors_left
 from faulty_simulator import FaultySimulator
 from programs import free_port
 from prometheus_client.core import Metric
-from pytest_httpserver import HTTPServer
 from sample_groups import HOME, shared_meter
 from status_fields import RAW_STATUS
 
@@ -347,12 +346,6 @@ ILL = {
         "DC Shutdown Reason": {"HW_Shutdown": True},
     }
 }
-
-
-@pytest.fixture
-def box(httpserver: HTTPServer) -> Iterator[Box]:
-    with Box(httpserver) as box:
-        yield box
 
 
 @pytest.fixture

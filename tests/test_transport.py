@@ -102,14 +102,6 @@ def failure(port: int, *, timeout_seconds: float = 10) -> ExchangeError:
     return caught.value
 
 
-@pytest.fixture
-def unused_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 def test_many_requests_share_one_connection() -> None:
     def answer_often(peer: socket.socket) -> None:
         while peer.recv(65536):

@@ -61,14 +61,6 @@ def failure(client: Client, port: int, *, timeout_seconds: float = 60) -> Batter
     return caught.value
 
 
-@pytest.fixture
-def unused_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 def test_an_answer_is_what_the_parser_makes_of_it(httpserver: HTTPServer, client: Client, records: Records) -> None:
     httpserver.expect_request(PATH).respond_with_json({"cyclecount": 260})
 

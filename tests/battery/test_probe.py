@@ -3,7 +3,6 @@ from contextlib import suppress
 
 import pytest
 from box import HANG, Box, no_errors_left, said
-from pytest_httpserver import HTTPServer
 
 from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.client import Client
@@ -25,19 +24,6 @@ EVERY_CODE = [f"{ECO6}/{code}" for code in ECO6_CODES]
 
 
 Records = list[tuple[Endpoint, Outcome]]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[HTTPServer]:
-    # Several requests at a time: one that hangs must not keep the others waiting.
-    with HTTPServer(threaded=True) as server:
-        yield server
-
-
-@pytest.fixture
-def box(server: HTTPServer) -> Iterator[Box]:
-    with Box(server) as box:
-        yield box
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """A battery that restarts at night: what comes first, how soon all is back, and what the log makes of it."""
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 from box import Box, said
-from pytest_httpserver import HTTPServer
 
 from sonnen_agent.battery import BatteryOptions, probe
 from sonnen_agent.battery.battery import Battery
@@ -25,12 +23,6 @@ DETAILS: dict[str, object] = {
     "/api/v2/inverter": {"fac": 50.02, "tmax": 29.5},
     "/api/v2/configurations": {"DE_Software": "1.18.3"},
 }
-
-
-@pytest.fixture
-def box() -> Iterator[Box]:
-    with HTTPServer(threaded=True) as server, Box(server) as box:
-        yield box
 
 
 def readings(battery: Battery, beats: int) -> list[Reading | BatteryError]:

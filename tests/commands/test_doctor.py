@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,9 @@ POWERS = ("Production_W", "Pac_total_W", "Consumption_W", "GridFeedIn_W")
 
 
 @pytest.fixture
-def box(httpserver: HTTPServer) -> Iterator[Box]:
-    with Box(httpserver) as box:
-        box.answers["/api/v2/status"] = RAW_STATUS
-        box.answers["/api/v2/powermeter"] = METERS
-        yield box
+def box(box: Box) -> Box:
+    box.answers = {"/api/v2/status": RAW_STATUS, "/api/v2/powermeter": METERS}
+    return box
 
 
 @pytest.fixture

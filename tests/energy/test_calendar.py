@@ -79,7 +79,6 @@ def test_a_day_begins_when_the_clocks_skip_its_midnight_even_from_the_evening_be
         assert toronto.start_of(day) <= change + seconds < toronto.start_of(day + timedelta(days=1))
 
 
-@settings(deadline=None)
 @given(st.sampled_from(ZONES), st.floats(315_532_800, 2_140_000_000))
 def test_every_moment_is_in_one_day(zone: str, unix_seconds: float) -> None:
     calendar = Calendar(ZoneInfo(zone))
@@ -163,7 +162,7 @@ def test_a_period_that_does_not_exist_on_a_day_has_no_length() -> None:
     assert "period 0" not in lengths("Europe/Berlin", date(2024, 3, 31), tariffs_of((time(2, 15), time(2, 45))))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(CHANGES), st.lists(st.tuples(CLOCK_TIMES, CLOCK_TIMES), max_size=3), st.data())
 def test_at_any_moment_the_price_is_that_of_the_local_time_day_and_month(
     change: tuple[str, date], hours: list[tuple[time, time]], data: st.DataObject
@@ -197,7 +196,6 @@ def _holds(period: TariffPeriod, minutes: int) -> bool:
     return (minutes - start) % 1440 < ((end - start) % 1440 or 1440)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(CHANGES), st.floats(-90_000, 90_000), st.floats(1e-9, 400_000))
 def test_pieces_follow_one_another_from_the_start_to_the_end(
     change: tuple[str, date], since: float, seconds: float

@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sonnen_agent.energy.counters import FLOWS, QUANTITIES, EnergyCounters
@@ -60,13 +60,11 @@ def test_a_source_that_no_meter_saw_is_counted_as_solar(powers: Powers, expected
     assert flows(*powers) == expected
 
 
-@settings(deadline=None)
 @given(POWERS)
 def test_no_flow_is_ever_negative(powers: Powers) -> None:
     assert min(flow_watts(powers)) >= 0
 
 
-@settings(deadline=None)
 @given(POWERS)
 def test_grid_and_battery_are_kept_whatever_the_meters_say(powers: Powers) -> None:
     _, feed_in, discharge = powers
@@ -76,7 +74,6 @@ def test_grid_and_battery_are_kept_whatever_the_meters_say(powers: Powers) -> No
     assert reaching("battery", powers) == pytest.approx(max(0, -discharge), abs=1e-8)
 
 
-@settings(deadline=None)
 @given(POWERS)
 def test_solar_is_kept_while_the_sources_suffice_and_the_home_takes_the_rest(powers: Powers) -> None:
     production, feed_in, discharge = powers
@@ -158,7 +155,6 @@ def test_time_without_flows_is_not_observed(end: Sample) -> None:
     assert energies.observed_seconds == 0
 
 
-@settings(deadline=None)
 @given(FOUR_WATTS, st.floats(0, 4), st.lists(st.floats(0, 1), max_size=4))
 def test_cutting_a_line_that_only_grows_or_fades_changes_nothing(
     first: tuple[float, float, float, float], growth: float, cuts: list[float]
@@ -173,7 +169,6 @@ def test_cutting_a_line_that_only_grows_or_fades_changes_nothing(
     assert numbers(parts) == pytest.approx(numbers(integrate(at(0), at(1))), abs=1e-6)
 
 
-@settings(deadline=None)
 @given(st.tuples(WATTS, WATTS, WATTS), st.tuples(WATTS, WATTS, WATTS))
 def test_sums_of_flows_are_the_totals(first: tuple[float, float, float], last: tuple[float, float, float]) -> None:
     begin = sample(0, abs(first[0]) + 20_000, None, first[1], first[2])

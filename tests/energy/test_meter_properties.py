@@ -148,7 +148,7 @@ PLACES = st.builds(
     st.sampled_from(CHANGES),
     st.floats(-100_000, 100_000),
 )
-BOUNDED = settings(deadline=None, max_examples=60)
+BOUNDED = settings(max_examples=60)
 
 
 @BOUNDED

@@ -137,14 +137,15 @@ def test_a_damaged_copy_spoils_no_counter() -> None:
     assert state_from_json(json.loads(json.dumps(state_to_json(meter.state)))) == meter.state
 
 
-def resumed(meter: EnergyMeter) -> EnergyMeter:
-    return EnergyMeter(zone=BERLIN, tariffs=FLAT, state=meter.state, same_boot=True)
+def resumed(begin: float = NOON, *, awaits_copy: bool = False) -> EnergyMeter:
+    """Return the next life of a meter that has counted for 100 seconds."""
+    meter = fresh()
+    run(meter, begin, begin + 100)
+    return EnergyMeter(zone=BERLIN, tariffs=FLAT, state=meter.state, same_boot=True, awaits_copy=awaits_copy)
 
 
 def test_a_state_that_is_older_than_the_copy_catches_up() -> None:
-    meter = fresh()
-    run(meter, NOON, NOON + 100)
-    meter = resumed(meter)
+    meter = resumed()
     meter.merge_recovered(copy_of(140, today=140, yesterday=0, at=NOON + 140))
     run(meter, NOON + 150, NOON + 200)
     # The ten seconds between the copy and the first reading are a gap.
@@ -152,27 +153,21 @@ def test_a_state_that_is_older_than_the_copy_catches_up() -> None:
 
 
 def test_the_interval_over_a_restart_is_not_counted_again_from_the_copy() -> None:
-    meter = fresh()
-    run(meter, NOON, NOON + 100)
-    meter = resumed(meter)
+    meter = resumed()
     run(meter, NOON + 150, NOON + 200)
     meter.merge_recovered(copy_of(140, today=140, yesterday=0, at=NOON + 140))
     assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((200, 200, 200, 200))
 
 
 def test_a_copy_that_is_older_than_the_state_changes_nothing() -> None:
-    meter = fresh()
-    run(meter, NOON, NOON + 100)
-    meter = resumed(meter)
+    meter = resumed()
     state = meter.state
     meter.merge_recovered(copy_of(90, today=90, yesterday=0, at=NOON + 90))
     assert meter.state == state
 
 
 def test_a_state_from_before_midnight_gets_the_rest_of_its_day_and_the_new_one() -> None:
-    meter = fresh()
-    run(meter, MIDNIGHT - 200, MIDNIGHT - 100)
-    meter = resumed(meter)
+    meter = resumed(MIDNIGHT - 200)
     meter.merge_recovered(copy_of(250, today=50, yesterday=200, at=MIDNIGHT + 50))
     assert shown(meter.totals(wall_seconds=MIDNIGHT + 60)) == pytest.approx((250, 250, 250, 50, 200))
     (finished,) = meter.take_finished_days()
@@ -188,15 +183,8 @@ def test_a_day_that_is_finished_takes_nothing_from_a_copy() -> None:
     assert shown(meter.totals(wall_seconds=MIDNIGHT + 100)) == pytest.approx((9200, 9200, 9200, 100, 100))
 
 
-def waiting(meter: EnergyMeter) -> EnergyMeter:
-    """Return the next life of a meter after a kill, before the gateway was asked."""
-    return EnergyMeter(zone=BERLIN, tariffs=FLAT, state=meter.state, same_boot=True, awaits_copy=True)
-
-
 def test_the_interval_over_a_restart_is_held_back_until_a_newer_copy_tells_what_happened_in_it() -> None:
-    meter = fresh()
-    run(meter, NOON, NOON + 100)
-    meter = waiting(meter)
+    meter = resumed(awaits_copy=True)
     run(meter, NOON + 150, NOON + 200)
     meter.merge_recovered(copy_of(120, today=120, yesterday=0, at=NOON + 140))
     # 20 of the copy and 50 of this life: a straight line over the restart would have said 50 instead of 20.
@@ -204,18 +192,14 @@ def test_the_interval_over_a_restart_is_held_back_until_a_newer_copy_tells_what_
 
 
 def test_the_interval_over_a_restart_is_counted_when_the_copy_knows_no_more() -> None:
-    meter = fresh()
-    run(meter, NOON, NOON + 100)
-    meter = waiting(meter)
+    meter = resumed(awaits_copy=True)
     run(meter, NOON + 150, NOON + 200)
     meter.merge_recovered(copy_of(90, today=90, yesterday=0, at=NOON + 90))
     assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((200, 200, 200, 200))
 
 
 def test_the_interval_over_a_restart_is_counted_when_there_is_no_copy() -> None:
-    meter = fresh()
-    run(meter, NOON, NOON + 100)
-    meter = waiting(meter)
+    meter = resumed(awaits_copy=True)
     run(meter, NOON + 150, NOON + 200)
     meter.no_recovery()
     meter.no_recovery()
@@ -223,18 +207,14 @@ def test_the_interval_over_a_restart_is_counted_when_there_is_no_copy() -> None:
 
 
 def test_a_copy_that_comes_before_the_first_reading_and_knows_no_more_changes_nothing() -> None:
-    meter = fresh()
-    run(meter, NOON, NOON + 100)
-    meter = waiting(meter)
+    meter = resumed(awaits_copy=True)
     meter.merge_recovered(copy_of(90, today=90, yesterday=0, at=NOON + 90))
     run(meter, NOON + 150, NOON + 200)
     assert shown(meter.totals(wall_seconds=NOON + 200))[:4] == pytest.approx((200, 200, 200, 200))
 
 
 def test_the_interval_over_a_restart_has_its_place_in_time_also_while_the_clock_is_unknown() -> None:
-    meter = fresh()
-    run(meter, NOON, NOON + 100)
-    meter = waiting(meter)
+    meter = resumed(awaits_copy=True)
     for second in (150, 300, 350):
         meter.add(EVERY_SECOND_A_WATT_HOUR, monotonic_seconds=NOON - MIDNIGHT + second, wall_seconds=None)
     meter.no_recovery()

@@ -50,7 +50,7 @@ def test_after_a_reboot_what_waits_was_just_before_it() -> None:
     assert UndatedEnergy().before_boot() == UndatedEnergy()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.floats(0, 5000), st.floats(0.1, 60)), min_size=20, max_size=30))
 def test_however_the_intervals_lie_all_is_held_in_order_and_in_bounds(intervals: list[tuple[float, float]]) -> None:
     pending, end = UndatedEnergy(), 0.0

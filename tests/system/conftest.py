@@ -26,13 +26,6 @@ def nothing_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.fixture
-def running() -> Iterator[ExitStack]:
-    """Return what ends the programs that a test starts by itself: `running.enter_context(Pushgateway(…))`."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
 def pushgateway(running: ExitStack, tmp_path: Path) -> Pushgateway:
     return running.enter_context(Pushgateway(tmp_path))
 

@@ -15,6 +15,10 @@ from typing import Any, Protocol
 from programs import HOST, PATIENCE_SECONDS, Program, ServerError, find_program, free_port, wait_until
 
 Labels = dict[str, str]
+USERNAME, PASSWORD = "pi", "a-made-up-password"
+LOGIN = {"Authorization": "Basic cGk6YS1tYWRlLXVwLXBhc3N3b3Jk"}
+WEB_CONFIG = f"basic_auth_users: {{{USERNAME}: $2b$04$VLXbfKjsiB23wwVxR6wnfeODdqBminXfcch7hZ.Ito6S1nxKJ3UH6}}\n"
+"""What lets in this user, as a server's web config file and as the header of a request."""
 _FAULTY_SIMULATOR = Path(__file__).parents[1] / "simulator/faulty_simulator.py"
 
 
@@ -200,6 +204,23 @@ class Prometheus(Server):
     def _vector(self, expression: str) -> list[dict[str, Any]]:
         vector: list[dict[str, Any]] = json.loads(self.request("/api/v1/query", query=expression))["data"]["result"]
         return vector
+
+
+class VictoriaMetrics(Server):
+    """Debian's VictoriaMetrics, which answers with what it has just got."""
+
+    ready_path = "/-/ready"
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        port = port or free_port()
+        super().__init__(
+            find_program("victoria-metrics"),
+            f"-httpListenAddr={HOST}:{port}",
+            f"-storageDataPath={folder / f'victoria-{port}'}",
+            "-search.latencyOffset=0s",
+            port=port,
+            log_file=folder / f"victoria-{port}.log",
+        )
 
 
 class NodeExporter(Server):

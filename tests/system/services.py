@@ -18,13 +18,11 @@ from playbooks import REPOSITORY
 from port_forwards import PortForward
 from programs import wait_until
 from prometheus_client.parser import text_string_to_metric_families
-from servers import Simulator
+from servers import PASSWORD, USERNAME, WEB_CONFIG, Simulator
 from units import Unit
 
-USERNAME, PASSWORD = "pi", "a-made-up-password"
 CONFIG = "/etc/sonnen-agent/config.yml"
 DROP_IN = "/run/systemd/system/sonnen-agent.service.d/test.conf"
-_PASSWORD_BCRYPT = "$2b$04$VLXbfKjsiB23wwVxR6wnfeODdqBminXfcch7hZ.Ito6S1nxKJ3UH6"
 
 
 class Gateway:
@@ -32,7 +30,7 @@ class Gateway:
 
     def __init__(self, machine: Machine) -> None:
         machine.run("apt-get update && apt-get install --no-install-recommends -y prometheus-pushgateway", seconds=300)
-        machine.write("/etc/prometheus/pushgateway-web.yml", f"basic_auth_users: {{{USERNAME}: {_PASSWORD_BCRYPT}}}\n")
+        machine.write("/etc/prometheus/pushgateway-web.yml", WEB_CONFIG)
         flag = "--web.config.file=/etc/prometheus/pushgateway-web.yml"
         machine.write("/etc/default/prometheus-pushgateway", f'ARGS="{flag}"\n')
         machine.run("systemctl restart prometheus-pushgateway")

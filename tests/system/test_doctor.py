@@ -11,14 +11,12 @@ from pathlib import Path
 
 import pytest
 from programs import find_program, wait_until
-from servers import Prometheus, Pushgateway, RunAgent, Simulator
+from servers import LOGIN, WEB_CONFIG, Prometheus, Pushgateway, RunAgent, Simulator
 
 pytestmark = pytest.mark.system
 
 Found = dict[str, tuple[str, str, str]]
 RULES = Path(__file__).parents[2] / "prometheus/rules"
-_BCRYPT = "$2b$04$VLXbfKjsiB23wwVxR6wnfeODdqBminXfcch7hZ.Ito6S1nxKJ3UH6"
-"""Of `a-made-up-password`."""
 
 
 @pytest.fixture
@@ -82,9 +80,8 @@ def test_a_gateway_that_wants_a_password_is_told_from_one_that_is_away(
     tmp_path: Path, running: ExitStack, simulator: Simulator, doctor: Callable[..., Found]
 ) -> None:
     web = tmp_path / "web.yml"
-    web.write_text(f"basic_auth_users: {{pi: {_BCRYPT}}}\n")
-    login = {"Authorization": "Basic cGk6YS1tYWRlLXVwLXBhc3N3b3Jk"}
-    gateway = running.enter_context(Pushgateway(tmp_path, web_config_file=web, headers=login))
+    web.write_text(WEB_CONFIG)
+    gateway = running.enter_context(Pushgateway(tmp_path, web_config_file=web, headers=LOGIN))
     (tmp_path / "config.yml").write_text(config(simulator, gateway.url))
     found = doctor()
 
@@ -293,14 +290,14 @@ def test_a_prometheus_behind_a_prefix_and_a_password_is_asked_with_both(
 ) -> None:
     (tmp_path / "config.yml").write_text(config(simulator, pushgateway.url))
     web = tmp_path / "web.yml"
-    web.write_text(f"basic_auth_users: {{pi: {_BCRYPT}}}\n")
+    web.write_text(WEB_CONFIG)
     prometheus = Prometheus(
         tmp_path,
         scrape=[pushgateway.url],
         flags=[f"--web.config.file={web}", "--web.route-prefix=/prom", "--web.external-url=http://127.0.0.1/prom"],
     )
     prometheus.ready_path = "/prom/-/ready"
-    prometheus.headers["Authorization"] = "Basic cGk6YS1tYWRlLXVwLXBhc3N3b3Jk"
+    prometheus.headers |= LOGIN
     running.enter_context(prometheus)
     assert "answered 401" in doctor("--prometheus", f"{prometheus.url}/prom")["prometheus"][1]
 

@@ -81,12 +81,6 @@ def lan() -> Iterator[tuple[Network, Network]]:
         yield here, there
 
 
-@pytest.fixture
-def running() -> Iterator[ExitStack]:
-    with ExitStack() as running:
-        yield running
-
-
 def ask(connection: Connection, method: str, path: str, *, seconds: float = 30) -> str:
     """Return how a request ended."""
     body = None if method in ("GET", "DELETE") else bytes(3000)

@@ -14,12 +14,9 @@ from pathlib import Path
 import pytest
 import trustme
 from programs import find_program, free_port, wait_until
-from servers import Agent, Pushgateway, RunAgent, Simulator
+from servers import LOGIN, PASSWORD, WEB_CONFIG, Agent, Pushgateway, RunAgent, Simulator
 
 pytestmark = pytest.mark.system
-
-_PASSWORD = "a-made-up-password"
-_PASSWORD_BCRYPT = "$2b$04$VLXbfKjsiB23wwVxR6wnfeODdqBminXfcch7hZ.Ito6S1nxKJ3UH6"
 
 
 def config(battery: Simulator, gateway: str, more: str = "", *, interval_seconds: int = 1, name: str = "home") -> str:
@@ -176,13 +173,9 @@ def test_basic_authentication_over_tls_with_a_private_authority(
     certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     web_config = tmp_path / "web.yml"
-    web_config.write_text(
-        "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n"
-        f"basic_auth_users: {{pi: '{_PASSWORD_BCRYPT}'}}\n"
-    )
+    web_config.write_text(f"tls_server_config: {{cert_file: cert.pem, key_file: key.pem}}\n{WEB_CONFIG}")
     trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
-    headers = {"Authorization": "Basic cGk6YS1tYWRlLXVwLXBhc3N3b3Jk"}
-    gateway = running.enter_context(Pushgateway(tmp_path, web_config_file=web_config, headers=headers, trust=trust))
+    gateway = running.enter_context(Pushgateway(tmp_path, web_config_file=web_config, headers=LOGIN, trust=trust))
     password = tmp_path / "gateway.password"
     password.touch(mode=0o600)
     password.write_text("a-wrong-one\n")
@@ -191,7 +184,7 @@ def test_basic_authentication_over_tls_with_a_private_authority(
     wrong = run_agent(config(simulator, gateway.url, access), name="wrong")
     wrong.wait_for_log("answered 401: Unauthorized; the user name, password or token is wrong; mend the config")
     wrong.stop()
-    password.write_text(f"{_PASSWORD}\n")
+    password.write_text(f"{PASSWORD}\n")
     right = run_agent(config(simulator, gateway.url, access), name="right")
     wait_until(lambda: pushed(gateway, "sonnen", "sonnen_online") == {("home",): 1}, "a push")
     stranger = run_agent(config(simulator, gateway.url, access.replace("  ca_file: ca.pem\n", "")), name="stranger")
@@ -205,7 +198,7 @@ def test_basic_authentication_over_tls_with_a_private_authority(
     [told] = [line for line in plain.log.splitlines() if "failed: " in line]
     assert told.endswith("the port speaks TLS: write https:// instead of http://")
     for agent in (wrong, right, stranger, plain):
-        assert _PASSWORD not in agent.log
+        assert PASSWORD not in agent.log
         assert "a-wrong-one" not in agent.log
 
 

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from programs import find_program, free_port, wait_until
-from servers import Prometheus, RunAgent, Server, Simulator
+from programs import wait_until
+from servers import Prometheus, RunAgent, Simulator, VictoriaMetrics
 
 pytestmark = pytest.mark.system
 
@@ -23,22 +23,6 @@ batteries:
   - {{name: home, url: '{battery.url}', token_file: home.token}}
 remote_write: {{url: '{url}', external_labels: {{site: attic}}}}
 """
-
-
-class VictoriaMetrics(Server):
-    """Debian's VictoriaMetrics."""
-
-    ready_path = "/health"
-
-    def __init__(self, folder: Path) -> None:
-        port = free_port()
-        super().__init__(
-            find_program("victoria-metrics"),
-            f"-httpListenAddr=127.0.0.1:{port}",
-            f"-storageDataPath={folder / f'victoria-{port}'}",
-            port=port,
-            log_file=folder / f"victoria-{port}.log",
-        )
 
 
 @pytest.fixture

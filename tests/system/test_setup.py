@@ -15,7 +15,7 @@ from typing import Self
 import pytest
 from networks import cable
 from programs import PATIENCE_SECONDS, find_program
-from servers import Pushgateway, Simulator
+from servers import LOGIN, WEB_CONFIG, Pushgateway, Simulator
 
 from sonnen_agent.commands import setup
 from sonnen_agent.errors import StartError
@@ -24,9 +24,6 @@ from sonnen_agent.simulator.battery import SimulatedBattery, simulated_clock
 from sonnen_agent.simulator.generations import generation_named
 
 pytestmark = pytest.mark.system
-
-_BCRYPT = "$2b$04$VLXbfKjsiB23wwVxR6wnfeODdqBminXfcch7hZ.Ito6S1nxKJ3UH6"
-"""Of `a-made-up-password`."""
 
 
 class Terminal:
@@ -152,9 +149,8 @@ def test_a_gateway_with_a_password_is_asked_for_it(
     tmp_path: Path, running: ExitStack, terminal: Terminal, file: Path, simulator: Simulator
 ) -> None:
     web = tmp_path / "web.yml"
-    web.write_text(f"basic_auth_users: {{pi: {_BCRYPT}}}\n")
-    login = {"Authorization": "Basic cGk6YS1tYWRlLXVwLXBhc3N3b3Jk"}
-    gateway = running.enter_context(Pushgateway(tmp_path, web_config_file=web, headers=login))
+    web.write_text(WEB_CONFIG)
+    gateway = running.enter_context(Pushgateway(tmp_path, web_config_file=web, headers=LOGIN))
     terminal.answer("look for it): ", simulator.url)
     terminal.answer("(Enter: none): ", "")
     terminal.answer("gateway.example:9091: ", gateway.url)
@@ -172,9 +168,8 @@ def test_a_script_names_the_user_in_the_url_and_has_put_the_password_into_its_pl
     tmp_path: Path, running: ExitStack, file: Path, simulator: Simulator
 ) -> None:
     web = tmp_path / "web.yml"
-    web.write_text(f"basic_auth_users: {{pi: {_BCRYPT}}}\n")
-    login = {"Authorization": "Basic cGk6YS1tYWRlLXVwLXBhc3N3b3Jk"}
-    gateway = running.enter_context(Pushgateway(tmp_path, web_config_file=web, headers=login))
+    web.write_text(WEB_CONFIG)
+    gateway = running.enter_context(Pushgateway(tmp_path, web_config_file=web, headers=LOGIN))
     (file.parent / "secrets").mkdir(parents=True, mode=0o700)
     password = file.parent / "secrets/pushgateway-password"
     password.touch(mode=0o600)

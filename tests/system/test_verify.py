@@ -1,6 +1,5 @@
 """`verify` against a real Prometheus whose stored points are made from a house that is known to the watt-hour."""
 
-import json
 import re
 import shutil
 import socket
@@ -8,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 from programs import find_program
 from pytest_httpserver import HTTPServer
-from servers import Prometheus
+from servers import LOGIN, PASSWORD, WEB_CONFIG, Prometheus
 
 from sonnen_agent.energy.counters import QUANTITIES, EnergyCounters
 from sonnen_agent.energy.days import FinishedDay
@@ -27,8 +26,6 @@ pytestmark = pytest.mark.system
 
 AGENT = Path(sys.executable).with_name("sonnen-agent")
 _DAY = timedelta(days=1)
-_PASSWORD = "a-made-up-password"
-_PASSWORD_BCRYPT = "$2b$04$VLXbfKjsiB23wwVxR6wnfeODdqBminXfcch7hZ.Ito6S1nxKJ3UH6"
 
 
 @dataclass
@@ -105,12 +102,6 @@ class House:
 
 
 Verify = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def running() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 @pytest.fixture
@@ -277,17 +268,17 @@ def test_behind_a_prefix_and_a_password(
     running: ExitStack, stored: Callable[..., Prometheus], verify: Verify, tmp_path: Path
 ) -> None:
     web_config = tmp_path / "web.yml"
-    web_config.write_text(json.dumps({"basic_auth_users": {"pi": _PASSWORD_BCRYPT}}))
+    web_config.write_text(WEB_CONFIG)
     password = tmp_path / "password"
     password.touch(mode=0o600)
-    password.write_text(_PASSWORD)
+    password.write_text(PASSWORD)
     prometheus = stored(
         House(begin=now() - 7200, end=now(), step=10),
         f"--web.config.file={web_config}",
         "--web.route-prefix=/some/prefix",
     )
     prometheus.ready_path = "/some/prefix/-/ready"
-    prometheus.headers["Authorization"] = "Basic cGk6YS1tYWRlLXVwLXBhc3N3b3Jk"
+    prometheus.headers |= LOGIN
     running.enter_context(prometheus)
     url = f"{prometheus.url}/some/prefix"
     named = url.replace("://", "://pi@")

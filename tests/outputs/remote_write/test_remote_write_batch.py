@@ -1,7 +1,7 @@
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sonnen_agent.outputs.remote_write.batch import Batch
@@ -138,7 +138,6 @@ def test_two_samples_of_one_series_and_one_moment_are_dropped_together() -> None
     assert trial.rejected == twice
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_every_sample_is_either_stored_or_rejected(data: st.DataObject) -> None:
     all_samples = samples(

@@ -326,7 +326,7 @@ def left_by_a_kill(directory: Path, written: Sequence[Frame]) -> list[bytes]:
     return contents
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), written=any_frames())
 def test_after_a_kill_at_any_byte_all_before_is_there_bit_by_bit_and_nothing_twice(
     directory: Path, data: st.DataObject, written: list[Frame]
@@ -353,7 +353,7 @@ def test_after_a_kill_at_any_byte_all_before_is_there_bit_by_bit_and_nothing_twi
     queue.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_flipped_bit_costs_no_more_than_what_follows_it(directory: Path, data: st.DataObject) -> None:
     contents = left_by_a_kill(directory, frames(12))

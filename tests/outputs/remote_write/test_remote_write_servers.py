@@ -142,12 +142,6 @@ class Past:
         return time.monotonic() if self._fixed is None else self._fixed
 
 
-@pytest.fixture
-def running() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
 def counted(number: int) -> list[float]:
     return [float(beat) for beat in range(1, number + 1)]
 

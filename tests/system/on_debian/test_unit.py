@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from programs import ServerError, wait_until
-from servers import Prometheus
-from services import CONFIG, DROP_IN, PASSWORD, Service, readme_commands, readme_row
+from servers import PASSWORD, Prometheus
+from services import CONFIG, DROP_IN, Service, readme_commands, readme_row
 from units import Unit
 
 pytestmark = pytest.mark.system
