@@ -54,7 +54,7 @@ class Row:
         """Return what a field shows, with the row's own labels; what is no finite number is left out, it is never 0."""
         if self.key:
             value = value.get(self.key)
-        if value is None:
+        if value is None or value == {}:
             return ()
         if not self.labels:
             return ((self.at, float(value)),) if math.isfinite(value) else ()

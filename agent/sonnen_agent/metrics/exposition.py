@@ -25,16 +25,18 @@ Sources: TypeAlias = Iterable[tuple[object, Mapping[str, str]]]
 
 
 class Family(Metric):
-    """A family of ours: its names need no check at each beat, and its text is written once, on however many pages."""
+    """A family of ours: its names need no check at each beat, and its lines are written once, on however many pages."""
 
-    def __init__(self, row: Row, samples: list[Sample]) -> None:  # the rest of a Metric's own is that check
+    def __init__(self, row: Row, samples: list[Sample], made_of: object = None) -> None:
+        # The rest of a Metric's own is that check.
         self.name, self.documentation, self.type, self.unit = row.family, row.help, row.kind, ""
-        self.samples = samples
-        self.text = ""
+        self.samples, self.made_of = samples, made_of
+        self.head = _head(row.family, row.kind, row.help)
+        self.lines = ""
 
 
-Known = dict[Row, tuple[object, Family | None]]
-"""The latest family of each row, and what it was made of: most is the same for many beats."""
+Known = dict[Row, Family]
+"""The latest family of each row: most are the same for many beats."""
 
 
 def families(rows: Rows, sources: Sources, *, decimals: int | None = None, known: Known | None = None) -> list[Metric]:
@@ -48,23 +50,24 @@ def families(rows: Rows, sources: Sources, *, decimals: int | None = None, known
     known = {} if known is None else known
     found: list[Metric] = []
     for field, row in rows:
-        values = [(getattr(source, field), labels) for source, labels in several]
-        before, family = known.get(row, (None, None))
-        if before != values:
+        made_of = tuple([part for source, labels in several for part in (getattr(source, field), labels)])
+        family = known.get(row)
+        if family is None or family.made_of != made_of:
             samples = [
                 Sample(
                     row.name,
                     {**labels, **own} if own else labels,
                     number if decimals is None else round(number, decimals),
                 )
-                for value, labels in values
-                for own, number in row.numbers(value)
+                for source, labels in several
+                for own, number in row.numbers(getattr(source, field))
             ]
-            family = Family(row, samples) if samples else None
-            known[row] = values, family
-        if family is not None and found and found[-1].name == family.name:
+            if not samples:
+                continue
+            family = known[row] = Family(row, samples, made_of)
+        if found and found[-1].name == family.name:
             found[-1] = Family(row, found[-1].samples + family.samples)
-        elif family is not None:
+        else:
             found.append(family)
     return found
 
@@ -75,23 +78,25 @@ def render(families: Iterable[Metric]) -> bytes:
     Its own writer takes more than three times as long, and would be a third of all that a beat costs: it checks and
     escapes anew, at every beat, names and texts that never change.
     """
-    return "".join([_text(family) for family in families]).encode()
+    texts: list[str] = []
+    for family in families:
+        if isinstance(family, Family):
+            family.lines = family.lines or _lines(family)
+            texts += family.head, family.lines
+        else:
+            texts += _head(family.name, family.type, family.documentation), _lines(family)
+    return "".join(texts).encode()
 
 
-def _text(family: Metric) -> str:
-    if isinstance(family, Family) and family.text:
-        return family.text
-    lines = [_head(family.name, family.type, family.documentation)]
+def _lines(family: Metric) -> str:
+    lines: list[str] = []
     for name, labels, value, *_ in family.samples:
         series = _series(name, *labels.items()) if labels else name
         # In this range Go's notation of a number is Python's.
         small = -1e6 < value < 1e6
         number = repr(float(value)) if small else str(floatToGoString(value))  # type: ignore[no-untyped-call]
         lines.append(f"{series} {number}\n")
-    text = "".join(lines)
-    if isinstance(family, Family):
-        family.text = text
-    return text
+    return "".join(lines)
 
 
 @cache
