@@ -120,7 +120,7 @@ class WallClock:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`timesync` is the folder in which systemd-timesyncd says that it has set the clock; `service` asks others."""
-        self._timesync = timesync
+        self._timesync, self._synchronized = timesync, timesync / "synchronized"
         self._service = service
         self._unix = unix
         self._monotonic = monotonic
@@ -151,7 +151,7 @@ class WallClock:
 
     def _is_set(self, monotonic_seconds: float) -> bool | None:
         """Return whether it was set by somebody who has the time, None where nobody sets it but a chip or a person."""
-        if self._was_set or (self._timesync / "synchronized").exists():
+        if self._was_set or self._synchronized.exists():
             return True
         if monotonic_seconds >= self._ask_at:
             self._said, self._ask_at = self._service(), monotonic_seconds + _ASK_SECONDS

@@ -111,7 +111,8 @@ class SharedMeter:
             meters = self._registers.follow(reading.meters, reading.monotonic_seconds)
             if verdict.refused is not None:
                 self._meter.refuse(verdict.refused, is_counted=verdict.is_counted)
-            verdict = replace(verdict, reading=replace(verdict.reading, meters=meters))
+            if meters != reading.meters:
+                verdict = replace(verdict, reading=replace(verdict.reading, meters=meters))
             # The clock may have been set since the reading: its time follows from the present one.
             age_seconds = monotonic_seconds - reading.monotonic_seconds
             wall_seconds = None if now is None else now - age_seconds

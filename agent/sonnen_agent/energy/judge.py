@@ -122,7 +122,7 @@ class Judge:
         elif self._never_adds_up:
             trouble = "never adds up"
             words = "the four powers do not add up: a clamp is missing, or turned; they are counted as they are"
-        return Verdict(reading=replace(reading, status=status), trouble=trouble, words=words)
+        return Verdict(reading=_with(reading, status), trouble=trouble, words=words)
 
     def _unmeasured(self, reading: Reading) -> list[Power]:
         """Return the powers that are 0 W only because their meters are in error."""
@@ -197,7 +197,7 @@ class Judge:
         return self._verdict(reading, _without(status, spikes), "spike", words)
 
     def _verdict(self, reading: Reading, status: Status, reason: Reason, words: str) -> Verdict:
-        shown = replace(reading, status=status)
+        shown = _with(reading, status)
         return Verdict(reading=shown, refused=reason, is_counted=False, trouble=reason, words=words)
 
 
@@ -209,6 +209,10 @@ def _is_off(status: Status, balance: float | None) -> bool:
 def _without(status: Status, powers: Iterable[Power]) -> Status:
     unknown = dict.fromkeys(powers)
     return replace(status, **unknown) if unknown else status  # type: ignore[arg-type]  # each of them may be None
+
+
+def _with(reading: Reading, status: Status) -> Reading:
+    return reading if status is reading.status else replace(reading, status=status)
 
 
 def _named(powers: Iterable[Power]) -> str:
