@@ -26,6 +26,16 @@ _TOTALS = tuple(
     for quantity, (*_, meaning) in QUANTITIES.items()
 )
 
+_COST = "Cost of energy from the grid less its credit in the {}; below 0 was received."
+_REVENUE = "Revenue of energy fed into the grid less its credit in the {}; below 0 was paid."
+_WOULD_COST = "What consumption would have cost from the grid, less its credit, in the {}."
+
+
+def _of_day(name: str, meaning: str) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Return a field of the money of today or yesterday."""
+    day = "present calendar day so far" if name.endswith("today") else "calendar day before"
+    return gauge(name, meaning.format(day), "currency")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyTotals:
@@ -127,37 +137,13 @@ class EnergyTotals:
         "sonnen_standing_charge_total", "Standing charge of the time that has passed, in no other money.", "currency"
     )
     """Owed with and without a battery, so that nothing saved is in it."""
-    cost_today: Mapping[str, float] = gauge(
-        "sonnen_grid_cost_today",
-        "Cost of energy from the grid less its credit in the present calendar day so far; below 0 was received.",
-        "currency",
-    )
+    cost_today: Mapping[str, float] = _of_day("sonnen_grid_cost_today", _COST)
     """Of a day it is absent until something was counted, and while the clock is not known."""
-    cost_yesterday: Mapping[str, float] = gauge(
-        "sonnen_grid_cost_yesterday",
-        "Cost of energy from the grid less its credit in the calendar day before; below 0 was received.",
-        "currency",
-    )
-    revenue_today: Mapping[str, float] = gauge(
-        "sonnen_grid_revenue_today",
-        "Revenue of energy fed into the grid less its credit in the present calendar day so far; below 0 was paid.",
-        "currency",
-    )
-    revenue_yesterday: Mapping[str, float] = gauge(
-        "sonnen_grid_revenue_yesterday",
-        "Revenue of energy fed into the grid less its credit in the calendar day before; below 0 was paid.",
-        "currency",
-    )
-    consumption_cost_today: Mapping[str, float] = gauge(
-        "sonnen_consumption_cost_today",
-        "What consumption would have cost from the grid, less its credit, in the present calendar day so far.",
-        "currency",
-    )
-    consumption_cost_yesterday: Mapping[str, float] = gauge(
-        "sonnen_consumption_cost_yesterday",
-        "What consumption would have cost from the grid, less its credit, in the calendar day before.",
-        "currency",
-    )
+    cost_yesterday: Mapping[str, float] = _of_day("sonnen_grid_cost_yesterday", _COST)
+    revenue_today: Mapping[str, float] = _of_day("sonnen_grid_revenue_today", _REVENUE)
+    revenue_yesterday: Mapping[str, float] = _of_day("sonnen_grid_revenue_yesterday", _REVENUE)
+    consumption_cost_today: Mapping[str, float] = _of_day("sonnen_consumption_cost_today", _WOULD_COST)
+    consumption_cost_yesterday: Mapping[str, float] = _of_day("sonnen_consumption_cost_yesterday", _WOULD_COST)
 
 
 OF_TARIFFS: Mapping[str, str] = {

@@ -27,7 +27,7 @@ _FRESH_SECONDS = 60
 _CLOCK_SECONDS = 60
 _WATCHED_SECONDS, _WATCHED_BYTES, _POLL_SECONDS = 8, 256 * 1024, 0.3
 """How long a gateway is watched for the pushes of others, unless its page is large; and between two looks."""
-_TIME = re.compile(r"^(push_time_seconds|push_failure_time_seconds)\{(.*)\} (\S+)$", re.MULTILINE)
+_TIME = re.compile(r"^(push|push_failure)_time_seconds\{(.*)\} (\S+)$", re.MULTILINE)
 _READS = re.compile(r"^sonnen_agent_reads_total\{(.*)\} \S+$", re.MULTILINE)
 _ONLINE = re.compile(r"^sonnen_online(?:\{.*\})? (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -92,24 +92,29 @@ def push_seconds(config: Config) -> float:
 class _Page:
     """What a gateway's page tells of groups."""
 
-    times: Mapping[tuple[str, str, str], float]
-    """By metric, job and instance: when a group was pushed, and when a push of it was refused."""
-    readers: frozenset[tuple[str, str, str]]
-    """Job, battery, and which agent reads it."""
+    pushed: Mapping[GroupKey, float]
+    """When each was pushed."""
+    refused: Mapping[GroupKey, float]
+    """When a push of it was refused."""
+    readers: frozenset[tuple[GroupKey, str]]
+    """The groups of agents, each with a battery that it reads."""
     size_bytes: int
 
 
 def _page(peer: Peer) -> _Page:
     body = peer.get("/metrics").body
     page = body.decode("utf-8", "replace")
-    times: dict[tuple[str, str, str], float] = {}
+    times: dict[str, dict[GroupKey, float]] = {"push": {}, "push_failure": {}}
     for name, labels, value in _TIME.findall(page):
-        found = dict(_LABEL.findall(labels))
         with suppress(ValueError):
-            times[name, found.get("job", ""), found.get("instance", "")] = float(value)
-    readers = (dict(_LABEL.findall(labels)) for labels in {*_READS.findall(page)})
-    agents = frozenset((r.get("job", ""), r.get("battery", ""), r.get("instance", "")) for r in readers)
-    return _Page(times, agents, len(body))
+            times[name][_key(labels)] = float(value)
+    readers = {(_key(labels), dict(_LABEL.findall(labels)).get("battery", "")) for labels in _READS.findall(page)}
+    return _Page(times["push"], times["push_failure"], frozenset(readers), len(body))
+
+
+def _key(labels: str) -> GroupKey:
+    found = dict(_LABEL.findall(labels))
+    return GroupKey(job=found.get("job", ""), instance=found.get("instance", ""))
 
 
 def _held(peer: Peer, config: Config, deadline: Deadline) -> Findings:
@@ -119,9 +124,8 @@ def _held(peer: Peer, config: Config, deadline: Deadline) -> Findings:
     fresh = []
     for battery in config.batteries:
         key, check = config.battery_key(battery.name), f"pushgateway group {battery.name}"
-        pushed = page.times.get(("push_time_seconds", key.job, key.instance), 0)
-        refused = page.times.get(("push_failure_time_seconds", key.job, key.instance), 0)
-        if refused > pushed:
+        pushed = page.pushed.get(key, 0)
+        if page.refused.get(key, 0) > pushed:
             fix = "the agent's log, or a push to another version, says why; most often a metric of another type"
             yield fail(check, "the last push was rejected by the gateway", fix)
         elif not pushed:
@@ -142,9 +146,9 @@ def _pushed_by_others(  # noqa: PLR0913, PLR0917 - what is known by then
     """Two agents that push a group overwrite one another: two agents' groups tell of it, or pushes within a beat."""
     check, pace = "pushgateway agents", push_seconds(config)
     readers = {key.instance: 0 for key in fresh}
-    for job, battery, instance in page.readers:
-        pushed = page.times.get(("push_time_seconds", job, instance), 0)
-        if job == f"{config.job}_agent" and battery in readers and now - pushed < max(_FRESH_SECONDS, 3 * pace):
+    for agent, battery in page.readers:
+        is_fresh = now - page.pushed.get(agent, 0) < max(_FRESH_SECONDS, 3 * pace)
+        if agent.job == f"{config.job}_agent" and battery in readers and is_fresh:
             readers[battery] += 1
     twice = {battery for battery, count in readers.items() if count > 1}
     watched = [key for key in fresh if key.instance not in twice]
@@ -152,9 +156,9 @@ def _pushed_by_others(  # noqa: PLR0913, PLR0917 - what is known by then
         seen: dict[GroupKey, set[float]] = {key: set() for key in watched}
         watching = deadline.at_most(1.5 * pace)
         while not watching.expired:
-            times = _page(peer).times
+            pushed = _page(peer).pushed
             for key in watched:
-                seen[key].add(times.get(("push_time_seconds", key.job, key.instance), 0))
+                seen[key].add(pushed.get(key, 0))
             time.sleep(_POLL_SECONDS)
         twice |= {key.instance for key, at in seen.items() if _of_two(at, pace)}
     if twice:
