@@ -1,5 +1,4 @@
 import contextlib
-import http.client
 import json
 import signal
 import socket
@@ -9,12 +8,11 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import urllib3
 from faulty_simulator import FaultySimulator
-from simulator_faults import ENDPOINTS, FAULT_NAMES, Endpoint, FaultSwitches, all_null, booting, endpoint_of
+from simulator_faults import ENDPOINTS, FAULT_NAMES, Endpoint, FaultName, FaultSwitches, all_null, booting, endpoint_of
 
 from sonnen_agent.simulator.generations import GENERATION_NAMES, GenerationName, generation_named
 
@@ -99,26 +97,28 @@ def test_drip_sends_a_whole_answer_byte_by_byte(simulator: FaultySimulator) -> N
     assert json.loads(body) == simulator.log()[0].body
 
 
-def test_unauthorized_answers_401_even_to_the_right_token(
-    simulator: FaultySimulator, http_client: urllib3.PoolManager
+@pytest.mark.parametrize(
+    ("fault", "status", "header", "begin"),
+    [
+        ("unauthorized", 401, ("Content-Type", "application/json"), b'{"error":"401 Unauthorized"}'),  # to any token
+        ("error", 500, ("Content-Type", "application/json"), b'{"error":"internal server error"}'),
+        ("html", 200, ("Content-Type", "text/html; charset=utf-8"), b"<!DOCTYPE html>"),
+        ("redirect", 301, ("Location", "http://127.0.0.1:9/"), b""),
+    ],
+)
+def test_a_fault_that_is_an_answer(
+    simulator: FaultySimulator,
+    http_client: urllib3.PoolManager,
+    fault: FaultName,
+    status: int,
+    header: tuple[str, str],
+    begin: bytes,
 ) -> None:
-    simulator.set_fault("unauthorized")
+    simulator.set_fault(fault)
     for path in (STATUS, "/api/v2/battery"):
         reply = get(http_client, simulator, path)
-        assert (reply.status, reply.data) == (401, b'{"error":"401 Unauthorized"}')
-
-
-def test_error_answers_500(simulator: FaultySimulator, http_client: urllib3.PoolManager) -> None:
-    simulator.set_fault("error")
-    reply = get(http_client, simulator)
-    assert (reply.status, reply.data) == (500, b'{"error":"internal server error"}')
-
-
-def test_html_answers_200_with_a_page(simulator: FaultySimulator, http_client: urllib3.PoolManager) -> None:
-    simulator.set_fault("html")
-    reply = get(http_client, simulator)
-    assert (reply.status, reply.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    assert reply.data.startswith(b"<!DOCTYPE html>")
+        assert (reply.status, reply.headers[header[0]]) == (status, header[1])
+        assert reply.data.startswith(begin)
 
 
 def test_truncated_promises_more_than_it_sends(simulator: FaultySimulator) -> None:
@@ -169,12 +169,6 @@ def test_deep_is_nested_deeper_than_a_parser_likes(
     assert len(data) < 64_000
     with pytest.raises(RecursionError):
         json.loads(data)
-
-
-def test_redirect_points_to_another_port(simulator: FaultySimulator, http_client: urllib3.PoolManager) -> None:
-    simulator.set_fault("redirect")
-    reply = get(http_client, simulator)
-    assert (reply.status, reply.headers["Location"]) == (301, "http://127.0.0.1:9/")
 
 
 def test_nulls_leaves_every_field_without_a_value(simulator: FaultySimulator, http_client: urllib3.PoolManager) -> None:
@@ -406,23 +400,6 @@ def test_nulls_keep_the_shape() -> None:
 def test_boot_keeps_the_type_of_a_number() -> None:
     body = booting("battery", {"a": 3, "b": 2.5, "c": "4", "d": "4.25", "e": True, "f": None, "g": "text"})
     assert repr(body) == "{'a': 0, 'b': 0.0, 'c': '0', 'd': '0.00', 'e': False, 'f': None, 'g': 'text'}"
-
-
-def test_a_connection_serves_readings_and_control_requests(simulator: FaultySimulator) -> None:
-    where = urlsplit(simulator.url)
-    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
-    try:
-        for path in ("/api/v2/status", "/nonsense", "/api/v1/status", "/simulator/fault"):
-            connection.request("GET", path)
-            connection.getresponse().read()
-        first = connection.sock
-        connection.request("PUT", "/simulator/fault/nulls", body=b"some body nobody needs")
-        connection.getresponse().read()
-        connection.request("GET", "/api/v2/status")
-        assert json.loads(connection.getresponse().read())["Production_W"] is None
-        assert connection.sock is first is not None
-    finally:
-        connection.close()
 
 
 def test_the_requests_are_remembered_with_their_tokens(

@@ -41,6 +41,17 @@ def kept_aside(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir() if ".kept-" in file.name)
 
 
+def spoiled(checkpoint: Checkpoint, folder: Path, content: bytes, saves: int) -> tuple[Checkpoint, Path]:
+    """Save so often, spoil the newest file, and return it, and what has loaded the one before."""
+    for number in range(1, saves + 1):
+        checkpoint.save({"n": number})
+    file = newest(folder)
+    file.write_bytes(content)
+    checkpoint = Checkpoint(folder, "counters")
+    assert checkpoint.load(taken) == {"n": saves - 1}
+    return checkpoint, file
+
+
 def test_what_was_saved_last_is_loaded(checkpoint: Checkpoint, tmp_path: Path) -> None:
     for document in ({"n": 1}, {"n": 2, "name": "Küche"}, {"n": 3}, {"n": 4, "text": "x" * 9000}, {"n": 5}):
         checkpoint.save(document)
@@ -78,13 +89,7 @@ def test_a_checkpoint_that_was_loaded_goes_on_in_the_older_file(checkpoint: Chec
 def test_a_newest_that_cannot_be_used_is_set_aside_and_the_one_before_is_loaded(
     checkpoint: Checkpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes, reason: str, saves: int
 ) -> None:
-    for number in range(1, saves + 1):
-        checkpoint.save({"n": number})
-    file = newest(tmp_path)
-    file.write_bytes(content)
-
-    checkpoint = Checkpoint(tmp_path, "counters")
-    assert checkpoint.load(taken) == {"n": saves - 1}
+    checkpoint, _ = spoiled(checkpoint, tmp_path, content, saves)
 
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert reason in record.getMessage()
@@ -110,13 +115,7 @@ def test_a_newest_that_cannot_be_used_is_set_aside_and_the_one_before_is_loaded(
 def test_a_newest_that_a_power_cut_has_torn_is_told_and_written_over(
     checkpoint: Checkpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes, reason: str, saves: int
 ) -> None:
-    for number in range(1, saves + 1):
-        checkpoint.save({"n": number})
-    file = newest(tmp_path)
-    file.write_bytes(content)
-
-    checkpoint = Checkpoint(tmp_path, "counters")
-    assert checkpoint.load(taken) == {"n": saves - 1}
+    checkpoint, file = spoiled(checkpoint, tmp_path, content, saves)
 
     assert f"{file}: {reason}" in caplog.text
     # On a full disk there would be no room for another file.
