@@ -45,8 +45,7 @@ def families(rows: Rows, sources: Sources, *, decimals: int | None = None, known
     What a battery says is shown as it is; what the agent has added up is shown with so many `decimals`. `known` is a
     place to remember them in, for the next call.
     """
-    # Labels that are the same for many samples are one dict for all of them: nobody changes a sample.
-    several = [(source, dict(labels)) for source, labels in sources]
+    several = [(source, _labels(*labels.items())) for source, labels in sources]
     known = {} if known is None else known
     found: list[Metric] = []
     for field, row in rows:
@@ -56,7 +55,7 @@ def families(rows: Rows, sources: Sources, *, decimals: int | None = None, known
             samples = [
                 Sample(
                     row.name,
-                    {**labels, **own} if own else labels,
+                    _labels(*labels.items(), *own.items()) if own else labels,
                     number if decimals is None else round(number, decimals),
                 )
                 for source, labels in several
@@ -105,6 +104,12 @@ def _head(name: str, kind: str, documentation: str) -> str:
         name += "_total"
     text = documentation.replace("\\", r"\\").replace("\n", r"\n")
     return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+
+
+@lru_cache(maxsize=4096)
+def _labels(*labels: tuple[str, str]) -> dict[str, str]:
+    """Return labels as one dict for all samples of all batteries that have them: nobody changes a sample."""
+    return dict(labels)
 
 
 @lru_cache(maxsize=4096)
