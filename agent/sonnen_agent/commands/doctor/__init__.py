@@ -19,7 +19,7 @@ from sonnen_agent.config.load import DEFAULT_STATE_DIRECTORY, Config, read_confi
 from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.destination import Destination
 from sonnen_agent.errors import ConfigError
-from sonnen_agent.outputs import pull, pushgateway
+from sonnen_agent.outputs import pull, pushgateway, remote_write
 
 _SECONDS = 25
 """For all together; what a thread may take longer stays below half a minute."""
@@ -95,7 +95,7 @@ def _receivers(config: Config, deadline: Deadline) -> Iterator[_Subject]:
             yield partial(iter, [skipped(name.replace("_", " "), "the config has to say where it is")])
         elif isinstance(options, pushgateway.Options):
             yield partial(receivers.check_pushgateway, options, config, deadline)
-        elif name == "remote_write":
+        elif isinstance(options, remote_write.Options):
             yield partial(receivers.check_remote_write, options, config)
         elif isinstance(options, pull.Options) and options.port:
             yield partial(receivers.check_pull, options, config, deadline)

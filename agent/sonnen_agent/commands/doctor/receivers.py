@@ -19,6 +19,7 @@ from sonnen_agent.outputs import pull
 from sonnen_agent.outputs.gateway import Gateway
 from sonnen_agent.outputs.pace import Pace
 from sonnen_agent.outputs.pushgateway import Options
+from sonnen_agent.outputs.remote_write import Options as RemoteWriteOptions
 from sonnen_agent.relay import Relay, RelayOptions
 
 _SILENT = "1.11.0"
@@ -176,17 +177,14 @@ def _of_two(times: Iterable[float], pace_seconds: float) -> bool:
     return any(third - first < 1.3 * pace_seconds for first, third in zip(pushes, pushes[2:], strict=False))
 
 
-def check_remote_write(options: object, config: Config) -> Findings:
+def check_remote_write(options: RemoteWriteOptions, config: Config) -> Findings:
     """Yield whether the receiver takes an empty request, its clock, and what waits on disk."""
-    from sonnen_agent.outputs.remote_write import Options as RemoteWriteOptions  # noqa: PLC0415
-
     check = "remote write"
     try:
         from sonnen_agent.outputs.remote_write.client import RemoteWriteClient  # noqa: PLC0415
     except ImportError:
         yield skipped(check, "python-snappy is missing")
         return
-    assert isinstance(options, RemoteWriteOptions)  # noqa: S101 - for the type checker
     dates: list[str | None] = []
     client = RemoteWriteClient(options, interval_seconds=5, record=lambda *_: None, heard=dates.append)
     begin = time.monotonic()
