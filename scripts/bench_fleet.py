@@ -1,5 +1,7 @@
 """How far one gateway goes: agents that push at a beat, with a page as large as one that a real agent pushed.
 
+They beat apart as agents do that have started at once.
+
 usage: scripts/bench fleet [--agents 100,200,1000] [--seconds N] [--interval N] [--no-check] [--at-once]
 """
 
@@ -16,7 +18,7 @@ from pathlib import Path
 from programs import HOST
 from servers import Pushgateway
 
-from sonnen_agent.scheduler import next_beat
+from sonnen_agent.scheduler import early_share, next_beat
 
 GOLDEN = Path(__file__).parents[1] / "tests/metrics/golden.txt"
 
@@ -62,19 +64,19 @@ def fleet(agents: int, options: argparse.Namespace) -> str:
     body = page()
     with tempfile.TemporaryDirectory() as folder, Gateway(Path(folder), checks=not options.no_check) as gateway:
         begin = time.monotonic() + 1
-        apart = 0 if options.at_once else options.interval / agents
+        names = [f"house{number:04}" for number in range(agents)]
         with ThreadPoolExecutor(agents) as pool:
             all_pushes = [
                 pool.submit(
                     pushes,
                     gateway.port,
-                    f"house{number:04}",
+                    name,
                     body,
-                    grid=begin + number * apart,
+                    grid=begin + (0 if options.at_once else options.interval * (1 - early_share(name))),
                     end=begin + options.seconds,
                     options=options,
                 )
-                for number in range(agents)
+                for name in names
             ]
             taken = [seconds for one in all_pushes for seconds in one.result()]
         gateway.kill()  # one with pushes in its queue takes its time to stop

@@ -76,6 +76,8 @@ def config(gateway: FakeGateway, tmp_path: Path) -> Iterator[Config]:
         barn = BatteryOptions(name="barn", destination=Destination(url="http://127.0.0.1:9"))
         yield Config(
             batteries=(home, barn),
+            # By which each second beat is almost a whole interval after the first.
+            name="tests",
             interval_seconds=1,
             timezone="UTC",
             state_directory=tmp_path / "state",
@@ -108,6 +110,17 @@ def test_batteries_are_pushed_at_every_beat_and_the_agents_own_group_every_fifte
     assert "\nsonnen_online 1.0\n" in last
     assert "\nsonnen_observed_seconds_total " in last
     assert "\nsonnen_online 0.0\n" in gateway.pages(_BARN)[-1]
+
+
+def test_the_first_beat_is_at_once_and_the_second_comes_sooner_by_the_agents_name(
+    config: Config, gateway: FakeGateway
+) -> None:
+    # By its name, 5 seconds after the first.
+    with running(replace(config, name="house0466", interval_seconds=3600, relays=())):
+        wait_until(lambda: len(gateway.pages(_HOME)) == 2, "two beats of the hour")
+        wait_until(lambda: len(gateway.of_agents()) == 2, "two of the agent's own group")
+
+    assert "\nsonnen_observed_seconds_total " in gateway.pages(_HOME)[1]
 
 
 def test_the_agent_says_how_all_is_in_one_line(config: Config, gateway: FakeGateway) -> None:

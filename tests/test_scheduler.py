@@ -2,10 +2,11 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 import pytest
 
-from sonnen_agent.scheduler import HUNG_SECONDS, ProgressWatch, Threads, Ticker, next_beat
+from sonnen_agent.scheduler import HUNG_SECONDS, ProgressWatch, Threads, Ticker, early_share, next_beat
 
 
 class Hands:
@@ -21,12 +22,18 @@ class Hands:
         self.now += seconds
         return len(self.acted_at) == self._beats
 
-    def run(self, act: Callable[[], None], interval_seconds: float = 5) -> None:
+    def run(self, act: Callable[[], None], interval_seconds: float = 5, early_seconds: float = 0) -> None:
         def noted() -> None:
             self.acted_at.append(self.now)
             act()
 
-        ticker = Ticker(start=100.0, interval_seconds=interval_seconds, clock=lambda: self.now, wait=self.wait)
+        ticker = Ticker(
+            start=100.0,
+            interval_seconds=interval_seconds,
+            early_seconds=early_seconds,
+            clock=lambda: self.now,
+            wait=self.wait,
+        )
         ticker.run(noted, self.missed.append, ProgressWatch(lambda: self.now))
 
     def work(self, seconds: float) -> None:
@@ -60,6 +67,40 @@ def test_work_that_ends_on_a_beat_waits_for_the_next() -> None:
 
     assert hands.acted_at == [100, 110]
     assert hands.missed == [1, 1]
+
+
+@pytest.mark.parametrize("early_seconds", [0.0, 0.001, 2.0, 4.0, 4.899])
+def test_the_second_beat_is_early_and_the_grid_goes_on_from_there(early_seconds: float) -> None:
+    hands = Hands(4)
+
+    hands.run(lambda: hands.work(0.1), early_seconds=early_seconds)
+
+    assert hands.acted_at == pytest.approx([100, *(100 + beats * 5 - early_seconds for beats in (1, 2, 3))])
+    assert hands.missed == []
+
+
+@pytest.mark.parametrize(
+    ("first_seconds", "second", "missed"), [(2.5, 103, []), (4.5, 108, []), (7.9, 108, []), (8.1, 113, [1])]
+)
+def test_an_early_second_beat_that_was_slept_through_is_not_missed(
+    first_seconds: float, second: float, missed: list[int]
+) -> None:
+    hands = Hands(3)
+    durations = iter([first_seconds, 0.1, 0.1])
+
+    hands.run(lambda: hands.work(next(durations)), early_seconds=2)
+
+    assert hands.acted_at == [100, second, second + 5]
+    assert hands.missed == missed
+
+
+def test_agents_of_a_fleet_beat_all_over_the_interval_and_each_always_alike() -> None:
+    shares = sorted(early_share(f"house{number:03}") for number in range(100))
+
+    assert early_share("house000") == pytest.approx(0.184627, abs=1e-6)
+    assert shares[0] >= 0
+    assert shares[-1] < 1
+    assert max(later - earlier for earlier, later in pairwise(shares)) < 0.05
 
 
 def test_a_fractional_interval_does_not_drift() -> None:

@@ -22,7 +22,7 @@ from sonnen_agent.config.load import Config
 from sonnen_agent.group import LATE_BEATS, Group, GroupKey
 from sonnen_agent.outputs import Output, Retain, Surroundings
 from sonnen_agent.poller import Poller
-from sonnen_agent.scheduler import ProgressWatch, Threads, Ticker
+from sonnen_agent.scheduler import ProgressWatch, Threads, Ticker, early_share
 from sonnen_agent.shared_meter import SAVE_SECONDS
 from sonnen_agent.state.runtime_checkpoint import RuntimeCheckpoint
 from sonnen_agent.state.store import StateStore, peek
@@ -158,8 +158,14 @@ class Agent:
             self._store.close()
 
     def _ticker(self, interval_seconds: float) -> Ticker:
-        now = time.monotonic
-        return Ticker(start=now(), interval_seconds=interval_seconds, clock=now, wait=self._stop.wait)
+        now, early_seconds = time.monotonic, early_share(self._config.name) * interval_seconds
+        return Ticker(
+            start=now(),
+            interval_seconds=interval_seconds,
+            early_seconds=early_seconds,
+            clock=now,
+            wait=self._stop.wait,
+        )
 
     def _poll(self, poller: Poller) -> None:
         group = poller.poll(Deadline.of_beat(self._config.interval_seconds))

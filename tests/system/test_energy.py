@@ -361,7 +361,10 @@ def test_two_hundred_kills_lose_and_double_no_counter(running: ExitStack, tmp_pa
         wait_until(lambda: counters(gateway, name) not in ({}, highest), f"{name} to count on")
         now, log = counters(gateway, name), deliveries(battery)
         assert_nothing_is_lower(now, highest)
-        assert pushed_seconds - 0.1 < counted(now)["observed"] < log[-1]["unix_time"] - log[0]["unix_time"] + 0.1
+        # Of each life that counts, the first answer took its time.
+        slack_seconds = 0.1 + 0.02 * increases
+        told_seconds = log[-1]["unix_time"] - log[0]["unix_time"]
+        assert pushed_seconds - slack_seconds < counted(now)["observed"] < told_seconds + 0.1
         assert agent.exit_code is None
         for complaint in ("Traceback", "crashed", "cannot be used", "cannot be saved"):
             assert complaint not in agent.log
