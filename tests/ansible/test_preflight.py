@@ -107,6 +107,12 @@ _CENTRALS: dict[str, tuple[dict[str, object], str]] = {
         {"sonnen_central_listen": "192.0.2.3:9091"},
         "There is no variable called sonnen_central_listen: the table",
     ),
+    "backup": ({"sonnen_central_backup": {"folder": "/mnt/backup/sonnen", "keep": 30}}, ""),
+    "backup-nowhere": (
+        {"sonnen_central_backup": {"keep": 30}},
+        "sonnen_central_backup needs a folder, as a whole path without spaces, such as /mnt/backup/sonnen.",
+    ),
+    "backup-odd": ({"sonnen_central_backup": {"folder": "/mnt/my disk"}}, "sonnen_central_backup needs a folder"),
     "zone": ({"sonnen_central_timezone": "America/Los_Angeles"}, ""),
     "no-zone": (
         {"sonnen_central_timezone": "Europe/Berln"},

@@ -22,7 +22,7 @@ ALERTS: Final[dict[str, dict[str, Any]]] = {
 }
 BY_THE_SUN: Final = {"SonnenBatteryAtReserve", "SonnenNotFull"}
 """Not staged: the house's charge decides."""
-NOT_STAGED: Final = {"SonnenHonorLabels", "SonnenTwoAgents", "SonnenGatewayClockWrong"}
+NOT_STAGED: Final = {"SonnenHonorLabels", "SonnenTwoAgents", "SonnenGatewayClockWrong", "SonnenBackupOld"}
 """Not staged, either: this house is set up well."""
 LINGERING: Final = 1800
 """For so long after a trouble an expression over the past may still see it."""

@@ -219,6 +219,35 @@ def test_prometheus_takes_remote_write_from_the_pi_and_what_is_the_users_in_it_s
     assert site.wait_for_value('up{job="pushgateway"}') == 1
 
 
+def test_a_lost_disk_of_the_central_host_is_restored_by_three_commands_from_a_backup(site: Site) -> None:
+    site.central.run("mkdir /mnt/backup; mount -t tmpfs tmpfs /mnt/backup")
+    inventory = site.inventory()
+    inventory["central"]["vars"].update(
+        sonnen_central_prometheus_listen="0.0.0.0:9090",
+        sonnen_central_backup={"folder": "/mnt/backup/disk", "keep": 2},
+    )
+    site.controller.play_well(inventory, "--limit=gateway")
+    assert site.wait_for_value("sonnen_backup_success") == 1
+    assert site.central.run("systemctl is-active sonnen-backup.timer").stdout == "active\n"
+    assert site.central.run("systemd-analyze verify sonnen-backup.service sonnen-backup.timer").stderr == ""
+    assert site.controller.play_well(inventory, "--limit=gateway").count("gateway", "changed") == 0
+    begun = site.wait_for_value("sonnen_backup_last_success_timestamp_seconds")
+    counted = f"count(last_over_time({{job='sonnen'}}[1d] @ {begun - 10:.0f}))"
+    before = site.query(counted)
+    assert before > [30]
+
+    site.central.run("systemctl kill --signal=SIGKILL prometheus; rm -r /var/lib/prometheus/metrics2")
+    site.central.run("install -d -o prometheus /var/lib/prometheus/metrics2; systemctl restart prometheus")
+    wait_until(lambda: site.query("up") != [], "a Prometheus without a past", pause_seconds=1)
+    assert site.query(counted) == []
+    section = (REPOSITORY / "prometheus/README.md").read_text().partition("**After a lost disk**")[2]
+    for command in section.split("```")[1].splitlines()[1:]:
+        site.central.run(command.removeprefix("$ ").replace("/mnt/backup/sonnen", "/mnt/backup/disk"))
+
+    wait_until(lambda: site.query(counted) != [], "what was there", pause_seconds=1)
+    assert site.query(counted) == before
+
+
 def test_removed_from_the_pi_only_the_counters_stay_and_these_when_asked(site: Site) -> None:
     # Not even a failure that nobody looked at.
     site.pi.run("echo 'batteries: []' > /etc/sonnen-agent/config.yml; systemctl restart sonnen-agent", check=False)
@@ -244,6 +273,7 @@ def test_removed_from_the_central_host_it_is_as_it_was_and_closed(site: Site) ->
 
     assert site.central.run(grafana).stdout != grafana_before, "started anew, or it would keep what it has read"
     assert what_is_left(site.central) == []
+    assert "Z\n" in site.central.run("ls /mnt/backup/disk").stdout, "a copy is never removed"
     assert "sonnen" not in site.central.run("cat /etc/prometheus/prometheus.yml /etc/default/prometheus").stdout
     assert "mine" in site.central.run("cat /etc/prometheus/prometheus.yml").stdout
     assert listening(site.central, 9090, 9091) == ["127.0.0.1:9090"]
