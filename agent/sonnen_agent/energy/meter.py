@@ -118,7 +118,7 @@ class EnergyMeter:
         energies, tariffs = self._tally.energies, self._tariffs
         today = yesterday = None
         if wall_seconds is not None:
-            day = self._calendar.day_of(wall_seconds)
+            day = self._schedule.span_at(wall_seconds).day
             today, yesterday = self._days.counted_on(day), self._days.counted_on(self._calendar.day_before(day))
         # Of tariffs nothing is shown while none are configured.
         of_tariffs: dict[str, Mapping[str, float]] = {}

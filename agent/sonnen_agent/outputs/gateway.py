@@ -20,8 +20,11 @@ from sonnen_agent.transport import Answer
 
 NAME = "pushgateway"
 _ANSWER_LIMIT_BYTES = 64 * 1024
-_GZIP, _MEMORY_LEVEL = 16 + 14, 6
-"""A window as large as a battery's page: no more bytes than with zlib's own, and a third of its memory at each beat."""
+_LEVEL, _GZIP, _MEMORY_LEVEL = 6, 16 + 14, 6
+"""A window as large as a battery's page: no more bytes than with zlib's own, and a third of its memory at each beat.
+
+A level above 6 saves nine bytes of 3,300, and takes a third more time.
+"""
 _ALL_GROUPS_LIMIT_BYTES = 64 * 1024 * 1024
 """A gateway tells of all its groups or of none; a thousand of them are some 30 MB, once at a start."""
 _MOST_VALUES = 4_000_000
@@ -67,7 +70,7 @@ class Gateway:
         """Replace a group by a page in text format, or raise ExchangeError."""
         headers: Mapping[str, str] = {}
         if self._compress:
-            deflater = zlib.compressobj(9, zlib.DEFLATED, _GZIP, _MEMORY_LEVEL)
+            deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP, _MEMORY_LEVEL)
             page = deflater.compress(page) + deflater.flush()
             headers = {"Content-Encoding": "gzip"}
         begin = time.monotonic()
