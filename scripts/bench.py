@@ -81,7 +81,7 @@ class House:
         )
         self._details: dict[str, object] = {}
         self._due: dict[str, float] = {}
-        self._known: Known = {}
+        self._known = Known()
         self._process = ProcessCollector(registry=CollectorRegistry())
         self._about = AgentInfo(build={("1.0", "0", platform.python_version()): 1}, start_unix_seconds=self._begin)
         self.telemetry = Telemetry(("home",))

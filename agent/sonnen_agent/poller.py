@@ -42,7 +42,7 @@ class Poller:
         self._shown_seconds = SHOWN_BEATS * interval_seconds
         self._last_reading_unix_seconds: float | None = None
         self._changes = ChangeLog(_log)
-        self._known: Known = {}
+        self._known = Known()
 
     @property
     def name(self) -> str:

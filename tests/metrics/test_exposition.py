@@ -277,7 +277,7 @@ def test_a_page_can_be_read_back_as_it_was_meant() -> None:
 
 
 def test_what_is_remembered_of_beats_before_changes_no_page() -> None:
-    known: Known = {}
+    known = Known()
 
     def shown(reading: Reading | None, known: Known | None) -> tuple[bytes, list[Sample]]:
         families = battery_families(

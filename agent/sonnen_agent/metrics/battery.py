@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 from sonnen_agent.details import Configuration, Inverter, Meter, Pack, System
 from sonnen_agent.energy.totals import EnergyTotals
 from sonnen_agent.group import Group
-from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, Family, Known, families
+from sonnen_agent.metrics.exposition import COUNTED_DECIMALS, Family, Known, Sources, families
 from sonnen_agent.reading import Endpoint, Mains, Reading, Status
 from sonnen_agent.rows import Gauge, Rows, gauge, rows_of
 
@@ -70,20 +70,26 @@ def battery_families(  # noqa: PLR0913 - a group has these parts
 
     `known` is a place to remember families in, for the next call.
     """
+    known = known or Known()
 
-    def of(rows: Rows, part: object) -> Sequence[Metric]:
-        return families(rows, [(part, labels)], known=known)
+    def of(rows: Rows, part: object, sources: Sources = ()) -> Sequence[Metric]:
+        (_, first), *_ = rows
+        before, found = known.parts.get(first, (None, ()))
+        if before is not part:
+            found = families(rows, sources or [(part, labels)], known=known)
+            known.parts[first] = part, found
+        return found
 
     online = reading is not None
     health = Health(online=online, endpoints=endpoints, last_reading_unix_seconds=last_reading_unix_seconds)
     if reading is None:
         return (*of(HEALTH, health), *(() if states is None else of(STATES, states)))
-    meters = [(meter, {**labels, "direction": meter.direction, "meter": meter.name}) for meter in reading.meters]
+    meters = ((meter, {**labels, "direction": meter.direction, "meter": meter.name}) for meter in reading.meters)
     return (
         *of(HEALTH, health),
         *of(STATES, reading.system),
         *of(STATUS, reading.status),
-        *families(METER, meters, known=known),
+        *of(METER, reading.meters, meters),
         *of(INVERTER, reading.inverter),
         *of(PACK, reading.pack),
         *of(CAPACITY, reading),

@@ -1,7 +1,7 @@
 """From rows to families, and from families to a page in the text formats, which prometheus_client writes."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import TypeAlias
@@ -35,8 +35,14 @@ class Family(Metric):
         self.lines = ""
 
 
-Known = dict[Row, Family]
-"""The latest family of each row: most are the same for many beats."""
+class Known:
+    """What was shown before: most parts of a reading are the same for many beats, and of the others most values."""
+
+    def __init__(self) -> None:
+        self.parts: dict[Row, tuple[object, Sequence[Metric]]] = {}
+        """By the first row of a part: that part, and its families."""
+        self.families: dict[Row, Family] = {}
+        """The latest of each row."""
 
 
 def families(rows: Rows, sources: Sources, *, decimals: int | None = None, known: Known | None = None) -> list[Metric]:
@@ -46,11 +52,11 @@ def families(rows: Rows, sources: Sources, *, decimals: int | None = None, known
     place to remember them in, for the next call.
     """
     several = [(source, _labels(*labels.items())) for source, labels in sources]
-    known = {} if known is None else known
+    remembered = {} if known is None else known.families
     found: list[Metric] = []
     for field, row in rows:
         made_of = tuple([part for source, labels in several for part in (getattr(source, field), labels)])
-        family = known.get(row)
+        family = remembered.get(row)
         if family is None or family.made_of != made_of:
             samples = [
                 Sample(
@@ -63,7 +69,7 @@ def families(rows: Rows, sources: Sources, *, decimals: int | None = None, known
             ]
             if not samples:
                 continue
-            family = known[row] = Family(row, samples, made_of)
+            family = remembered[row] = Family(row, samples, made_of)
         if found and found[-1].name == family.name:
             found[-1] = Family(row, found[-1].samples + family.samples)
         else:
