@@ -159,7 +159,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     groups: dict[str, Any] = {"whole": {"hosts": {}}, "without_service": {"hosts": {}}}
     for name, case in _CASES.items():
         prepare(folder / name, case, old_secret=name in _WITH_OLD_SECRET)
-        upgrade = {"sonnen_agent_python": {"stdout": "py3.11"}} if case.upgrade_to else {}
+        upgrade: dict[str, Any] = {"sonnen_agent_program": {"stat": {}}} if case.upgrade_to else {}
         group = groups["whole" if case.service else "without_service"]
         group["hosts"][name] = {"notified": case.notified, "upgrade_to": case.upgrade_to, **upgrade}
     # They come before those that the role keeps to itself.
@@ -172,6 +172,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "sonnen_agent_releases": "{{ folder }}/releases",
         "sonnen_agent_release": "{{ folder }}/releases/{{ upgrade_to }}",
         "sonnen_agent_version": "2.0",
+        "sonnen_agent_to_keep": ["{{ folder }}/config.yml", "{{ folder }}/sonnen-agent.service"],
     }
     playbook = folder / "playbook.yml"
     playbook.write_text(_PLAYBOOK)

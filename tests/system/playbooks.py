@@ -3,8 +3,8 @@
 import json
 import os
 import re
+import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,24 +89,21 @@ class Controller:
         return played
 
 
-def build_wheel(folder: Path, *, version: str, crash: str = "") -> Path:
-    """Return a wheel of the agent with another version, made in a folder of its own; one that crashes, if it should."""
-    sources = folder / version
-    sources.mkdir(parents=True)
-    # Of what is under version control, no more: others may be changing this folder meanwhile.
-    names = ["agent", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"]
+def checkout(folder: Path, *names: str) -> None:
+    """Copy what is under version control, or what of it has these names, into the folder, which is made."""
     listed = subprocess.run(["git", "ls-files", "-z", *names], cwd=REPOSITORY, capture_output=True, check=True)
     for name in listed.stdout.decode().rstrip("\0").split("\0"):
-        (sources / name).parent.mkdir(parents=True, exist_ok=True)
-        (sources / name).write_bytes((REPOSITORY / name).read_bytes())
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / name, folder / name)
+
+
+def other_version(folder: Path, *, version: str, crash: str = "") -> Path:
+    """Return the sources of the agent with another version, in a folder of their own; it crashes, if it should."""
+    sources = folder / version
+    checkout(sources, "agent", "LICENSE", "systemd")
     package = sources / "agent/sonnen_agent/__init__.py"
     package.write_text(re.sub(r"(?m)^__version__ = .*$", f'__version__ = "{version}"', package.read_text()))
     if crash:
         run = sources / "agent/sonnen_agent/commands/run.py"
         run.write_text(f"{run.read_text()}\n\ndef run(*_: object) -> int:\n    raise RuntimeError({crash!r})\n")
-    command = [sys.executable, str(ANSIBLE / "roles/sonnen_agent/files/build_wheel.py"), str(sources), str(folder)]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    if built.returncode:
-        raise ServerError(f"the wheel was not built: {built.stderr}")
-    (wheel,) = folder.glob(f"sonnen_agent-{version}-*.whl")
-    return wheel
+    return sources

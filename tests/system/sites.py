@@ -108,7 +108,7 @@ print(r.urlopen(request, timeout=5, context=ssl._create_unverified_context()).re
 
 
 @contextmanager
-def bare_site(pi: Machine, central: Machine, folder: Path, wheel: Path) -> Iterator[Site]:
+def bare_site(pi: Machine, central: Machine, folder: Path, sources: Path) -> Iterator[Site]:
     """Return two bare machines, with what is to make a site of them; the folder is for its files."""
     controller_folder = folder / "controller"
     controller_folder.mkdir()
@@ -132,7 +132,7 @@ def bare_site(pi: Machine, central: Machine, folder: Path, wheel: Path) -> Itera
             certificate=certificate,
             agent={
                 "sonnen_agent_interval_seconds": 1,
-                "sonnen_agent_wheel": str(wheel),
+                "sonnen_agent_source": str(sources),
                 "sonnen_agent_node_exporter": True,
                 "sonnen_agent_batteries": [{"name": "home", "url": to_battery.url, "token": "{{ vault_token }}"}],
                 "sonnen_agent_pushgateway": {

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from importlib.resources import files
 from math import floor, hypot, sqrt
-from pathlib import Path
 from string import Formatter
 from typing import Any, Literal, get_args
 
@@ -213,7 +213,7 @@ class Generation:
 @cache
 def generation_named(name: GenerationName, grid: GridName = "eu") -> Generation:
     """Return everything that tells one generation from the others, its house on a grid."""
-    file = Path(__file__).with_name("generations.yml")
+    file = files(__package__) / "generations.yml"
     entry: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))[name]
     routes = entry.pop("open", {}) | entry.get("protected", {})
     for path, numbers in entry.pop("numbered", {}).items():

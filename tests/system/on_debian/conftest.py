@@ -6,7 +6,7 @@ from pathlib import Path
 import images
 import pytest
 from machines import Machine
-from playbooks import build_wheel
+from playbooks import other_version
 from services import Service, installed_service
 from sites import OLD_VERSION, Site, bare_site
 from units import Unit
@@ -40,15 +40,15 @@ def central(release: str, machine_folder: Path) -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="session")
-def old_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a wheel of a version before ours."""
-    return build_wheel(tmp_path_factory.mktemp("wheel"), version=OLD_VERSION)
+def old_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the sources of a version before ours."""
+    return other_version(tmp_path_factory.mktemp("sources"), version=OLD_VERSION)
 
 
 @pytest.fixture(scope="module")
-def site(pi: Machine, central: Machine, machine_folder: Path, old_wheel: Path) -> Iterator[Site]:
+def site(pi: Machine, central: Machine, machine_folder: Path, old_version: Path) -> Iterator[Site]:
     """Return the two machines as they are before the first run of the playbook."""
-    with bare_site(pi, central, machine_folder, old_wheel) as site:
+    with bare_site(pi, central, machine_folder, old_version) as site:
         yield site
 
 

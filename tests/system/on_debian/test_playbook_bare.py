@@ -44,7 +44,10 @@ def test_an_agent_that_was_installed_by_hand_is_not_overwritten(site: Site) -> N
     site.pi.run("rmdir /opt/sonnen-agent")
 
     assert played.exit_code != 0
-    assert "/opt/sonnen-agent was not made by this role: move it away (mv /opt/sonnen-agent" in played.words
+    assert (
+        "/opt/sonnen-agent was made neither by this role nor by systemd/install: move it away (mv /opt/sonnen-agent"
+        in played.words
+    )
     assert played.count("raspberry", "changed") == 0
     assert left_of_ours(site.pi) == ""
 
@@ -82,7 +85,7 @@ def test_check_mode_on_bare_hosts_fails_nowhere_and_touches_nothing(site: Site) 
 
 
 def test_one_pi_may_leave_while_another_is_set_up(site: Site) -> None:
-    inventory = site.inventory(sonnen_agent_wheel="")
+    inventory = site.inventory()
     leaving = {**site.central.inventory_variables, "sonnen_agent_state": "absent"}
     inventory["pi"]["hosts"] = {"leaving": leaving, **inventory["pi"]["hosts"]}
 

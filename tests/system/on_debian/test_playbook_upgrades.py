@@ -3,11 +3,12 @@
 The tests of this file are one story, told in order: each begins where the one before it ended.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import images
 import pytest
-from playbooks import build_wheel
+from playbooks import REPOSITORY, other_version
 from programs import wait_until
 from sites import OLD_VERSION, Site
 
@@ -16,6 +17,7 @@ pytestmark = [
     pytest.mark.parametrize("release", images.tried_on("trixie"), indirect=True, scope="module"),
 ]
 
+_NEXT_VERSION = "98.0"
 _BROKEN_VERSION = "99.0"
 _CRASH = "this version is broken"
 
@@ -30,8 +32,7 @@ def test_an_upgrade_keeps_state_and_config(site: Site) -> None:
     observed = site.wait_for_value("sonnen_observed_seconds_total")
     config = site.pi.run("cat /etc/sonnen-agent/config.yml").stdout
 
-    # Built by the role, of this repository.
-    site.change_pi(sonnen_agent_wheel="")
+    site.change_pi(sonnen_agent_source=str(REPOSITORY))
 
     assert site.version() not in {OLD_VERSION, _BROKEN_VERSION}
     assert site.pi.run("cat /etc/sonnen-agent/config.yml").stdout == config
@@ -44,8 +45,8 @@ def test_a_broken_upgrade_goes_back_by_itself(site: Site, tmp_path: Path) -> Non
     version, config = site.version(), site.pi.run("cat /etc/sonnen-agent/config.yml").stdout
     without_token = [{"name": "home", "url": site.to_battery.url, "labels": {"floor": "0"}}]
 
-    broken = build_wheel(tmp_path, version=_BROKEN_VERSION, crash=_CRASH)
-    played = site.play_pi(sonnen_agent_wheel=str(broken), sonnen_agent_batteries=without_token)
+    broken = other_version(tmp_path, version=_BROKEN_VERSION, crash=_CRASH)
+    played = site.play_pi(sonnen_agent_source=str(broken), sonnen_agent_batteries=without_token)
 
     assert played.exit_code != 0
     assert f"sonnen-agent {_BROKEN_VERSION} did not get ready." in played.words
@@ -59,16 +60,49 @@ def test_a_broken_upgrade_goes_back_by_itself(site: Site, tmp_path: Path) -> Non
     wait_until(lambda: site.query('push_time_seconds{job="sonnen"}') > [pushed_at], "another push")
 
 
-def test_a_downgrade_says_so(site: Site, old_wheel: Path) -> None:
+def test_a_downgrade_says_so(site: Site, old_version: Path) -> None:
     version, pid = site.version(), site.show("MainPID")
 
-    refused = site.play_pi(sonnen_agent_wheel=str(old_wheel))
+    refused = site.play_pi(sonnen_agent_source=str(old_version))
     assert refused.exit_code != 0
     assert f"This would go back from sonnen-agent {version} to {OLD_VERSION}" in refused.words
     assert "set sonnen_agent_allow_downgrade to true" in refused.words
     assert refused.count("raspberry", "changed") == 0
     assert site.show("MainPID") == pid
 
-    told = site.change_pi("--extra-vars=sonnen_agent_allow_downgrade=true", sonnen_agent_wheel=str(old_wheel))
+    told = site.change_pi("--extra-vars=sonnen_agent_allow_downgrade=true", sonnen_agent_source=str(old_version))
     assert f"Going back from sonnen-agent {version} to {OLD_VERSION}." in told.words
     assert site.version() == OLD_VERSION
+
+
+def test_a_power_cut_in_the_midst_of_an_upgrade_is_mended_by_the_next_run(site: Site, tmp_path: Path) -> None:
+    site.agent["sonnen_agent_source"] = str(other_version(tmp_path, version=_NEXT_VERSION))
+    new = f"/opt/sonnen-agent-releases/{_NEXT_VERSION}-*/bin/sonnen-agent"
+    with ThreadPoolExecutor() as pool:
+        playing = pool.submit(site.play_pi)
+        wait_until(lambda: site.pi.run(f"test -e {new}", check=False).returncode == 0, "the new release", seconds=300)
+        site.pi.kill()
+        assert playing.result().exit_code != 0
+    site.pi.start()
+    assert site.version() == OLD_VERSION
+    assert site.show("ActiveState") == "active"
+
+    # As it was not on the disk yet.
+    site.pi.run(f"truncate --size=0 {new}")
+    site.controller.play_well(site.inventory(), "--limit=raspberry")
+
+    assert site.version() == _NEXT_VERSION
+    assert site.show("ActiveState") == "active"
+
+
+def test_a_release_that_does_not_answer_is_made_anew_and_a_look_says_so(site: Site) -> None:
+    assert site.play_pi("--check").count("raspberry", "changed") == 0
+    site.pi.run("truncate -s 4096 /opt/sonnen-agent/bin/sonnen-agent && systemctl kill --signal=SIGKILL sonnen-agent")
+
+    assert site.play_pi("--check").count("raspberry", "changed") > 0
+    assert site.pi.run("sonnen-agent --version", check=False).returncode != 0
+    site.controller.play_well(site.inventory(), "--limit=raspberry")
+
+    assert site.version() == _NEXT_VERSION
+    assert site.show("ActiveState") == "active"
+    assert site.play_pi().count("raspberry", "changed") == 0
