@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 from programs import ServerError, wait_until
 from servers import PASSWORD, Prometheus
-from services import CONFIG, DROP_IN, Service, readme_commands, readme_row
+from services import CLONE, CONFIG, DROP_IN, Service, readme_row, run_as_pi
 from units import Unit
 
 pytestmark = pytest.mark.system
+
+_NEXT_VERSION = "99.0"
+_CHANGE_VERSION = f"sed -i 's/^__version__ = .*/__version__ = \"{_NEXT_VERSION}\"/' agent/sonnen_agent/__init__.py"
+_IN_A_COPY = "rm -rf ~/copy && cp -r . ~/copy && cd ~/copy"
 
 
 def test_it_is_ready_and_says_how_it_is(service: Service, unit: Unit) -> None:
@@ -37,11 +41,9 @@ def test_its_values_arrive_at_the_gateway(service: Service, unit: Unit) -> None:
 
 
 def test_its_libraries_are_those_of_debian(service: Service) -> None:
-    found = service.pi.run(
-        "/opt/sonnen-agent/bin/python -c 'import prometheus_client, yaml;"
-        "print(*(module.__file__ for module in (prometheus_client, yaml)))'"
-    ).stdout.split()
-    assert [path.startswith("/usr/lib/python3/dist-packages/") for path in found] == [True] * 2
+    assert service.pi.run(f"readlink /proc/{service.unit.main_pid}/exe").stdout.startswith("/usr/bin/python3.")
+    mapped = service.pi.run(f"cat /proc/{service.unit.main_pid}/maps").stdout
+    assert "/usr/lib/python3/dist-packages/yaml/" in mapped
     assert "BEGIN CERTIFICATE" in service.pi.run("head -1 /etc/ssl/certs/ca-certificates.crt").stdout
 
 
@@ -151,10 +153,39 @@ def test_what_would_be_pushed_can_be_seen(service: Service, unit: Unit) -> None:
 def test_an_upgrade_goes_on_with_the_counters(service: Service, unit: Unit) -> None:
     service.wait_for_push()
     before, pid = service.counters(), unit.main_pid
-    (install,) = (command for command in readme_commands() if "/pip install" in command)
-    service.pi.run(f"cd /root/clone && {install} --force-reinstall && systemctl restart sonnen-agent")
+    run_as_pi(service.pi, f"{_CHANGE_VERSION} && {readme_row('upgrade')}")
+    assert service.pi.run("sonnen-agent --version").stdout == f"sonnen-agent {_NEXT_VERSION}\n"
     assert unit.main_pid != pid
     service.check_counters_go_on(before)
+
+
+def test_an_upgrade_that_does_not_get_ready_goes_back_by_itself(service: Service, unit: Unit) -> None:
+    crash = "echo 'raise RuntimeError' > agent/sonnen_agent/commands/run.py"
+    with pytest.raises(ServerError, match=rf"did not get ready \(.*\); {_NEXT_VERSION}-\w+ runs again"):
+        run_as_pi(service.pi, f"{_IN_A_COPY} && {crash} && {readme_row('upgrade')}")
+    assert unit.show("ActiveState") == "active"
+    service.wait_for_push()
+
+
+def test_an_upgrade_that_refuses_the_config_replaces_nothing(service: Service, unit: Unit) -> None:
+    pid = unit.main_pid
+    service.pi.write(CONFIG, service.config().replace("interval_seconds: 1", "interval_seconds: often"))
+    with pytest.raises(ServerError, match="interval_seconds: should be"):
+        run_as_pi(service.pi, f"{_IN_A_COPY} && echo >> agent/sonnen_agent/cli.py && {readme_row('upgrade')}")
+    assert unit.main_pid == pid
+
+
+def test_what_a_power_cut_has_left_of_the_program_is_replaced(service: Service, unit: Unit) -> None:
+    service.pi.run(
+        "truncate --size=100 /opt/sonnen-agent/bin/sonnen-agent; systemctl kill --signal=SIGKILL sonnen-agent"
+    )
+    run_as_pi(service.pi, readme_row("upgrade"))
+    unit.wait_for("ActiveState", "active")
+    service.wait_for_push()
+
+
+def test_the_clone_of_the_user_has_nothing_of_root(service: Service) -> None:
+    assert service.pi.run(f"find {CLONE} ! -user pi").stdout == ""
 
 
 def test_in_all_of_this_it_was_denied_nothing(service: Service) -> None:
@@ -163,10 +194,10 @@ def test_in_all_of_this_it_was_denied_nothing(service: Service) -> None:
 
 def test_it_can_be_removed_with_nothing_left_but_its_counters(service: Service) -> None:
     """The last of this file: nothing works after it."""
-    service.pi.run(readme_row("remove it"))
+    run_as_pi(service.pi, readme_row("remove it"))
     service.pi.run("systemctl daemon-reload")
     left = service.pi.run(
-        "find / -xdev -path /root -prune -o -path /proc -prune -o -name '*sonnen*' -print -prune"
+        "find / -xdev -path /home -prune -o -path /proc -prune -o -name '*sonnen*' -print -prune"
     ).stdout.split()
     assert sorted(left) == ["/var/lib/private/sonnen-agent", "/var/lib/sonnen-agent"]
     # systemd forgets its own link to the runtime directory, which is gone: it leads nowhere.

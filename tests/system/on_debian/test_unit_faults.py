@@ -96,8 +96,8 @@ def test_a_wrong_config_at_the_start_is_told_once_and_not_tried_again(service: S
     [
         ("/opt/sonnen-agent", "203"),
         ("/etc/sonnen-agent/secrets", "243"),
-        # As after an upgrade of Debian, whose new Python looks in another folder.
-        ("/opt/sonnen-agent/lib", "1"),
+        # As in the midst of an upgrade of Debian.
+        ("/usr/lib/python3/dist-packages/yaml", "1"),
     ],
 )
 def test_what_ends_it_before_its_first_line_is_tried_again_until_it_is_mended(
