@@ -117,10 +117,10 @@ def test_the_first_beat_is_at_once_and_the_second_comes_sooner_by_the_agents_nam
 ) -> None:
     # By its name, 5 seconds after the first.
     with running(replace(config, name="house0466", interval_seconds=3600, relays=())):
-        wait_until(lambda: len(gateway.pages(_HOME)) == 2, "two beats of the hour")
+        # The first is not pushed where it is read before the gateway has told of its counters.
+        counted = re.compile(r"\nsonnen_observed_seconds_total [1-9]").search
+        wait_until(lambda: any(map(counted, gateway.pages(_HOME))), "two beats of the hour")
         wait_until(lambda: len(gateway.of_agents()) == 2, "two of the agent's own group")
-
-    assert "\nsonnen_observed_seconds_total " in gateway.pages(_HOME)[1]
 
 
 def test_the_agent_says_how_all_is_in_one_line(config: Config, gateway: FakeGateway) -> None:
