@@ -3,6 +3,7 @@
 The tests of this file are one story, told in order: each begins where the one before it ended.
 """
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -21,7 +22,13 @@ pytestmark = [
 ]
 
 _GRAFANA = "/etc/grafana"
+_BOT_TOKEN = "123456:a-made-up-bot"
 _DROP_IN = "/run/systemd/system/sonnen-agent.service.d/test.conf"
+_ASK_ALERTMANAGER = (
+    "python3 -c 'import urllib.request as r;"
+    'print(r.urlopen("http://127.0.0.1:9093/api/v2/status", timeout=5).read().decode())\''
+)
+_RECEIVER = {"telegram_configs": [{"bot_token": _BOT_TOKEN, "chat_id": 987654321, "parse_mode": ""}]}
 
 
 def listening(machine: Machine, *ports: int) -> list[str]:
@@ -188,7 +195,9 @@ def test_prometheus_takes_remote_write_from_the_pi_and_what_is_the_users_in_it_s
     site.central.run(f"sed -i {shlex.quote(change_flags)} /etc/default/prometheus")
     inventory = site.inventory()
     inventory["central"]["vars"].update(
-        sonnen_central_remote_write=True, sonnen_central_prometheus_listen="0.0.0.0:9090"
+        sonnen_central_remote_write=True,
+        sonnen_central_prometheus_listen="0.0.0.0:9090",
+        sonnen_central_alert_receiver=_RECEIVER,
     )
     to_prometheus = site.pi.reach(site.central.address, 9090)
     inventory["pi"]["vars"].update(
@@ -199,8 +208,10 @@ def test_prometheus_takes_remote_write_from_the_pi_and_what_is_the_users_in_it_s
         }
     )
 
-    site.controller.play_well(inventory)
+    played = site.controller.play_well(inventory, "-vvv", "--diff")
     site.prometheus_url = "https://127.0.0.1:9090"
+
+    assert _BOT_TOKEN not in played.output
 
     changed = site.central.run("cat /etc/prometheus/prometheus.yml").stdout
     assert own in changed
@@ -217,6 +228,18 @@ def test_prometheus_takes_remote_write_from_the_pi_and_what_is_the_users_in_it_s
     assert site.wait_for_value('sonnen_online{job="sonnen",instance="home",way="remote"}') == 1
     assert site.wait_for_value('up{job="mine"}') == 0
     assert site.wait_for_value('up{job="pushgateway"}') == 1
+
+
+def test_alertmanager_runs_with_the_receiver_and_is_told_by_prometheus_alone(site: Site) -> None:
+    asked = site.central.run(_ASK_ALERTMANAGER).stdout
+    config = yaml.safe_load(json.loads(asked)["config"]["original"])
+
+    assert [receiver["name"] for receiver in config["receivers"]] == ["nobody", "phone"]
+    assert config["receivers"][1]["telegram_configs"][0]["chat_id"] == 987654321
+    assert site.central.run("stat --format=%U:%G:%a /etc/prometheus/alertmanager.yml").stdout == "root:prometheus:640\n"
+    assert site.central.run(f"grep -c {_BOT_TOKEN} /etc/prometheus/alertmanager.yml").stdout == "1\n"
+    assert sorted(listening(site.central, 9093, 9094)) == ["127.0.0.1:9093", "127.0.0.1:9094"]
+    wait_until(lambda: bool(site.prometheus("/api/v1/alertmanagers")["activeAlertmanagers"]), "a way to it")
 
 
 def test_a_lost_disk_of_the_central_host_is_restored_by_three_commands_from_a_backup(site: Site) -> None:
@@ -265,7 +288,7 @@ def test_removed_from_the_pi_only_the_counters_stay_and_these_when_asked(site: S
 
 def test_removed_from_the_central_host_it_is_as_it_was_and_closed(site: Site) -> None:
     inventory = site.inventory()
-    inventory["central"]["vars"].update(sonnen_central_state="absent")
+    inventory["central"]["vars"].update(sonnen_central_state="absent", sonnen_central_alert_receiver=_RECEIVER)
     grafana = "systemctl show grafana-server --property=InvocationID"
     grafana_before = site.central.run(grafana).stdout
 
@@ -276,7 +299,8 @@ def test_removed_from_the_central_host_it_is_as_it_was_and_closed(site: Site) ->
     assert "Z\n" in site.central.run("ls /mnt/backup/disk").stdout, "a copy is never removed"
     assert "sonnen" not in site.central.run("cat /etc/prometheus/prometheus.yml /etc/default/prometheus").stdout
     assert "mine" in site.central.run("cat /etc/prometheus/prometheus.yml").stdout
-    assert listening(site.central, 9090, 9091) == ["127.0.0.1:9090"]
+    assert listening(site.central, 9090, 9091, 9093, 9094) == ["127.0.0.1:9090"]
+    assert _BOT_TOKEN not in site.central.run("grep -rsF 123456: /etc /var/lib /var/backups", check=False).stdout
     site.prometheus_url = "http://127.0.0.1:9090"
     assert site.wait_for_value("up{job='mine'}") == 0
 
