@@ -1,9 +1,10 @@
-import importlib.util
+import json
+from base64 import b64encode
 from types import ModuleType
 
 import pytest
 import yaml
-from playbooks import ANSIBLE
+from playbooks import REPOSITORY, filter_plugin
 
 pytestmark = pytest.mark.system
 
@@ -26,13 +27,7 @@ scrape_configs:
 
 @pytest.fixture(scope="module")
 def filters() -> ModuleType:
-    file = ANSIBLE / "roles/sonnen_central/filter_plugins/sonnen_central.py"
-    spec = importlib.util.spec_from_file_location("sonnen_central_filters", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return filter_plugin("sonnen_central")
 
 
 @pytest.mark.parametrize(
@@ -88,52 +83,98 @@ def test_a_window_of_the_user_stays(filters: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "flags", "expected"),
+    "text",
     [
-        ('ARGS=""\n# more\n', {"a": "1"}, 'ARGS="--a=1"\n# more\n'),
-        ("ARGS='--mine --a=0'\n", {"a": "1", "b": True}, 'ARGS="--mine --a=1 --b"\n'),
-        ('ARGS="--a=1 -b --mine=x"\n', {"a": "", "b": False}, 'ARGS="--mine=x"\n'),
-        ("# ARGS=\nARGS=--mine\n", {"a": "1"}, '# ARGS=\nARGS="--mine --a=1"\n'),
-        ("ARGS=\n", {"a": "1"}, 'ARGS="--a=1"\n'),
-        ("", {"a": "1"}, 'ARGS="--a=1"\n'),
-        ("B=2", {"a": "1"}, 'B=2\nARGS="--a=1"\n'),
-        # Without quotes it goes to the end of the line, and a backslash makes that later.
-        ("ARGS=--mine=1 --yours=2\n", {"a": "1"}, 'ARGS="--mine=1 --yours=2 --a=1"\n'),
-        (" ARGS=--mine=1 \\\n  --a=0\n# more\n", {"a": "1"}, 'ARGS="--mine=1 --a=1"\n# more\n'),
-        ('ARGS="--mine=1 \\\n  --a=0"\n# more\n', {"a": "1"}, 'ARGS="--mine=1 --a=1"\n# more\n'),
-        # A flag and its value are two words, one that needs none is one.
-        ('ARGS="--a 0 --b --mine 2"\n', {"a": "1", "b": True}, 'ARGS="--mine 2 --a=1 --b"\n'),
-        # Quotes inside of quotes are those by which systemd splits it.
-        ("""ARGS='--mine="My home" --a=0'\n""", {"a": "1"}, r'ARGS="--mine=\"My home\" --a=1"' + "\n"),
-        ("ARGS=\"--mine='My home' '--a=0 0'\"\n", {"a": "1"}, "ARGS=\"--mine='My home' --a=1\"\n"),
-        (r"ARGS='--mine=^a\\.b$|`c`'" + "\n", {"a": "1"}, r'ARGS="--mine=^a\\\\.b\$|\`c\` --a=1"' + "\n"),
+        "{scrape_configs: [{job_name: mine}]}\n",
+        " global: {}\n scrape_configs:\n  - job_name: mine\n",
+        "global: {}\n...\n",
+        "scrape_configs:\n  - job_name: mine\nscrape_configs: # again\n  - job_name: other\n",
     ],
 )
-def test_flags_of_ours_are_set_and_all_others_stay(
-    filters: ModuleType, text: str, flags: dict[str, str | bool], expected: str
-) -> None:
-    assert filters.arguments(text, flags, "/etc/default/x") == expected
-    assert filters.arguments(expected, flags, "/etc/default/x") == expected
+def test_a_config_in_which_nobody_would_read_our_entries_is_told_with_the_fix(filters: ModuleType, text: str) -> None:
+    with pytest.raises(filters.AnsibleFilterError, match="write its sections one below the other"):
+        filters.prometheus_config(text, [_JOB], ["sonnen/rules/*.yml"])
 
 
 @pytest.mark.parametrize(
-    ("text", "flags", "expected"),
+    ("job", "name"),
     [
-        ("", {}, 'ARGS="--keep=10y"\n'),
-        ('ARGS="--keep=5y --mine"\n', {}, 'ARGS="--keep=5y --mine"\n'),
-        ('ARGS="--keep 5y"\n', {}, 'ARGS="--keep 5y"\n'),
-        ('ARGS="--keep=5y"\n', {"keep": "1y"}, 'ARGS="--keep=1y"\n'),
+        ("{job_name: gateways, honor_labels: true, static_configs: [{targets: ['localhost:9091']}]}", "gateways"),
+        ("{job_name: pushgateway, honor_labels: true, file_sd_configs: []}", "pushgateway"),
+        ("{job_name: gateways, static_configs: [{targets: ['localhost:9091']}]}", ""),
+        ("{job_name: gateways, honor_labels: true, static_configs: [{targets: ['192.0.2.1:9091']}]}", ""),
     ],
 )
-def test_a_flag_that_is_missing_is_added_and_one_that_is_there_stays(
-    filters: ModuleType, text: str, flags: dict[str, str | bool], expected: str
+def test_a_job_of_the_user_that_does_what_ours_would_is_used(filters: ModuleType, job: str, name: str) -> None:
+    text = f"scrape_configs:\n  - {job}\n"
+    with_ours = filters.prometheus_config(text, [_JOB], ["sonnen/rules/*.yml"])
+
+    assert filters.own_job(text, _JOB) == filters.own_job(with_ours, _JOB) == name
+    assert (_JOB in yaml.safe_load(with_ours)["scrape_configs"]) is not bool(name)
+    assert yaml.safe_load(with_ours)["rule_files"] == ["sonnen/rules/*.yml"]
+
+
+def test_a_job_of_the_user_that_has_our_name_and_does_something_else_is_told_with_the_fix(filters: ModuleType) -> None:
+    text = "scrape_configs:\n  - job_name: pushgateway\n"
+    with pytest.raises(filters.AnsibleFilterError, match="add honor_labels: true to it, or give it another name"):
+        filters.prometheus_config(text, [_JOB], [])
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "was_used", "expected"),
+    [
+        (None, [], False, True),
+        (None, [], True, False),
+        (None, ["datasources: [{name: mine, isDefault: true}]"], False, False),
+        (None, ["datasources: [{name: mine}]", "apiVersion: 1\ndatasources:\n", "{{"], False, True),
+        # As it was in the first run, however long Grafana is used since.
+        ("datasources: [{name: Sonnen, isDefault: true}]", [], True, True),
+        ("datasources: [{name: Sonnen, isDefault: false}]", [], False, False),
+        ("datasources: [{name: Sonnen, isDefault: true}]", ["datasources: [{isDefault: true}]"], True, False),
+    ],
+)
+def test_our_data_source_is_the_default_where_there_is_no_other(
+    filters: ModuleType, ours: str | None, theirs: list[str], was_used: bool, expected: bool
 ) -> None:
-    assert filters.arguments(text, flags, "/etc/default/x", {"keep": "10y"}) == expected
-    assert filters.arguments(expected, flags, "/etc/default/x", {"keep": "10y"}) == expected
+    texts = {f"{number}.yml": text for number, text in enumerate(theirs)} | ({"ours.yml": ours} if ours else {})
+    found = [{"item": item, "content": b64encode(text.encode()).decode()} for item, text in texts.items()]
+    assert filters.is_default(found, ["ours.yml"], was_used) is expected
 
 
-@pytest.mark.parametrize("text", ['ARGS="--mine\n', 'ARGS="--mine=\'My home"\n', 'ARGS="--mine" "--yours"\n'])
-def test_flags_that_cannot_be_read_are_told_with_the_fix(filters: ModuleType, text: str) -> None:
-    message = "^ARGS in /etc/default/x cannot be read: write all flags on one line, such as ARGS="
-    with pytest.raises(filters.AnsibleFilterError, match=message):
-        filters.arguments(text, {"a": "1"}, "/etc/default/x")
+@pytest.mark.parametrize("is_the_default", [True, False])
+def test_a_dashboard_asks_our_data_source_also_where_another_is_the_default(
+    filters: ModuleType, is_the_default: bool
+) -> None:
+    source = {"name": "Sonnen", "uid": "sonnen-prometheus", "isDefault": is_the_default}
+    for file in (REPOSITORY / "grafana/dashboards").glob("*.json"):
+        board = json.loads(filters.dashboard(file.read_text(), "America/Los_Angeles", source))
+        assert board["timezone"] == "America/Los_Angeles"
+        (current,) = (
+            {key: variable["current"][key] for key in ("text", "value")}
+            for variable in board["templating"]["list"]
+            if variable["type"] == "datasource"
+        )
+        asked = ("default", "default") if is_the_default else ("Sonnen", "sonnen-prometheus")
+        assert (current["text"], current["value"]) == asked
+
+
+def test_numbers_are_looked_for_of_the_batteries_whose_agents_were_started(filters: ModuleType) -> None:
+    batteries = [{"name": "home"}, {"name": 'a "b"'}]
+    started = {"sonnen_agent_start": {"changed": False}, "sonnen_agent_batteries": batteries}
+    agents = [
+        {**started, "sonnen_agent_pushgateway": {"url": "http://192.0.2.1:9091", "job": "cottage"}},
+        {**started, "sonnen_agent_pushgateway": {"interval_seconds": 300}, "sonnen_agent_batteries": [{"name": "far"}]},
+        {
+            **started,
+            "sonnen_agent_start": {"failed": True},
+            "sonnen_agent_pushgateway": {"url": "http://192.0.2.1:9091"},
+        },
+        {**started, "sonnen_agent_remote_write": {"url": "http://192.0.2.1"}},
+        {"sonnen_agent_batteries": batteries, "sonnen_agent_pushgateway": {"url": "http://192.0.2.1:9091"}},
+        {},
+    ]
+    assert filters.fresh(agents) == [
+        {"name": "home", "query": 'time() - push_time_seconds{job="cottage",instance="home"} < 30'},
+        {"name": 'a "b"', "query": 'time() - push_time_seconds{job="cottage",instance="a \\"b\\""} < 30'},
+        {"name": "far", "query": 'time() - push_time_seconds{job="sonnen",instance="far"} < 1800'},
+    ]

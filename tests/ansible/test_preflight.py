@@ -103,6 +103,10 @@ _CENTRALS: dict[str, tuple[dict[str, object], str]] = {
         {"sonnen_central_users": {"pi": ""}},
         "Secrets are empty: sonnen_central_users.pi. Fill them in, or leave their keys out.",
     ),
+    "without-effect": (
+        {"sonnen_central_servers": False, "sonnen_central_retention": "5y", "sonnen_central_remote_write": True},
+        "these would have no effect: sonnen_central_retention, sonnen_central_remote_write. Leave them out",
+    ),
     "central-unknown": (
         {"sonnen_central_listen": "192.0.2.3:9091"},
         "There is no variable called sonnen_central_listen: the table",

@@ -1,5 +1,6 @@
 """A controller: a folder with an inventory and a vault, from which the playbook of ansible/ is run."""
 
+import importlib.util
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from programs import ServerError, find_program
@@ -87,6 +89,16 @@ class Controller:
         if played.exit_code:
             raise ServerError(f"the playbook failed:\n{played.output}")
         return played
+
+
+def filter_plugin(role: str) -> ModuleType:
+    """Return the filters of a role, which are no module of a package."""
+    spec = importlib.util.spec_from_file_location(f"{role}_filters", ANSIBLE / f"roles/{role}/filter_plugins/{role}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def checkout(folder: Path, *names: str) -> None:

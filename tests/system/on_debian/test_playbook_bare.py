@@ -92,10 +92,15 @@ def test_one_pi_may_leave_while_another_is_set_up(site: Site) -> None:
     site.controller.play_well(inventory, "--limit=leaving,raspberry", "--check")
 
 
-def test_check_mode_fails_nowhere_where_prometheus_was_there_before(site: Site) -> None:
-    site.central.run("apt-get update && apt-get install --no-install-recommends -y prometheus", seconds=300)
+def test_a_prometheus_that_is_not_debians_is_left_alone(site: Site) -> None:
+    unit = "/etc/systemd/system/prometheus.service"
+    site.central.write(unit, "[Service]\nExecStart=/opt/prometheus/prometheus\n")
 
-    site.controller.play_well(site.inventory(), "--limit=gateway", "--check", "--diff")
+    played = site.controller.play(site.inventory(), "--limit=gateway")
+    site.central.run(f"rm {unit}")
 
-    site.central.run("apt-get purge -y prometheus && rm -rf /etc/prometheus /var/lib/prometheus", seconds=300)
+    assert played.exit_code != 0
+    assert f"Prometheus on gateway was not installed by Debian's package ({unit})" in played.words
+    assert "set sonnen_central_servers to false" in played.words
+    assert played.count("gateway", "changed") == 0
     assert left_of_ours(site.central) == ""
