@@ -12,10 +12,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from programs import ServerError, find_program
+from programs import MissingProgramError, ServerError, find_program
 
 REPOSITORY = Path(__file__).parents[2]
 ANSIBLE = REPOSITORY / "ansible"
+_OLDEST = REPOSITORY / ".venv-ansible-2.14/bin/ansible-playbook"
 _RECAP = re.compile(r"^(\S+) +: (ok=.*)$", re.MULTILINE)
 
 Inventory = Mapping[str, Any]
@@ -66,6 +67,12 @@ class Controller:
         self.vault.write_text(json.dumps(dict(secrets)))
         vault = [str(find_program("ansible-vault")), "encrypt", str(self.vault)]
         subprocess.run(vault, env=self._environment, capture_output=True, check=True)
+
+    def use_oldest_ansible(self) -> None:
+        """Play with the oldest Ansible that is good enough, Debian 12's, from now on."""
+        if not _OLDEST.exists():
+            raise MissingProgramError(f"{_OLDEST} is not on this machine: run scripts/test, which gets it")
+        self._ansible_playbook = _OLDEST
 
     def play(self, inventory: Inventory, *options: str, playbook: Path = ANSIBLE / "site.yml") -> Played:
         """Run the playbook."""

@@ -1,4 +1,4 @@
-"""The real playbook on a Pi that has an earlier version: upgrades, those that fail, and the way back.
+"""The playbook of Debian 12's Ansible on a Pi that has an earlier version: upgrades, those that fail, and the way back.
 
 The tests of this file are one story, told in order: each begins where the one before it ended.
 """
@@ -23,6 +23,8 @@ _CRASH = "this version is broken"
 
 
 def test_an_earlier_version_is_there(site: Site) -> None:
+    site.controller.use_oldest_ansible()
+
     site.controller.play_well(site.inventory())
 
     assert site.version() == OLD_VERSION
