@@ -1,9 +1,12 @@
 """What doctor says of a battery, of this machine, and of a Grafana."""
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from werkzeug import Request, Response
 
 from sonnen_agent.cli import main
 from sonnen_agent.clock import WallClock
+from sonnen_agent.commands.doctor import machine
 from sonnen_agent.commands.doctor.battery import _timed
 from sonnen_agent.commands.doctor.finding import RELEASE, Redaction
 from sonnen_agent.commands.doctor.grafana import DASHBOARDS
@@ -27,6 +31,7 @@ from sonnen_agent.commands.doctor.machine import _wear, check_clock, check_unit
 from sonnen_agent.commands.doctor.receivers import _of_two
 from sonnen_agent.outputs import Retain, pull
 from sonnen_agent.reading import Status
+from sonnen_agent.state.store import StateStore
 
 Found = dict[str, tuple[str, str, str]]
 """By check: status, what was seen, the fix."""
@@ -99,6 +104,13 @@ def test_an_address_that_answers_but_is_no_battery_is_called_that(doctor: Doctor
 
     assert (status, "something answers, but it is no battery" in seen) == ("fail", True)
     assert "url" in fix
+
+
+def test_a_status_that_is_refused_is_told_as_the_battery_answers(doctor: Doctor, box: Box) -> None:
+    box.answers = {"/api/v2/status": 401}
+    status, seen, _ = doctor(battery(box.port))["battery home"]
+
+    assert (status, "401" in seen) == ("fail", True)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +276,13 @@ def test_a_pull_page_that_is_not_there_and_a_port_that_another_has_are_told_apar
     assert f"'sport = {httpserver.port}'" in fix
 
 
+def test_remote_write_without_its_library_is_told(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sonnen_agent.outputs.remote_write.client", None)
+    found = doctor(f"{battery(9)}remote_write: {{url: 'http://127.0.0.1:9/api/v1/write'}}\n")
+
+    assert found["remote write"] == ("skipped", "python-snappy is missing", "")
+
+
 def test_of_a_wrong_config_every_problem_is_a_line_and_the_rest_is_looked_at(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], box: Box
 ) -> None:
@@ -343,11 +362,62 @@ def test_a_full_a_read_only_and_a_forgetful_disk_are_named(
     assert (found["status"], words in found["seen"]) == (status, True)
 
 
-def test_what_the_agent_has_written_is_told_of_its_process() -> None:
-    (nobody,), (this,) = _wear(None), _wear(os.getpid())
+def test_little_room_and_a_directory_of_another_user_are_told(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "state").mkdir()
+    monkeypatch.setattr(machine, "_LITTLE_ROOM_BYTES", 1 << 62)
+    monkeypatch.setattr(machine, "file_system", lambda _: "ext4")
+    status, seen, fix = doctor(battery(9))["state directory"]
+    assert (status, seen.endswith(" MiB are free"), fix) == ("warn", True, "make room there")
+
+    def refuse(**_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)  # root may write everywhere
+    status, seen, fix = doctor(battery(9))["state directory"]
+    assert (status, seen.endswith(": Permission denied"), fix) == ("warn", True, "run doctor with sudo")
+
+
+def test_counters_that_a_running_agent_does_not_save_are_told(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "state"
+    store = StateStore(folder)
+    store.keep({"home": shared_meter(5.0)}, None)
+    store.close()
+    with subprocess.Popen(["sonnen-agent", "60"], executable=shutil.which("sleep")) as agent:
+        try:
+            (folder / "lock").write_text(str(agent.pid))
+            found = doctor(battery(9))
+            assert found["counters"][0] == "ok"
+            assert found["counters"][1].startswith("of 1 batteries, saved ")
+            monkeypatch.setattr(machine, "_OLD_SECONDS", -1)
+            status, seen, fix = doctor(battery(9))["counters"]
+        finally:
+            agent.kill()
+    assert (status, seen.endswith(" ago, though an agent runs")) == ("warn", True)
+    assert "journalctl" in fix
+
+
+def test_what_the_agent_has_written_is_told_of_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    (nobody,), (this,), (gone,) = _wear(None), _wear(os.getpid()), _wear(1 << 30)
+    monkeypatch.setattr(machine, "_MUCH_MIB_A_DAY", -1)
+    (much,) = _wear(os.getpid())
 
     assert nobody.status == "skipped"
     assert this.seen.startswith("the agent wrote ")
+    assert (gone.status, gone.seen.startswith("what the agent has written cannot be seen: ")) == ("skipped", True)
+    assert (much.status, "it wears a card" in much.fix) == ("warn", True)
+
+
+def test_secrets_that_this_user_may_not_read_are_told(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secrets").mkdir()
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may read everything
+    status, seen, fix = doctor(battery(9))["secrets"]
+    assert (status, "cannot be read by this user" in seen, fix) == ("warn", True, "run doctor with sudo")
 
 
 RUNNING = {
