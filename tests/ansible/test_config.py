@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from playbooks import ANSIBLE, Controller, Played
+from playbooks import ANSIBLE, Controller, Played, on_a_debian
 from programs import find_program
 
 pytestmark = pytest.mark.system
@@ -114,26 +114,15 @@ _REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "relay: needs pushgateway",
     ),
 }
-_WRITE = """
-- hosts: all
-  connection: local
-  gather_facts: false
-  vars:
-    ansible_python_interpreter: "{{ ansible_playbook_python }}"
-  tasks:
-    - ansible.builtin.set_fact:
-        cacheable: true
-        distribution: Debian
-        distribution_version: "12.5"
-        distribution_major_version: "12"
-        service_mgr: systemd
-        user_id: root
+_WRITE = on_a_debian(
+    """\
     - ansible.builtin.import_role: {name: sonnen_agent, tasks_from: secrets}
     - ansible.builtin.import_role: {name: sonnen_agent, tasks_from: config}
   handlers:
     - ansible.builtin.debug:
       listen: [Reload sonnen-agent, Restart sonnen-agent]
 """
+)
 
 
 @pytest.fixture(scope="module")

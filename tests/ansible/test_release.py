@@ -6,31 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playbooks import Controller, Played
+from playbooks import Controller, Played, on_a_debian
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.skipif(os.geteuid() != 0, reason="the files are root's: run the tests as root"),
 ]
 
-_PLAYBOOK = """
-- hosts: all
-  connection: local
-  gather_facts: false
-  vars:
-    ansible_python_interpreter: "{{ ansible_playbook_python }}"
-  tasks:
-    - ansible.builtin.set_fact:
-        cacheable: true
-        distribution: Debian
-        distribution_version: "12.5"
-        distribution_major_version: "12"
-        service_mgr: systemd
-        user_id: root
+_PLAYBOOK = on_a_debian(
+    """\
     - ansible.builtin.set_fact:
         sonnen_agent_installed: {stat: {exists: true, lnk_source: "{{ folder }}/releases/{{ running }}"}}
     - ansible.builtin.import_role: {name: sonnen_agent, tasks_from: release}
 """
+)
 _PROGRAM = "#!/bin/sh\necho 2.0\n"
 _OLD, _NEW = "1.0-old", "2.0-new"
 _RUNNING = {"new": _OLD, "interrupted": _OLD, "same": _NEW, "emptied": _NEW, "by-hand": _OLD}

@@ -10,40 +10,29 @@ from typing import Any
 
 import pytest
 import yaml
-from playbooks import ANSIBLE, REPOSITORY, Controller, Played
+from playbooks import ANSIBLE, REPOSITORY, Controller, Played, on_a_debian
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.skipif(os.geteuid() != 0, reason="the files are root's: run the tests as root"),
 ]
 
-_PLAY = """
-- hosts: {hosts}
-  connection: local
-  gather_facts: false
-  force_handlers: true
-  vars:
-    ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
-  environment:
-    PATH: "{{{{ folder }}}}/bin:{{{{ lookup('ansible.builtin.env', 'PATH') }}}}"
-  tasks:
+_NOTIFIED = """\
     - ansible.builtin.set_fact:
-        cacheable: true
-        distribution: Debian
-        distribution_version: "12.5"
-        distribution_major_version: "12"
-        service_mgr: systemd
-        user_id: root
-    - ansible.builtin.set_fact:
-        sonnen_agent_installed: {{stat: {{exists: true, lnk_source: "{{{{ sonnen_agent_releases }}}}/1.0-old"}}}}
+        sonnen_agent_installed: {stat: {exists: true, lnk_source: "{{ sonnen_agent_releases }}/1.0-old"}}
     - ansible.builtin.debug:
       changed_when: true
-      notify: "{{{{ notified }}}}"
+      notify: "{{ notified }}"
 """
 _SERVICE = "    - ansible.builtin.import_role: {name: sonnen_agent, tasks_from: service}\n"
 _OLD_SECRETS = "    - ansible.builtin.import_role: {name: sonnen_agent, tasks_from: old_secrets}\n"
-_PLAYBOOK = "".join(
-    [_PLAY.format(hosts="whole"), _SERVICE, _OLD_SECRETS, _PLAY.format(hosts="without_service"), _OLD_SECRETS]
+_MORE = """\
+  force_handlers: true
+  environment:
+    PATH: "{{ folder }}/bin:{{ lookup('ansible.builtin.env', 'PATH') }}"
+"""
+_PLAYBOOK = on_a_debian(_NOTIFIED + _SERVICE + _OLD_SECRETS, hosts="whole", more=_MORE) + on_a_debian(
+    _NOTIFIED + _OLD_SECRETS, hosts="without_service", more=_MORE
 )
 _SYSTEMCTL = """\
 #!/bin/sh

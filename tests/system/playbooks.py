@@ -20,6 +20,21 @@ _OLDEST = REPOSITORY / ".venv-ansible-2.14/bin/ansible-playbook"
 _RECAP = re.compile(r"^(\S+) +: (ok=.*)$", re.MULTILINE)
 
 Inventory = Mapping[str, Any]
+_ON_A_DEBIAN = """
+- hosts: HOSTS
+  connection: local
+  gather_facts: false
+  vars:
+    ansible_python_interpreter: "{{ ansible_playbook_python }}"
+  tasks:
+    - ansible.builtin.set_fact:
+        cacheable: true
+        distribution: Debian
+        distribution_version: "12.5"
+        distribution_major_version: "12"
+        service_mgr: systemd
+        user_id: root
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +121,11 @@ def filter_plugin(role: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def on_a_debian(tasks: str, *, hosts: str = "all", more: str = "") -> str:
+    """Return a play of some tasks on this machine, which is told to be a Debian, and behind them `more` of its keys."""
+    return _ON_A_DEBIAN.replace("HOSTS", hosts) + tasks + more
 
 
 def checkout(folder: Path, *names: str) -> None:
