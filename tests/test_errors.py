@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonnen_agent.errors import quoted
+from sonnen_agent.errors import counted, quoted
 
 SECRETS = [
     "6c1f0a52-the/token+==",
@@ -33,6 +33,14 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "HTML of Go": lambda secret: html.escape(secret).replace("+", "&#43;").replace("&quot;", "&#34;"),
     "Python": lambda secret: repr(secret)[1:-1],
 }
+
+
+def test_of_one_thing_a_message_says_no_plural() -> None:
+    assert [counted(number, "push was", "pushes were") for number in (0, 1, 2)] == [
+        "0 pushes were",
+        "1 push was",
+        "2 pushes were",
+    ]
 
 
 @given(st.text())

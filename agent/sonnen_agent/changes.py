@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
+from sonnen_agent.errors import counted
+
 _WELL_SECONDS = 60
 _HOUR_SECONDS = 3600
 _MOST_LINES = 4
@@ -97,7 +99,8 @@ class ChangeLog:
             return False
         state.lines += 1
         if state.untold:
-            message += f" ({state.untold} changes before this one were not told)"
+            untold = counted(state.untold, "change before this one was", "changes before this one were")
+            message += f" ({untold} not told)"
         if state.lines == _MOST_LINES:
             message += "; as it comes and goes, it is told once an hour from now on"
         state.told_at, state.untold = now, 0

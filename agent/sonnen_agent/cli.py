@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sonnen_agent import __version__
 from sonnen_agent.config.load import Config, load_config
-from sonnen_agent.errors import AgentError, ConfigError, one_line
+from sonnen_agent.errors import AgentError, ConfigError, counted, one_line
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -80,12 +80,13 @@ class _LogHandler(logging.Handler):
         if record.exc_info:
             lines += logging.Formatter().formatException(record.exc_info).splitlines()
         for line in lines:
-            lost = f" ({self._dropped} lines before this one were dropped: nobody read them)" if self._dropped else ""
+            lost = counted(self._dropped, "line before this one was", "lines before this one were")
+            told = f"{line} ({lost} dropped: nobody read them)" if self._dropped else line
             self._dropped += 1
             # A pipe that is ready takes 4,096 bytes without making anybody wait.
             with suppress(OSError):
                 if select.select([], [2], [], 0)[1]:
-                    os.write(2, f"{one_line(line + lost)}\n".encode())
+                    os.write(2, f"{one_line(told)}\n".encode())
                     self._dropped = 0
 
 

@@ -19,6 +19,11 @@ def one_line(text: str) -> str:
     return line if len(line) <= _LINE_CHARACTERS else line[: _LINE_CHARACTERS - 1] + "…"
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number with the words for one, or for many."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def quoted(said: str, secrets: Sequence[str] = ()) -> str:
     """Return what a peer says as a message may have it: one printable line, short, and none of our secrets in it."""
     if said and secrets:
@@ -46,7 +51,8 @@ class ConfigError(AgentError):
     def __init__(self, source: str, problems: tuple[str, ...]) -> None:
         lines = [one_line(f"{source}: {problem}") for problem in problems[:_MOST_PROBLEMS]]
         if len(problems) > len(lines):
-            lines.append(f"{source}: {len(problems) - len(lines)} more problems; mend these first")
+            more = counted(len(problems) - len(lines), "more problem", "more problems")
+            lines.append(f"{source}: {more}; mend these first")
         super().__init__("\n".join(lines))
         self.problems = problems
         """Each problem as one line: path, value, fix."""

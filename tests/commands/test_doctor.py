@@ -391,7 +391,7 @@ def test_counters_that_a_running_agent_does_not_save_are_told(
             (folder / "lock").write_text(str(agent.pid))
             found = doctor(battery(9))
             assert found["counters"][0] == "ok"
-            assert found["counters"][1].startswith("of 1 batteries, saved ")
+            assert found["counters"][1].startswith("of 1 battery, saved ")
             monkeypatch.setattr(machine, "_OLD_SECONDS", -1)
             status, seen, fix = doctor(battery(9))["counters"]
         finally:

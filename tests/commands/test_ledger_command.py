@@ -267,7 +267,7 @@ def test_a_damaged_line_is_left_out_and_told(
         file.write('{"day": "2026-06-02", "battery": "ho\n')
 
     assert [row["period"] for row in rows(run("--format", "csv"))] == ["2026-06-01"]
-    assert "ledger.jsonl: 1 damaged lines are left out, the first of them line 2: " in caplog.text
+    assert "ledger.jsonl: 1 damaged line is left out, the first of them line 2: " in caplog.text
 
 
 def test_a_ledger_that_cannot_be_read_is_an_error_with_its_place_and_no_traceback(

@@ -327,7 +327,7 @@ def test_a_link_that_flaps_is_no_more_than_five_lines(
 
     lines = said(caplog)
     assert lines[0].startswith("push of sonnen/home failed: ")
-    assert lines[1] == "pushing works again; 1 pushes were lost"
+    assert lines[1] == "pushing works again; 1 push was lost"
     assert len(lines) <= 5
     assert sum("works again" in line for line in lines) == 1
 

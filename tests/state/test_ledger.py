@@ -75,7 +75,7 @@ def test_a_damaged_line_costs_only_itself(
 
     assert ledger.days() == (day(1), day(2))
     if damage.strip("\0"):
-        assert "1 damaged lines are left out, the first of them line 2: " in caplog.text
+        assert "1 damaged line is left out, the first of them line 2: " in caplog.text
 
 
 def test_coverage_is_the_observed_share_of_the_day() -> None:

@@ -234,7 +234,7 @@ def test_a_prometheus_as_it_comes_lacks_rules_retention_window_and_receiver(
     prometheus.wait_for("up")
     found = doctor("--prometheus", prometheus.url)
 
-    assert found["prometheus scrape home"][1] == "none of its series is there, of 1 targets"
+    assert found["prometheus scrape home"][1] == "none of its series is there, of 1 target"
     assert found["prometheus rules"][1] == "not loaded: recording.yml, alerts.yml"
     assert found["prometheus retention"][:2] == ("warn", "15d: months and years will be wrong")
     assert found["prometheus out-of-order window"][0] == "warn"

@@ -11,6 +11,8 @@ from datetime import date
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+from sonnen_agent.errors import counted
+
 _Choice = TypeVar("_Choice", bound=str)
 _Item = TypeVar("_Item")
 
@@ -197,7 +199,7 @@ class Section:
                 guess = did_you_mean(str(key), self._known)
                 self.problem(str(key), f"unknown key; {guess}known here are {', '.join(self._known)}")
         if len(unknown) > _MOST_UNKNOWN:
-            self.problem("…", f"{len(unknown) - _MOST_UNKNOWN} more unknown keys")
+            self.problem("…", counted(len(unknown) - _MOST_UNKNOWN, "more unknown key", "more unknown keys"))
 
     def value(self, key: str) -> object:
         """Return whatever stands under a key, and take note that it is known; None where it is absent."""

@@ -20,7 +20,7 @@ from sonnen_agent.clock import Deadline
 from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination
-from sonnen_agent.errors import ExchangeError
+from sonnen_agent.errors import ExchangeError, counted
 from sonnen_agent.group import Group, GroupKey
 from sonnen_agent.metrics.battery import offline
 from sonnen_agent.metrics.energy import recovered_counters
@@ -181,8 +181,9 @@ class PushgatewayOutput:
                 self._pushed[group.key] = group.taken_monotonic_seconds
             self._tell_failure(group.key, error)
             return
+        lost = counted(self._lost, "push was", "pushes were")
         for subject in (NAME, group.key):
-            if self._changes.over(subject, "pushing works again; %d pushes were lost", self._lost):
+            if self._changes.over(subject, "pushing works again; %s lost", lost):
                 self._lost = 0
 
     def _push(self, group: Group) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sonnen_agent.energy.days import FinishedDay
 from sonnen_agent.energy.state import StateError, finished_day_from_json, finished_day_to_json
+from sonnen_agent.errors import counted
 from sonnen_agent.files import open_regular
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ class Ledger:
                 continue
             found.setdefault((day.battery, day.finished.day.isoformat()), day)
         if damaged:
-            _log.warning("%s: %d damaged lines are left out, the first of them %s", self._file, damaged, first)
+            lines = counted(damaged, "damaged line is", "damaged lines are")
+            _log.warning("%s: %s left out, the first of them %s", self._file, lines, first)
         return tuple(found.values())
 
     def append(self, days: tuple[LedgerDay, ...]) -> None:

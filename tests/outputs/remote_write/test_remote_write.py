@@ -363,7 +363,7 @@ def test_a_bad_sample_is_dropped_alone_and_told_in_the_receivers_words(
     assert site.output.waiting().samples == 0
     (line,) = said(caplog)
     assert line == (
-        '1 samples are dropped, the first of them of sonnen_consumption_watts{instance="home",job="sonnen"}: '
+        '1 sample is dropped, the first of them of sonnen_consumption_watts{instance="home",job="sonnen"}: '
         f"{fake.url}: answered 400: duplicate sample for timestamp"
     )
     # Once known, it goes apart: two requests a beat.

@@ -639,7 +639,7 @@ def test_files_of_the_release_before_are_named_once_and_kept(directory: Path, ca
     queue.append([frame(0)])
 
     assert earlier.read_bytes() == b"SNSPOOL\0"
-    assert caplog.text.count("1 files (*.spool) of an earlier release stay") == 1
+    assert caplog.text.count("1 file (*.spool) of an earlier release stays; ") == 1
 
 
 def test_a_kill_while_a_file_is_closed_brings_nothing_twice(directory: Path, tmp_path: Path) -> None:

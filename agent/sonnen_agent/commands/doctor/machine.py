@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sonnen_agent.clock import WallClock
 from sonnen_agent.commands.doctor.finding import Findings, duration, fail, ok, skipped, warn
+from sonnen_agent.errors import counted
 from sonnen_agent.state.store import IN_MEMORY, file_system, peek
 
 UNIT = "sonnen-agent"
@@ -82,7 +83,7 @@ def _counters(folder: Path, *, running: bool) -> Findings:
     if running and age > _OLD_SECONDS:
         yield warn(check, f"saved {duration(age)} ago, though an agent runs", "journalctl -u sonnen-agent says why")
     else:
-        yield ok(check, f"of {len(stored.meters)} batteries, saved {duration(age)} ago")
+        yield ok(check, f"of {counted(len(stored.meters), 'battery', 'batteries')}, saved {duration(age)} ago")
 
 
 def _running(folder: Path) -> int | None:

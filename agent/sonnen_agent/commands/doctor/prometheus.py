@@ -15,7 +15,7 @@ from sonnen_agent.commands.peer import Peer, dig, items, text
 from sonnen_agent.commands.stored import StoredBattery, label, query
 from sonnen_agent.config.load import Config
 from sonnen_agent.destination import Destination
-from sonnen_agent.errors import ExchangeError, Outcome
+from sonnen_agent.errors import ExchangeError, Outcome, counted
 from sonnen_agent.group import SHOWN_BEATS
 
 _GUARD_SECONDS = 30
@@ -65,7 +65,7 @@ class _Prometheus:
             yield fail(check, f"none of its series is there, and a target is down: {down[0]}", "mend that target first")
         else:
             fix = "add the job of prometheus/scrape.yml, with the gateway's address; or does no agent run?"
-            yield fail(check, f"none of its series is there, of {len(targets)} targets", fix)
+            yield fail(check, f"none of its series is there, of {counted(len(targets), 'target', 'targets')}", fix)
 
     def _interval(self, check: str, times: list[float]) -> Findings:
         gaps = sorted(later - earlier for earlier, later in pairwise(times))

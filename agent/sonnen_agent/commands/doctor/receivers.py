@@ -13,7 +13,7 @@ from sonnen_agent.commands.doctor.finding import Findings, clock, duration, fail
 from sonnen_agent.commands.peer import Peer, dig, seconds_ahead, text
 from sonnen_agent.config.load import Config
 from sonnen_agent.destination import Destination
-from sonnen_agent.errors import ExchangeError
+from sonnen_agent.errors import ExchangeError, counted
 from sonnen_agent.group import GroupKey
 from sonnen_agent.outputs import pull
 from sonnen_agent.outputs.gateway import Gateway
@@ -221,7 +221,7 @@ def check_pull(options: pull.Options, config: Config, deadline: Deadline) -> Fin
         return
     online = _ONLINE.findall(page)
     shown, wanted = online.count("1.0"), len(config.batteries)
-    seen = f"{url}/metrics has numbers of {shown} of {wanted} batteries"
+    seen = f"{url}/metrics has numbers of {shown} of {counted(wanted, 'battery', 'batteries')}"
     if page and not online:
         yield fail(check, f"{url}/metrics is another program's page", other)
     elif shown < wanted:

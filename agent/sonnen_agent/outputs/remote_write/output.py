@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from sonnen_agent.clock import boot_id
+from sonnen_agent.errors import counted
 from sonnen_agent.group import Group
 from sonnen_agent.outputs import Retain, Surroundings
 from sonnen_agent.outputs.pace import Pace
@@ -128,7 +129,7 @@ class RemoteWriteOutput:
         with self._putting:
             lost, self._lost = self._lost, 0
         if lost:
-            _log.warning("the card or the receiver was too slow: %d samples are lost", lost)
+            _log.warning("the card or the receiver was too slow: %s lost", counted(lost, "sample is", "samples are"))
             self._queue.dropped_samples += lost
         return [*frames, *self._tracker.end_silent(self._monotonic())]
 

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sonnen_agent.changes import ChangeLog
+from sonnen_agent.errors import counted
 from sonnen_agent.files import read_regular
 from sonnen_agent.outputs.remote_write.queue_file import END_BYTES, QueueFile, write
 from sonnen_agent.outputs.remote_write.wire import Frame
@@ -165,8 +166,8 @@ class Queue:
                 self._ahead.extend(head.read())
             lost = head.samples - sum(map(len, self._ahead))
             if lost:
-                words = "%s cannot be read to its end: %d samples are lost"
-                self._changes.trouble("dropped", "torn", words, head.path, lost)
+                words = "%s cannot be read to its end: %s lost"
+                self._changes.trouble("dropped", "torn", words, head.path, counted(lost, "sample is", "samples are"))
                 self.dropped_samples += lost
                 self._count(head, -lost)
             if not self._ahead:
@@ -177,14 +178,14 @@ class Queue:
         """Count what somebody has taken away with its files, and tell it once for all of them."""
         gone = [file for file in self._files if file is not self._open and not file.path.exists()]
         if lost := sum(file.samples for file in gone):
-            words = "%s: %d samples are lost: somebody has removed their files"
-            self._changes.trouble("dropped", "gone", words, self.directory, lost)
+            words = "%s: %s lost: somebody has removed their files"
+            self._changes.trouble("dropped", "gone", words, self.directory, counted(lost, "sample is", "samples are"))
         for file in gone:
             self._forget(file)
 
     def _drop_oldest(self, why: str) -> None:
-        lost = self._files[0].samples
-        self._changes.trouble("dropped", why, "%s: the oldest %d samples are dropped: %s", self.directory, lost, why)
+        oldest = counted(self._files[0].samples, "sample is", "samples are")
+        self._changes.trouble("dropped", why, "%s: the oldest %s dropped: %s", self.directory, oldest, why)
         self._forget(self._files[0])
 
     def _count(self, file: QueueFile, samples: int) -> None:
@@ -224,8 +225,10 @@ class Queue:
 
     def _adopt_all(self) -> None:
         if earlier := len(list(self.directory.glob("*.spool"))):
-            message = "%s: %d files (*.spool) of an earlier release stay; that one sends them, or remove them"
-            _log.warning(message, self.directory, earlier)
+            message = "%s: %s; that one sends what is there, or remove it"
+            of_earlier = "(*.spool) of an earlier release"
+            files = counted(earlier, f"file {of_earlier} stays", f"files {of_earlier} stay")
+            _log.warning(message, self.directory, files)
         for path in sorted(self.directory.iterdir()):
             try:
                 file = QueueFile.adopt(path)
@@ -246,4 +249,4 @@ class Queue:
         while self.size > self._max_bytes:
             self._drop_oldest("the spool is full")
         if self.samples:
-            _log.info("%s: %d samples wait from before", self.directory, self.samples)
+            _log.info("%s: %s from before", self.directory, counted(self.samples, "sample waits", "samples wait"))

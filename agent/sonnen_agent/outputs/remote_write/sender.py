@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from sonnen_agent.changes import ChangeLog
+from sonnen_agent.errors import counted
 from sonnen_agent.outputs.remote_write.batch import Batch
 from sonnen_agent.outputs.remote_write.client import RemoteWriteClient, WriteError
 from sonnen_agent.outputs.remote_write.clock_offset import ClockOffset
@@ -147,8 +148,9 @@ class Sender:
             self._batch_samples = 1
             self._next_at = self._time_to_retry(error, began)
             if not leads:
-                message = "%d samples from before have to wait: %s"
-                self._changes.trouble("backlog", "waits", message, self._queue.samples, error)
+                waiting = counted(self._queue.samples, "sample from before has", "samples from before have")
+                message = "%s to wait: %s"
+                self._changes.trouble("backlog", "waits", message, waiting, error)
             return False
         self._next_at = began + max(2 * (self._monotonic() - began), count / _SAMPLES_PER_SECOND)
         if not self._batch.next:
@@ -179,8 +181,9 @@ class Sender:
         now = self._monotonic()
         news = now - self._told.get(error.too_old, float("-inf")) >= _QUIET_SECONDS
         level = logging.WARNING if news else logging.DEBUG
-        message = "%d samples are dropped, the first of them of %s: %s"
-        _log.log(level, message, len(samples), series_name(samples[0][0]), error)
+        dropped = counted(len(samples), "sample is", "samples are")
+        message = "%s dropped, the first of them of %s: %s"
+        _log.log(level, message, dropped, series_name(samples[0][0]), error)
         self._told[error.too_old] = now
 
     def _drop_present(self, samples: Sequence[Sample], error: WriteError) -> None:
@@ -193,7 +196,8 @@ class Sender:
         """Take note of an attempt that began then. What was rejected got through, but it is no success to tell."""
         self._up = error is None or not error.later
         if error is None:
-            self._changes.over("link", "remote write works again; %d samples are sent late", self._queue.samples)
+            late = counted(self._queue.samples, "sample is", "samples are")
+            self._changes.over("link", "remote write works again; %s sent late", late)
         elif error.later:
             self._retry_at = self._next_at = self._time_to_retry(error, began)
             kind = "away" if error.away else error.outcome
