@@ -75,7 +75,16 @@ download_servers() (
     apt-get download -qq -o APT::Sandbox::User=root "$@" "${more[@]}"
 )
 
+# Debian's is compiled with all optimizations, which others often are not: the tests take a fifth less of the processor.
+fast_python() {
+    if /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        echo /usr/bin/python3
+    else
+        echo python3
+    fi
+}
+
 # Editable, so that what a developer runs in it is what is in the editor.
 make_developer_venv() {
-    make_venv .venv 'python3 -m venv' -e '.[test,check,ansible,grafana]'
+    make_venv .venv "$(fast_python) -m venv" -e '.[test,check,ansible,grafana]'
 }
