@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from types import MappingProxyType
 from urllib.parse import urlencode
 
 from sonnen_agent.clock import Deadline
@@ -23,23 +22,24 @@ _EXAMPLES = {
     "prometheus": "http://prometheus.example:9090",
     "pushgateway": "http://gateway.example:9091",
 }
-_NO_FILES: Mapping[str, Path | None] = MappingProxyType({})
 
 
 def server(
-    name: str, url: str, secrets: Secrets, files: Mapping[str, Path | None] = _NO_FILES
+    name: str, url: str, folder: Path, credentials: Path | None = None, files: Mapping[str, Path | None] | None = None
 ) -> tuple[Destination, list[str]]:
     """Return where a server is, a user name before its host taken off, and what is wrong with that.
 
-    `files` are the ways to log in of the config's receivers, by key; without any, the secrets named after it count.
+    `folder` is the config's, with the secrets in it, and `credentials` systemd's. `files` are the ways to log in of the
+    config's receivers, by key; without any, the secrets named after it count.
     """
     scheme, _, rest = url.partition("://")
     user, at, host = rest.partition("@")
     values: dict[object, object] = {"url": url}
     if at and user and ":" not in user:  # with a password in it, it stays as it is, and is refused
         values = {"url": f"{scheme}://{host}", "username": user}
-    values |= {key: str(file.absolute()) for key, file in files.items() if file is not None}
+    values |= {key: str(file.absolute()) for key, file in (files or {}).items() if file is not None}
     problems: list[str] = []
+    secrets = Secrets(folder=folder, credentials=credentials, beside=folder / "secrets")
     return secrets.destination(Section(values, "", problems), _EXAMPLES[name], name), problems
 
 

@@ -18,7 +18,6 @@ from sonnen_agent.commands.doctor.receivers import push_and_delete
 from sonnen_agent.commands.peer import server
 from sonnen_agent.components import Components
 from sonnen_agent.config.load import DEFAULT_INTERVAL_SECONDS, Config
-from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import ExchangeError, StartError
@@ -48,8 +47,7 @@ def run(  # noqa: PLR0913 - the command's options, one for one
         if not os.access(place, os.W_OK):
             raise StartError(f"{place} cannot be written: run this with sudo, or name another file with --config")
         options = _battery(battery, token_file, yes=yes)
-        folder = file.absolute().parent
-        receiver = _gateway(options, gateway, Secrets(folder=folder, beside=folder / "secrets"), yes=yes)
+        receiver = _gateway(options, gateway, file.absolute().parent, yes=yes)
         has_unit = file == unit_config and _systemctl("cat") == ""
         starts = has_unit and (yes or _agrees("Start the service now, and at every boot?", default=True))
     except EOFError:
@@ -113,7 +111,7 @@ def _problem(options: BatteryOptions) -> str | None:
     return None
 
 
-def _gateway(battery: BatteryOptions, address: str | None, secrets: Secrets, *, yes: bool) -> Options:
+def _gateway(battery: BatteryOptions, address: str | None, folder: Path, *, yes: bool) -> Options:
     """Return a gateway that has taken a reading."""
     components = Components(Config(batteries=(battery,)))
     (poller,) = components.pollers(components.meters(None, {}))
@@ -123,7 +121,7 @@ def _gateway(battery: BatteryOptions, address: str | None, secrets: Secrets, *, 
         raise StartError("the battery does not answer any more; try again")
     print(f"The battery says: {reading_words(poller.reading, asked=True)}")
     address = address or _ask("Address of the Pushgateway, such as http://gateway.example:9091: ")
-    destination, problems = server("pushgateway", _url(address), secrets)
+    destination, problems = server("pushgateway", _url(address), folder)
     while True:
         receiver = Options(destination=destination)
         try:
@@ -137,7 +135,7 @@ def _gateway(battery: BatteryOptions, address: str | None, secrets: Secrets, *, 
                 destination = replace(destination, username=name, password=password)
             else:
                 address = _again(str(error), yes=yes, ask=lambda: _ask("Address of the gateway: "))
-                destination, problems = server("pushgateway", _url(address), secrets)
+                destination, problems = server("pushgateway", _url(address), folder)
         else:
             print("The gateway has taken it, and its trial group is deleted again.")
             return receiver

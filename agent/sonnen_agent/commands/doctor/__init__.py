@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from sonnen_agent.commands.doctor import battery, grafana, machine, prometheus, 
 from sonnen_agent.commands.doctor.finding import Finding, Findings, Redaction, fail, ok, skipped, warn
 from sonnen_agent.commands.peer import server
 from sonnen_agent.config.load import DEFAULT_STATE_DIRECTORY, Config, read_config
-from sonnen_agent.config.secrets import Secrets
 from sonnen_agent.destination import Destination
 from sonnen_agent.errors import ConfigError
 from sonnen_agent.outputs import pull, pushgateway, remote_write
@@ -54,14 +54,12 @@ def run(  # noqa: PLR0913 - the command's options, and what systemd would tell t
         machine.check_unit,
         *_receivers(config, deadline),
     ]
-    folder = file.resolve().parent
-    secrets = Secrets(folder=folder, credentials=credentials, beside=folder / "secrets")
     for name, url, check in (
         ("prometheus", prometheus_url, partial(prometheus.check_prometheus, config)),
         ("grafana", grafana_url, grafana.check_grafana),
     ):
         if url is not None:
-            destination, wrong = server(name, url, secrets)
+            destination, wrong = server(name, url, file.resolve().parent, credentials)
             servers.append((f"<{name}>", destination))
             found = [fail(name, f"--{name}.{problem}") for problem in wrong]
             subjects.append(partial(iter, found) if found else partial(check, destination, deadline))
@@ -131,5 +129,5 @@ def _print(subjects: Iterable[_Subject], redaction: Redaction, *, as_json: bool)
                 if not as_json:
                     print(finding, flush=True)
     if as_json:
-        print(json.dumps([finding.document() for finding in found], ensure_ascii=False, indent=1))
+        print(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=1))
     return 1 if any(finding.status == "fail" for finding in found) else 0

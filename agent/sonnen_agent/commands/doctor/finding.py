@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,8 +15,9 @@ Findings = Iterator["Finding"]
 RELEASE = ".".join(__version__.split(".")[:2])
 """What rules and dashboards that belong to this agent say of themselves."""
 
-_SHOWN = {"127.0.0.1", "::1", "localhost", "192.168.1.20", "gateway.example", "grafana.example", "prometheus.example"}
-"""Loopback, and the examples of our own messages."""
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_SHOWN = {*_LOOPBACK, "192.168.1.20", "gateway.example", "grafana.example", "prometheus.example"}
+"""With the examples of our own messages."""
 _SHORTEST_SECRET = 4
 """What is shorter is in a text by chance."""
 _PRIVATE = re.compile(
@@ -40,10 +41,6 @@ class Finding:
     def __str__(self) -> str:
         return one_line(f"{self.status:7} {self.check}: {self.seen}{'; fix: ' if self.fix else ''}{self.fix}")
 
-    def document(self) -> Mapping[str, str]:
-        """Return it for programs."""
-        return asdict(self)
-
 
 # Each takes the check, what was seen, and the fix; what a peer said often names that itself.
 ok = partial(Finding, "ok")
@@ -58,7 +55,7 @@ class Redaction:
     def __init__(self, secrets: Iterable[str], hosts: Mapping[str, str]) -> None:
         """`hosts` has a stand-in for each host, such as `<gateway>`."""
         self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
-        self._hosts = {host.lower(): name for host, name in hosts.items() if host and not _is_loopback(host)}
+        self._hosts = {host.lower(): name for host, name in hosts.items() if host and host not in _LOOPBACK}
         words = "|".join(re.escape(host) for host in sorted(self._hosts, key=len, reverse=True))
         self._words = re.compile(rf"(?<![\w.-])(?:{words})(?![\w-]|\.\w)", re.IGNORECASE) if words else None
 
@@ -87,10 +84,6 @@ def _is_address(text: str) -> bool:
         return not ip_address(text).is_loopback
     except ValueError:
         return False
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("127.0.0.1", "::1", "localhost")
 
 
 def duration(seconds: float) -> str:
