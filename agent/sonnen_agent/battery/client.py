@@ -15,7 +15,7 @@ from sonnen_agent.clock import Deadline
 from sonnen_agent.destination import expect_success
 from sonnen_agent.errors import BatteryError, ExchangeError, Outcome
 from sonnen_agent.reading import Endpoint
-from sonnen_agent.transport import Connection
+from sonnen_agent.transport import Answer, Connection
 
 BODY_LIMIT_BYTES = 64 * 1024
 """The largest real answer is 4 KB. A JSON document may take forty times as much memory as its text."""
@@ -108,17 +108,20 @@ class Client:
             connection.close()
         self._connections.clear()
 
-    def _body(self, location: Location, deadline: Deadline) -> bytes:
-        destination = self.options.destination
+    def ask(self, location: Location, deadline: Deadline) -> Answer:
+        """Return whatever is answered at a location, or raise ExchangeError."""
+        destination, token = self.options.destination, self._token
         headers = {"Accept": "application/json", **destination.headers()}
-        token = self._token
         if location.with_token and token:
             headers["Auth-Token"] = token
         if location.port not in self._connections:
             self._connections[location.port] = destination.connect(location.port, secrets=[token] if token else ())
-        answer = self._connections[location.port].request(
+        return self._connections[location.port].request(
             "GET", destination.path + location.path, headers=headers, deadline=deadline, body_limit=BODY_LIMIT_BYTES
         )
+
+    def _body(self, location: Location, deadline: Deadline) -> bytes:
+        answer, token = self.ask(location, deadline), self._token
         expect_success(answer, self._hints)
         # Its texts become labels and words of the log. What is shorter than a real token may be there by chance.
         return answer.body.replace(token.encode(), b"***") if len(token) >= 16 else answer.body

@@ -11,7 +11,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 
 from sonnen_agent import __version__
 from sonnen_agent.battery import BatteryOptions
-from sonnen_agent.battery.client import BODY_LIMIT_BYTES, parse_json
+from sonnen_agent.battery.client import Client, parse_json
 from sonnen_agent.battery.parsers import CONFIGURATION_KEYS, ECO6_CODES
 from sonnen_agent.battery.variants import Location
 from sonnen_agent.clock import Deadline
@@ -19,7 +19,7 @@ from sonnen_agent.config.load import Config
 from sonnen_agent.errors import BatteryError, ExchangeError
 from sonnen_agent.redaction import Redaction
 from sonnen_agent.simulator.replay import FORMAT, PAGE_TITLE
-from sonnen_agent.transport import Answer, Connection
+from sonnen_agent.transport import Answer
 
 _log = logging.getLogger(__name__)
 
@@ -97,17 +97,18 @@ def _ask_all(battery: BatteryOptions) -> Iterator[Exchange]:
     if destination.parts.port is not None:
         paths = {destination.port: (_STATUS, *_PROTECTED, *_OPEN, _ECO6)}
     for port, here in paths.items():
-        with closing(destination.connect(port)) as connection:
-            yield from _ask_port(battery, connection, port, list(here))
+        with closing(Client(battery, lambda *_: None)) as client:
+            yield from _ask_port(client, port, list(here))
 
 
-def _ask_port(battery: BatteryOptions, connection: Connection, port: int, paths: list[str]) -> Iterator[Exchange]:
+def _ask_port(client: Client, port: int, paths: list[str]) -> Iterator[Exchange]:
+    has_token = client.options.token is not None
     refusals, answers, is_known = 0, 0, False
     for path in paths:
         with_token = path.startswith(_V2) and path != _STATUS
-        if with_token and (battery.token is None or refusals >= _MOST_REFUSALS):
+        if with_token and (not has_token or refusals >= _MOST_REFUSALS):
             continue
-        exchange = _ask(battery, connection, Location(port=port, path=path, with_token=with_token))
+        exchange = _ask(client, Location(port=port, path=path, with_token=with_token))
         yield exchange
         answers += exchange.status > 0
         if not answers:
@@ -115,29 +116,19 @@ def _ask_port(battery: BatteryOptions, connection: Connection, port: int, paths:
         refused = exchange.status in (401, 403)
         refusals += with_token and refused
         is_known = is_known or (path.endswith("/status") and exchange.status == 200)
-        if path == _STATUS and refused and battery.token is not None:
-            yield _ask(battery, connection, replace(exchange.location, with_token=True))
+        if path == _STATUS and refused and has_token:
+            yield _ask(client, replace(exchange.location, with_token=True))
         elif path == _CONFIGURATIONS and exchange.status == 404:
             paths += _BY_KEY
         elif path == _ECO6 and exchange.status != 200 and not is_known:
             paths += (f"{_ECO6}/{code}" for code in ECO6_CODES)
 
 
-def _ask(battery: BatteryOptions, connection: Connection, location: Location) -> Exchange:
-    destination = battery.destination
-    headers = {"Accept": "application/json", **destination.headers()}
-    if location.with_token and battery.token is not None:
-        headers["Auth-Token"] = battery.token.reveal()
+def _ask(client: Client, location: Location) -> Exchange:
     begin = time.monotonic()
     result: Answer | ExchangeError
     try:
-        result = connection.request(
-            "GET",
-            destination.path + location.path,
-            headers=headers,
-            deadline=Deadline(_ANSWER_SECONDS),
-            body_limit=BODY_LIMIT_BYTES,
-        )
+        result = client.ask(location, Deadline(_ANSWER_SECONDS))
     except ExchangeError as error:
         result = error
     return Exchange(location=location, seconds=time.monotonic() - begin, result=result)
