@@ -153,7 +153,7 @@ def _print_table(rows: Mapping[Quantity, _Row]) -> None:
 
 def _compare_ledger(prometheus: StoredBattery, config: Config, name: str, begin: float, end: float) -> Iterator[str]:
     """Print the ledger of the days that it and Prometheus have whole, and yield what does not agree."""
-    calendar, whole = Calendar(config.zone), _Whole()
+    calendar = Calendar(config.zone)
     try:
         days = sorted(
             (one.finished for one in Ledger(config.state_directory).days() if one.battery == name),
@@ -162,16 +162,21 @@ def _compare_ledger(prometheus: StoredBattery, config: Config, name: str, begin:
     except OSError as error:
         print(f"ledger: {error.filename}: {error.strerror}; run this as the agent's user or as root to compare it, too")
         return
+    together: FinishedDay | None = None
+    start_of_all = 0.0
     for day in days:
         start = calendar.start_of(day.day)
-        if start >= begin - _NEAR_DAYS_SECONDS and start + day.length_seconds <= end:
-            whole.add(day, start, known=bool(_samples(prometheus, start)))
-    if whole.together is None:
+        if start < begin - _NEAR_DAYS_SECONDS or start + day.length_seconds > end:
+            continue
+        if together is not None and day.day == together.day + timedelta(days=1):
+            together = together.plus(day)
+        elif _has_beginning(prometheus, start):
+            together, start_of_all = day, start
+    if together is None:
         print("ledger: it has no finished day that Prometheus has, too")
         return
-    together, finish = whole.together, whole.start + whole.together.length_seconds
-    first, observed = calendar.day_of(whole.start), together.coverage_percent
-    print(f"ledger, {first} to {together.day}, in kWh, {observed:.1f} % observed:")
+    finish, first = start_of_all + together.length_seconds, calendar.day_of(start_of_all)
+    print(f"ledger, {first} to {together.day}, in kWh, {together.coverage_percent:.1f} % observed:")
     rows: dict[Quantity, _Row] = {
         quantity: {
             "ledger": watt_hours,
@@ -187,21 +192,7 @@ def _compare_ledger(prometheus: StoredBattery, config: Config, name: str, begin:
         )
 
 
-class _Whole:
-    """Finished days that follow one another, as one."""
-
-    def __init__(self) -> None:
-        self.together: FinishedDay | None = None
-        self.start = 0.0
-
-    def add(self, day: FinishedDay, start: float, *, known: bool) -> None:
-        """Add a later day; `known` says that Prometheus has its beginning, before which nothing can be compared."""
-        if self.together is not None and day.day == self.together.day + timedelta(days=1):
-            self.together = self.together.plus(day)
-        elif known:
-            self.together, self.start = day, start
-
-
-def _samples(prometheus: StoredBattery, start: float) -> float | None:
+def _has_beginning(prometheus: StoredBattery, start: float) -> bool:
+    """Return whether Prometheus has our counters at the beginning of a day, before which nothing can be compared."""
     counter = prometheus.series("sonnen_observed_seconds_total")
-    return prometheus.value(f"sum(count_over_time({counter}[10m]))", start + 300)
+    return prometheus.value(f"sum(count_over_time({counter}[10m]))", start + 300) is not None

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
+from sonnen_agent.battery import BatteryOptions
 from sonnen_agent.battery.battery import Battery
 from sonnen_agent.clock import Deadline
 from sonnen_agent.config.load import Config
@@ -53,11 +54,6 @@ class _Seen:
     wrong: dict[str, str] = field(default_factory=dict)
     """Each trouble as words, and since when, in words too."""
 
-    @property
-    def generation(self) -> str:
-        """How the battery answers; empty while it does not."""
-        return self.reading.generation if self.reading is not None else ""
-
 
 _Events = SimpleQueue[_Seen | None]
 """What there is to draw; None: the terminal has another size."""
@@ -77,9 +73,8 @@ def run(config: Config) -> int:
             if sys.stderr is None or sys.stderr.isatty():
                 logging.disable()  # Its lines would tear the screen, which shows the same.
         for options in config.batteries:
-            battery = Battery(options, interval_seconds=config.interval_seconds, record=(outcomes := _Outcomes()).note)
             # Nobody waits at the end for one that hangs.
-            threading.Thread(target=_watch, args=(battery, outcomes, config, events), daemon=True).start()
+            threading.Thread(target=_watch, args=(options, config, events), daemon=True).start()
         while True:
             seen = events.get()
             if screen is not None:
@@ -94,24 +89,19 @@ def run(config: Config) -> int:
             _write(_END)
 
 
-class _Outcomes:
-    """How the latest request to each endpoint ended."""
-
-    def __init__(self) -> None:
-        self.latest: dict[Endpoint, Outcome] = {}
-
-    def note(self, endpoint: Endpoint, outcome: Outcome, _seconds: float) -> None:
-        """Take note of a request."""
-        self.latest[endpoint] = outcome
-
-
-def _watch(battery: Battery, outcomes: _Outcomes, config: Config, events: _Events) -> None:
+def _watch(options: BatteryOptions, config: Config, events: _Events) -> None:
     """Read a battery at every beat, for ever."""
-    name, local, judge = battery.options.name, Calendar(config.zone).local, Judge()
+    outcomes: dict[Endpoint, Outcome] = {}
+
+    def record(endpoint: Endpoint, outcome: Outcome, _seconds: float) -> None:
+        outcomes[endpoint] = outcome
+
+    battery = Battery(options, interval_seconds=config.interval_seconds, record=record)
+    local, judge = Calendar(config.zone).local, Judge()
     since: dict[str, str] | None = None
     while True:
         due = time.monotonic() + config.interval_seconds
-        seen = _Seen(name=name, unix_seconds=time.time())
+        seen = _Seen(name=options.name, unix_seconds=time.time())
         troubles: dict[str, str] = {}
         try:
             verdict = judge.judge(battery.read(Deadline.of_beat(config.interval_seconds)))
@@ -121,9 +111,9 @@ def _watch(battery: Battery, outcomes: _Outcomes, config: Config, events: _Event
             seen.reading = verdict.reading
             troubles.update(_troubles(verdict))
         for endpoint, up in battery.endpoints().items():
-            outcome = outcomes.latest.get(endpoint, "timeout")
+            outcome = outcomes.get(endpoint, "timeout")
             # Who has no token has chosen not to be let in there.
-            if not up and endpoint != "status" and (outcome != "unauthorized" or battery.options.token is not None):
+            if not up and endpoint != "status" and (outcome != "unauthorized" or options.token is not None):
                 troubles[endpoint] = f"no {endpoint} ({outcome})"
         now = f"{'since before' if since is None else 'since'} {local(seen.unix_seconds):%a %H:%M}"
         since = {kind: (since or {}).get(kind, now) for kind in troubles}
@@ -231,7 +221,7 @@ class _Screen:
     def _block(self, seen: _Seen, width: int) -> Iterator[_Line]:
         """Yield the lines of a battery: what is wrong first, since that must not be cut away."""
         when = f"{Calendar(self._config.zone).local(seen.unix_seconds):%H:%M:%S}"
-        yield _BOLD, f"{seen.name}  {when}  {seen.generation}"
+        yield _BOLD, f"{seen.name}  {when}  {seen.reading.generation if seen.reading is not None else ''}"
         for words, since in seen.wrong.items():
             yield from _wrapped(_BAD, f"! {words}, {since}", width)
         if not seen.wrong:

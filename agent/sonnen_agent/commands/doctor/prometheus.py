@@ -28,7 +28,6 @@ _HINTS: Mapping[Outcome, str] = {
     "not_found": "it does not have that; if it is a Prometheus, mend the URL's path",
 }
 _RULES = {"recording.yml": "sonnen:rules:loaded", "alerts.yml": "sonnen:alerts:loaded"}
-_PARTS = ("scrape", "rules", "retention", "out-of-order window")
 
 
 class _Prometheus:
@@ -143,6 +142,12 @@ def check_prometheus(config: Config, destination: Destination, deadline: Deadlin
     """Yield what there is to say of a Prometheus."""
     check = "prometheus"
     prometheus = _Prometheus(destination, config, deadline)
+    parts: Mapping[str, Callable[[str], Findings]] = {
+        "scrape": prometheus.scrape,
+        "rules": prometheus.rules,
+        "retention": prometheus.retention,
+        "out-of-order window": prometheus.window,
+    }
     try:
         version = text(dig(prometheus.peer.json("/api/v1/status/buildinfo"), "data", "version"))
         trouble, fix = ("" if version else f"{destination.url} answers, but is no Prometheus"), "mend the URL"
@@ -150,12 +155,10 @@ def check_prometheus(config: Config, destination: Destination, deadline: Deadlin
         trouble, fix = str(error), "is it on, and is the URL right?" if error.away else ""
     if trouble:
         yield fail(check, trouble, fix)
-        yield from (skipped(f"{check} {part}", "it cannot be asked") for part in _PARTS)
+        yield from (skipped(f"{check} {part}", "it cannot be asked") for part in parts)
         return
     yield ok(check, version)
-    parts: tuple[Callable[[str], Findings], ...]
-    parts = prometheus.scrape, prometheus.rules, prometheus.retention, prometheus.window
-    for name, part in zip(_PARTS, parts, strict=True):
+    for name, part in parts.items():
         try:
             yield from part(f"{check} {name}")
         except ExchangeError as error:
