@@ -98,11 +98,6 @@ class Status:
         """Whether at least one of the four power values was reported."""
         return any(term is not None for term in self.powers)
 
-    @property
-    def measures_power(self) -> bool:
-        """Whether at least one of them is not 0: only a battery that starts has nothing to measure."""
-        return any(self.powers)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mains:

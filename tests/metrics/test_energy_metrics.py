@@ -102,14 +102,7 @@ def test_the_counters_of_a_page_come_back_as_they_were_shown_to_the_last_digit()
     )
     assert recovered.tally == Counters(
         energies=EnergyCounters(
-            totals_watt_hours={
-                "production": 40_000.1,
-                "consumption": round(1e9 / 3, 4),
-                "grid_import": 5_000.3,
-                "grid_export": 12_000.4,
-                "battery_charge": 0.0,
-                "battery_discharge": 8_000.6,
-            },
+            totals_watt_hours=ALL.watt_hours,
             flows_watt_hours=ALL.flows_watt_hours,
             observed_seconds=86_395.75,
         ),

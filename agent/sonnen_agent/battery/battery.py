@@ -97,8 +97,8 @@ class Battery:
             self._slow_endpoints.expect_change("powermeter")
 
     def _check_ready(self, reading: Reading) -> None:
-        # Where house and sun are measured, a BMS that is not ready is at fault.
-        measures_nothing = not reading.status.measures_power and reading.system.states.get("bms") == "not ready"
+        # Where house and sun are measured, a BMS that is not ready is at fault; at a start there is no power at all.
+        measures_nothing = not any(reading.status.powers) and reading.system.states.get("bms") == "not ready"
         if reading.system.booting or measures_nothing:
             self.states = reading.system
             self._slow_endpoints.expect_change("latestdata")

@@ -58,11 +58,6 @@ class EndpointState:
     _denials: int = field(default=0, init=False)
     """How often in a row it was refused, or was not there."""
 
-    @property
-    def takes_token(self) -> bool:
-        """Whether the place that answered last wants the token."""
-        return self.locations[self.skipped].with_token
-
     def due(self, now: float) -> bool:
         """Return whether to ask now."""
         return now >= self._due_at
@@ -227,7 +222,8 @@ class SlowEndpoints:
             if state.missing and not _is_off_chance(endpoint, state)
         }
         denied = all(state.missing or state.up for state in states.values())
-        if with_token and missing and denied and not any(state.up and state.takes_token for state in states.values()):
+        let_in = any(state.up and state.locations[state.skipped].with_token for state in states.values())
+        if with_token and missing and denied and not let_in:
             self._changes.trouble("details", "off", _SWITCHED_OFF, name, next(iter(missing.values())))
             return
         self._changes.over("details", "%s: the read API answers again", name)
