@@ -16,6 +16,7 @@ import argparse
 import base64
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ import socket
 import ssl
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -111,8 +113,27 @@ def until_still(data: Path, look: Callable[[], Result]) -> Result:
     raise BackupError(f"{data} changed in each of {ROUNDS} rounds: look at what Prometheus logs of its blocks")
 
 
+def copy_and_read_back(file: Path, target: Path) -> None:
+    """Copy a file, or raise BackupError where the disk does not have what was written to it."""
+    written = hashlib.sha256()
+    with file.open("rb") as source, target.open("xb") as copy:
+        while piece := source.read(1 << 20):
+            written.update(piece)
+            copy.write(piece)
+        copy.flush()
+        os.fsync(copy.fileno())
+        # Or the memory would answer in place of the disk.
+        os.posix_fadvise(copy.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    shutil.copystat(file, target)
+    with target.open("rb") as copy:
+        if hashlib.file_digest(copy, "sha256").digest() != written.digest():
+            raise BackupError(
+                f"{target} does not hold what was written to it: the disk of the backups fails, replace it"
+            )
+
+
 def bring_up_to_date(
-    copy: Path, data: Path, earlier: Path, copy_file: Callable[[Path, Path], object] = shutil.copy2
+    copy: Path, data: Path, earlier: Path, copy_file: Callable[[Path, Path], object] = copy_and_read_back
 ) -> None:
     """Let a copy have what is there now, and no more."""
     met = set()
@@ -256,6 +277,14 @@ def push(options: argparse.Namespace, text: str) -> None:
         pass
 
 
+def _fix(error: OSError) -> str:
+    if "certificate verify failed" in str(error):
+        return "; name the file of the gateway's certificate with --certificate"
+    if isinstance(error, urllib.error.HTTPError) and error.code == 401:
+        return "; give its login with --user and --password-file (to the Ansible role: sonnen_central_users)"
+    return ""
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(description="Copies the data of a running Prometheus to another disk.")
@@ -293,7 +322,7 @@ def main() -> int:
     try:
         push(options, page(figures))
     except OSError as error:
-        print(f"{options.gateway} was not told of the backup: {error}", file=sys.stderr)
+        print(f"{options.gateway} was not told of the backup: {error}{_fix(error)}", file=sys.stderr)
         return 1
     if figures["success"]:
         print(f"{_megabytes(figures['needed_bytes'])} copied; copies in {options.folder}: {figures['copies']:.0f}")

@@ -233,6 +233,21 @@ def test_a_block_that_is_damaged_stops_no_backup(data: Data, folder: Path) -> No
     assert hours(copies(folder, NOW + NIGHT)[-1] / "prometheus") == {0, 1, 2, 3}
 
 
+def test_a_disk_that_loses_what_it_takes_is_told_and_an_earlier_copy_stays(
+    data: Data, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(data, folder, "--keep=1")
+    data.log(4)
+    # In place of such a disk: what is in memory of the file is gone when it is asked for again.
+    monkeypatch.setattr(os, "fsync", lambda file: os.ftruncate(file, 0))
+
+    with pytest.raises(
+        BackupError, match=r"00000004 does not hold what was written to it: the disk of the backups fails"
+    ):
+        run(data, folder, "--keep=1", now=NOW + NIGHT)
+    assert hours(folder / "2026-05-28T202640Z/prometheus") == {0, 1, 2, 3}
+
+
 def test_an_own_disk_is_asked_for(data: Data, folder: Path) -> None:
     with pytest.raises(BackupError, match=r"is on the disk of .*, and would be lost with it: mount another disk there"):
         back_up(parse([f"--folder={folder}", f"--data={data.folder}"]), NOW, {})
@@ -330,7 +345,14 @@ def test_the_gateway_is_told_over_tls_with_a_password_and_is_the_one_of_the_cert
         )
         assert other.returncode == 1
         assert f"{gateway.url} was not told of the backup: " in other.stderr
+        assert other.stderr.endswith("; name the file of the gateway's certificate with --certificate\n")
+        own = f"--certificate={tmp_path / 'tls.crt'}"
+        nobody = program(data, tmp_path / "other", f"--gateway={gateway.url}", own)
+        assert nobody.returncode == 1
+        assert nobody.stderr.endswith(
+            "; give its login with --user and --password-file (to the Ansible role: sonnen_central_users)\n"
+        )
         assert gateway.groups() == []
-        well = program(data, folder, f"--gateway={gateway.url}", *login, f"--certificate={tmp_path / 'tls.crt'}")
+        well = program(data, folder, f"--gateway={gateway.url}", *login, own)
         assert (well.returncode, well.stderr) == (0, "")
         assert told(gateway)["success"] == 1
