@@ -180,7 +180,10 @@ def test_a_battery_starts_while_all_that_it_measures_is_zero() -> None:
     assert not parsers.parse_status(STATUS | zeros).inverter_at_zero
     for key in silent:
         assert not parsers.parse_status(STATUS | zeros | {key: 50}).booting
-        assert not parsers.parse_status(without(STATUS | zeros, key)).booting
+        # What is absent is no sign that anything is measured.
+        assert parsers.parse_status(without(STATUS | zeros, key)).booting
+        assert parsers.parse_status(STATUS | zeros | {key: None}).booting
+    assert not parsers.parse_status(without(STATUS | zeros, *silent)).booting
 
 
 @pytest.mark.parametrize("key", ["Production_W", "Consumption_W", "GridFeedIn_W", "Pac_total_W"])
@@ -193,6 +196,16 @@ def test_zeros_of_the_inverter_beside_a_power_are_a_fault_and_are_not_shown(key:
     assert not status.booting
     assert (status.inverter_ac_volts, status.battery_volts, status.inverter_hertz) == (None, None, None)
     assert 350 in status.powers
+
+
+def test_a_stack_without_volts_has_none_and_its_charge_of_zero_is_unknown() -> None:
+    dead = parsers.parse_status(STATUS | {"Ubat": 0.0, "RSOC": 0, "USOC": "0"})
+    assert (dead.battery_volts, dead.state_of_charge_percent, dead.usable_state_of_charge_percent) == (None, None, None)
+    assert dead.inverter_ac_volts == 234
+
+    # A charge that is told all the same is one, and so is 0 % of a stack that lives.
+    assert parsers.parse_status(STATUS | {"Ubat": 0}).state_of_charge_percent == 71
+    assert parsers.parse_status(STATUS | {"USOC": 0}).usable_state_of_charge_percent == 0
 
 
 @pytest.mark.parametrize("code", [5, "13", 16.0])

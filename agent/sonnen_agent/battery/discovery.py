@@ -37,6 +37,8 @@ _PLACES: tuple[tuple[int, Generation, str], ...] = (
     (8080, "v1", "/api/v1/status"),
     (7979, "eco6", "/rest/devices/battery"),
 )
+_CHARGES = {"RSOC", "M05"}
+"""Where a status tells the charge."""
 _ABOUT = ("/api/system_data", "/api/battery_system")
 """Where old firmware tells its serial number to everybody."""
 _SERIAL = re.compile("DE_Ticket_Number|serial(_?number)?", re.IGNORECASE)
@@ -158,7 +160,8 @@ def _is_status(document: object, generation: Generation) -> bool:
         status = parse_eco6_status(document) if generation == "eco6" else parse_status(document)
     except BatteryError:
         return False
-    return status.has_power and status.state_of_charge_percent is not None
+    # Whatever the charge is: while a battery starts, or is at fault, nobody knows it.
+    return status.has_power and isinstance(document, dict) and not _CHARGES.isdisjoint(document)
 
 
 def _refuses_like_a_battery(answer: Answer) -> bool:

@@ -53,19 +53,23 @@ def parse_status(document: object) -> Status:
     discharge, feed_in = values.watts(raw.get("Pac_total_W")), values.watts(raw.get("GridFeedIn_W"))
     if derived := "GridFeedIn_W" not in raw:
         feed_in = _feed_in(production, discharge, consumption)
-    inverter_at_zero = all(values.number(raw.get(key)) == 0 for key in ("Uac", "Fac", "Ubat"))
-    starts = inverter_at_zero and not any((production, consumption, discharge, feed_in))
+    at_inverter = [values.number(raw.get(key)) for key in ("Uac", "Fac", "Ubat")]
+    inverter_at_zero = at_inverter == [0, 0, 0]
+    # All that is measured is 0 or absent, and something is 0.
+    measured = (*at_inverter, production, consumption, discharge, feed_in)
+    starts = not any(measured) and at_inverter.count(0) > 0
+    stack_is_dead = at_inverter[2] == 0
     return Status(
         production_watts=production,
         consumption_watts=consumption,
         grid_feed_in_watts=feed_in,
         discharge_watts=discharge,
-        state_of_charge_percent=values.percent(raw.get("RSOC")),
-        usable_state_of_charge_percent=values.percent(raw.get("USOC")),
+        state_of_charge_percent=_charge(raw.get("RSOC"), stack_is_dead),
+        usable_state_of_charge_percent=_charge(raw.get("USOC"), stack_is_dead),
         backup_buffer_percent=values.percent(raw.get("BackupBuffer")),
         consumption_average_watts=values.watts(raw.get("Consumption_Avg")),
         inverter_ac_volts=None if inverter_at_zero else values.volts(raw.get("Uac")),
-        battery_volts=None if inverter_at_zero else values.volts(raw.get("Ubat")),
+        battery_volts=values.volts(raw.get("Ubat")) or None,
         inverter_hertz=values.hertz(raw.get("Fac")),
         apparent_output_voltamperes=_phases(raw, ("Sac1", "Sac2", "Sac3"), values.watts),
         on_grid={"ongrid": True, "offgrid": False}.get((values.text(raw.get("SystemStatus")) or "").lower()),
@@ -77,6 +81,12 @@ def parse_status(document: object) -> Status:
         booting=starts,
         inverter_at_zero=inverter_at_zero and not starts,
     )
+
+
+def _charge(value: object, stack_is_dead: bool) -> float | None:
+    """Return a charge in percent; nobody measures the 0 of a stack without any voltage."""
+    percent = values.percent(value)
+    return None if stack_is_dead and percent == 0 else percent
 
 
 def parse_eco6_status(document: object) -> Status:
