@@ -126,6 +126,7 @@ def test_help_is_no_error(arguments: list[str]) -> None:
         (["simulate", "--speed", "nan"], "argument --speed: should be a number from above 0 to 100000, got 'nan'"),
         (["simulate", "--generation", "eco9"], "argument --generation: invalid choice: 'eco9'"),
         (["simulate", "--start", "noon"], "argument --start: should be like 2026-06-21T06:00, got 'noon'"),
+        (["simulate", "--start", "9999-12-31"], "argument --start: should be like 2026-06-21T06:00, got '9999-12-31'"),
     ],
 )
 def test_a_usage_error_exits_2_with_the_reason(arguments: list[str], complaint: str) -> None:
@@ -373,6 +374,38 @@ pushgateway: {{url: http://127.0.0.1:9}}
     ended = agent("once", "--config", file, PYTHONIOENCODING="ascii")
     assert "Traceback" not in ended.stderr
     assert r'# group job="sonnen" instance="Küche \"☀\""' in ended.stdout.splitlines()
+
+
+@pytest.mark.parametrize("command", ["check", "doctor"])
+def test_a_letter_that_the_terminal_does_not_speak_is_a_question_mark(
+    command: str, nobody: str, write_config: Callable[[str], Path]
+) -> None:
+    file = write_config(f"batteries: [{{name: 'Küche', url: '{nobody}'}}]\npushgateway: {{url: '{nobody}'}}\n")
+    ended = agent(command, "--config", file, PYTHONIOENCODING="ascii")
+    assert "Traceback" not in ended.stderr
+    assert "K?che" in ended.stdout
+
+
+@pytest.mark.parametrize(("command", "code"), [(["once"], 1), (["ledger", "--format", "openmetrics"], 0)])
+def test_a_command_whose_output_is_closed_has_nobody_to_talk_to(
+    command: list[str], code: int, nobody: str, write_config: Callable[[str], Path]
+) -> None:
+    file = write_config(CONFIG.format(url=nobody))
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh", str(AGENT), *command, "--config", str(file)]
+    ended = subprocess.run(shell, stderr=subprocess.PIPE, text=True, timeout=60, check=False, env=environment({}))
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == code
+
+
+def test_ctrl_c_does_not_let_once_wait_for_a_battery_that_hangs(write_config: Callable[[str], Path]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        file = write_config(CONFIG.format(url=f"http://127.0.0.1:{silent.getsockname()[1]}"))
+        with subprocess.Popen([AGENT, "once", "--config", file], stderr=subprocess.PIPE, text=True) as reading:
+            asked, _ = silent.accept()
+            with asked:
+                reading.send_signal(signal.SIGINT)
+                _, complaints = reading.communicate(timeout=60)
+    assert (reading.returncode, complaints) == (-signal.SIGINT, "")
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

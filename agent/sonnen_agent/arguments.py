@@ -113,6 +113,10 @@ def _span(text: str) -> float:
 def _moment(text: str) -> datetime:
     """Return a time, local where it has no zone."""
     try:
-        return datetime.fromisoformat(text)
+        told = datetime.fromisoformat(text)
     except ValueError:
-        raise ArgumentTypeError(f"should be like 2026-06-21T06:00, got {text!r}") from None
+        told = None
+    # Time goes on from there, fast perhaps, and no calendar goes beyond the year 9999.
+    if told is None or not 1970 < told.year < 2200:
+        raise ArgumentTypeError(f"should be like 2026-06-21T06:00, got {text!r}")
+    return told

@@ -1,9 +1,11 @@
 """The command line: which command, with which options, and how its errors look to a person."""
 
 import errno
+import io
 import logging
 import os
 import select
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -53,6 +55,7 @@ def _run_command(arguments: Sequence[str]) -> int:
     elif len(arguments) == 3 and arguments[:2] == ["run", "--config"] and not arguments[2].startswith("-"):
         command, level = partial(_run, Path(arguments[2])), logging.INFO
     else:
+        _make_stdout_usable()
         from sonnen_agent.arguments import parser  # noqa: PLC0415
 
         options = parser(DEFAULT_CONFIG).parse_args(arguments)
@@ -72,6 +75,14 @@ def _run_command(arguments: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _make_stdout_usable() -> None:
+    """See to it that all can be printed: also where the output is closed, or the locale lacks a letter."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 class _LogHandler(logging.Handler):
@@ -129,6 +140,9 @@ def _run(config: Path | None) -> int:
 def _once(options: "Namespace") -> int:
     from sonnen_agent.commands import once  # noqa: PLC0415
 
+    # Nothing has to be put back: Ctrl-C does not wait for a battery that hangs.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     return once.run(_config(options.config))
 
 
@@ -190,13 +204,14 @@ def _verify(options: "Namespace") -> int:
     from sonnen_agent.commands import verify  # noqa: PLC0415
     from sonnen_agent.commands.peer import server  # noqa: PLC0415
 
+    config = _config(options.config)
     folder, credentials = _config_file(options.config).resolve().parent, _folder("CREDENTIALS_DIRECTORY")
     files = {key: getattr(options, key) for key in ("password_file", "bearer_token_file", "ca_file")}
     destination, problems = server("prometheus", options.prometheus, folder, credentials, files)
     if problems:
         print(ConfigError("--prometheus", tuple(problems)), file=sys.stderr)
         return 2
-    return verify.run(_config(options.config), destination, range_seconds=options.range)
+    return verify.run(config, destination, range_seconds=options.range)
 
 
 def _dump(options: "Namespace") -> int:

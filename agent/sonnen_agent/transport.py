@@ -248,7 +248,8 @@ def _failure(error: Exception, secrets: Sequence[str]) -> _Failure:
             return "refused", f"TLS failed: {quoted(str(error), secrets)}"
         case OSError():
             return "refused", f"the connection broke: {error.strerror or quoted(str(error), secrets)}"
-        case UnicodeError():
+        case ValueError() if isinstance(error, UnicodeError) or str(error).startswith("Invalid header"):
+            # Not in http.client's words, which hold the header: it may be a token.
             return "invalid", "a header cannot be sent: it has characters that HTTP does not know"
         case _:
             alert = str(error).startswith("\x15\x03")  # of TLS, where a status line should be

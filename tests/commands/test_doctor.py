@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -85,7 +87,7 @@ def test_of_a_healthy_battery_everything_is_ok(doctor: Doctor, token: Path) -> N
 
     about = {check: status for check, (status, _, _) in found.items() if check.startswith("battery")}
     assert set(about.values()) == {"ok"}
-    assert len(about) == 10
+    assert len(about) == 11
     assert found["battery home"][1].startswith(f"v2 on port {simulator.port} answers in ")
 
 
@@ -204,7 +206,8 @@ def test_a_balance_is_not_judged_where_it_cannot_be(doctor: Doctor, box: Box) ->
     ("meters", "status", "words"),
     [
         (METERS[:1], "warn", "none for the consumption"),
-        ([METERS[0] | {"error": 3}, METERS[1]], "fail", "production 4_1 has error 3"),
+        ([METERS[0] | {"error": 2}, METERS[1]], "fail", "production 4_1 has error 2"),
+        ([METERS[0] | {"error": 3}, METERS[1]], "warn", "production 4_1 has error 3, no clamps"),
         ([METERS[0] | {"w_total": -1500}, METERS[1]], "fail", "production 4_1 shows -1500 W"),
     ],
 )
@@ -215,6 +218,22 @@ def test_meters_that_are_missing_broken_or_turned_are_named(
     found = doctor(battery(box.port, token))["battery home meters"]
 
     assert (found[0], words in found[1]) == (status, True)
+
+
+def test_the_part_that_a_battery_reports_at_fault_is_named(doctor: Doctor, box: Box, token: Path) -> None:
+    told = doctor(battery(box.port, token))["battery home faults"]
+    assert told[0] == "ok"
+
+    box.answers["/api/v2/status"] = RAW_STATUS | dict.fromkeys(("Uac", "Fac", "Ubat"), 0)
+    box.answers["/api/v2/latestdata"] = {"ic_status": {"statebms": "error", "statecorecontrolmodule": "ongrid"}}
+    status, seen, fix = doctor(battery(box.port, token))["battery home faults"]
+    assert (status, seen) == ("fail", "bms: error; inverter: its volts and hertz are 0")
+    assert "call the service" in fix
+
+
+def test_of_a_battery_that_starts_no_fault_is_told(doctor: Doctor, box: Box, token: Path) -> None:
+    box.answers["/api/v2/latestdata"] = {"ic_status": {"statebms": "not ready", "statecorecontrolmodule": "init"}}
+    assert "battery home faults" not in doctor(battery(box.port, token))
 
 
 def test_a_battery_whose_clock_is_wrong_is_told(doctor: Doctor, token: Path) -> None:
@@ -317,6 +336,35 @@ def test_without_a_config_it_still_looks_at_the_machine(
     assert complaints == ""
 
 
+def test_a_config_that_no_path_leads_to_is_a_line_and_no_more(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loop.yml").symlink_to("loop.yml")
+    for file, words in ((tmp_path / "loop.yml", "Too many levels"), (tmp_path / ("x" * 300) / "c.yml", "too long")):
+        assert main(["doctor", "--config", str(file), "--prometheus", "nowhere"]) == 1
+        printed, complaints = capfd.readouterr()
+        assert words in printed.partition("\n")[0]
+        assert "skipped pushgateway: the config names none" in printed
+        assert complaints == ""
+
+
+def test_ctrl_c_ends_the_walk_and_the_second_one_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        file = tmp_path / "config.yml"
+        file.write_text(f"state_directory: {tmp_path}/state\n{battery(silent.getsockname()[1])}")
+        command = [sys.executable, "-m", "sonnen_agent", "doctor", "--config", str(file)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as walking:
+            assert walking.stdout is not None
+            assert walking.stderr is not None
+            walking.stdout.readline()
+            walking.send_signal(signal.SIGINT)
+            first = walking.stderr.readline()
+            walking.send_signal(signal.SIGINT)
+            _, rest = walking.communicate(timeout=60)
+    assert first == "ending what is under way; Ctrl-C once more ends it at once\n"
+    assert (walking.returncode, rest) == (-signal.SIGINT, "")
+
+
 def test_a_clock_that_is_not_set_is_told(tmp_path: Path) -> None:
     (early,) = check_clock(WallClock(unix=lambda: 1000.0, timesync=tmp_path / "none"))
     (late,) = check_clock(WallClock(timesync=tmp_path / "none"))
@@ -415,7 +463,7 @@ def test_secrets_that_this_user_may_not_read_are_told(
     doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "secrets").mkdir()
-    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may read everything
+    monkeypatch.setattr(os, "access", lambda _, mode, **__: mode == os.F_OK)  # root may read everything
     status, seen, fix = doctor(battery(9))["secrets"]
     assert (status, "cannot be read by this user" in seen, fix) == ("warn", True, "run doctor with sudo")
 

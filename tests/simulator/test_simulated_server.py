@@ -145,6 +145,12 @@ def test_a_port_in_use_names_the_fix(simulator: Simulator) -> None:
     )
 
 
+def test_a_port_behind_the_last_one_names_the_fix() -> None:
+    # As of the second battery of a dump that is replayed from the last port on.
+    with pytest.raises(StartError, match=r"cannot listen on .*:65536: there is no such port; choose another"):
+        Simulator(simulated(), port=65536)
+
+
 def test_the_port_is_free_again_and_every_connection_closed_afterwards() -> None:
     with Simulator(simulated()) as simulator:
         port = simulator.port

@@ -18,6 +18,7 @@ from sonnen_agent.commands.doctor.receivers import push_and_delete
 from sonnen_agent.commands.peer import server
 from sonnen_agent.components import Components
 from sonnen_agent.config.load import DEFAULT_INTERVAL_SECONDS, Config
+from sonnen_agent.config.secrets import wrong_with
 from sonnen_agent.config.section import Section
 from sonnen_agent.destination import Destination, Secret
 from sonnen_agent.errors import ExchangeError, StartError
@@ -38,12 +39,12 @@ def run(  # noqa: PLR0913 - the command's options, one for one
 
     The unit reads `unit_config`: only that is offered to be started.
     """
-    if yes and (battery is None or gateway is None):
+    if yes and not (battery and gateway):
         raise StartError("setup --yes asks nothing: give it --battery URL and --gateway URL")
     try:
-        if file.exists() and (yes or not _agrees(f"{file} is there. Overwrite it?", default=False)):
+        if os.access(file, os.F_OK) and (yes or not _agrees(f"{file} is there. Overwrite it?", default=False)):
             raise StartError(f"{file} is there, and stays as it is; move it away, or name another file with --config")
-        place = next(parent for parent in file.absolute().parents if parent.exists())
+        place = next(parent for parent in file.absolute().parents if os.access(parent, os.F_OK))
         if not os.access(place, os.W_OK):
             raise StartError(f"{place} cannot be written: run this with sudo, or name another file with --config")
         options = _battery(battery, token_file, yes=yes)
@@ -82,7 +83,7 @@ def _battery(address: str | None, token_file: Path | None, *, yes: bool) -> Batt
         raise StartError(problem)
     if not token and not yes:
         token = _ask_secret("API token, from the battery's web page, Software-Integration (Enter: none): ")
-    while token and (problem := _problem(options := replace(options, token=Secret(token)))) is not None:
+    while token and (problem := _wrong(token) or _problem(options := replace(options, token=Secret(token)))):
         token = _again(problem, yes=yes, ask=lambda: _ask_secret("API token (Enter: none): "))
     return options if token else replace(options, token=None)
 
@@ -106,9 +107,16 @@ def _problem(options: BatteryOptions) -> str | None:
         if finding.status == "fail" and finding.check in (name, f"{name} token"):
             return f"{finding.seen}; {finding.fix}" if finding.fix else finding.seen
     for finding in found:
-        if finding.status in ("warn", "fail"):
+        # Whether there is a token is asked next, or was answered.
+        if finding.status in ("warn", "fail") and finding.check != f"{name} token":
             print(finding)
     return None
+
+
+def _wrong(token: str) -> str | None:
+    """Return why this can be no token."""
+    wrong = wrong_with(token)
+    return f"it {wrong}" if wrong else None
 
 
 def _gateway(battery: BatteryOptions, address: str | None, folder: Path, *, yes: bool) -> Options:
@@ -172,9 +180,14 @@ def _agrees(question: str, *, default: bool) -> bool:
 
 def _read(file: Path) -> str:
     try:
-        return read_regular(file, 4096, follow=True, pipe=True).decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"--token-file {file} cannot be read: {error}") from error
+        token = read_regular(file, 4096, follow=True, pipe=True).decode("utf-8-sig").strip()
+    except OSError as error:
+        raise StartError(f"--token-file {file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StartError(f"--token-file {file} is no text; it should hold the token and nothing else") from error
+    if wrong := wrong_with(token):
+        raise StartError(f"--token-file {file} {wrong}")
+    return token
 
 
 def _systemctl(verb: str) -> str:

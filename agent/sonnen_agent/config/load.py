@@ -157,8 +157,11 @@ def _keys(file: Path) -> Mapping[object, object]:
     try:
         text = read_regular(file, _LARGEST_BYTES, follow=True, pipe=True).decode()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a UTF-8 text file"
-        raise ConfigError(str(file), (f"cannot be read: {reason}; {_NAME_IT}",)) from error
+        reason, fix = "it is not a UTF-8 text file", "save it as UTF-8"
+        if isinstance(error, OSError):
+            reason = str(error.strerror)
+            fix = f"run this with sudo, or {_NAME_IT}" if isinstance(error, PermissionError) else _NAME_IT
+        raise ConfigError(str(file), (f"cannot be read: {reason}; {fix}",)) from error
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that refuses double keys
     except yaml.MarkedYAMLError as error:

@@ -230,7 +230,7 @@ def _read(section: Section, key: str, path: Path, renewal: str) -> Secret | None
 
 def _text(section: Section, key: str, path: Path) -> str | None:
     try:
-        secret = read_regular(path, _SECRET_BYTES, follow=True).decode().strip()
+        secret = read_regular(path, _SECRET_BYTES, follow=True).decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         section.problem(key, f"{str(path)!r} is not a text file; it should hold the secret and nothing else")
         return None
@@ -239,12 +239,16 @@ def _text(section: Section, key: str, path: Path) -> str | None:
             key, f"cannot read {str(path)!r}: {error.strerror}; the user that runs the agent has to be able to read it"
         )
         return None
-    if not secret:
-        section.problem(key, f"{str(path)!r} is empty; it should hold the secret and nothing else")
-        return None
-    # A password is encoded on its way; a token is not.
-    plain = key.endswith("password_file") or (secret.isascii() and " " not in secret)
-    if not secret.isprintable() or not plain:
-        section.problem(key, f"{str(path)!r} should hold the secret and nothing else, on one line")
+    if wrong := wrong_with(secret, is_password=key.endswith("password_file")):
+        section.problem(key, f"{str(path)!r} {wrong}")
         return None
     return secret
+
+
+def wrong_with(secret: str, *, is_password: bool = False) -> str:
+    """Return why this cannot be a secret, nothing where it can."""
+    if not secret:
+        return "is empty; it should hold the secret and nothing else"
+    # A password is encoded on its way; a token is not.
+    plain = is_password or (secret.isascii() and " " not in secret)
+    return "" if secret.isprintable() and plain else "should hold the secret and nothing else, on one line"

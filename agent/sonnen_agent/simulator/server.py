@@ -86,9 +86,10 @@ class Simulator(socketserver.ThreadingTCPServer):
         self._thread = threading.Thread(target=self.serve_forever, args=(_POLL_SECONDS,), daemon=True)
         try:
             super().__init__((host, port), handler)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "there is no such port"
             raise StartError(
-                f"cannot listen on {host}:{port}: {error.strerror}; "
+                f"cannot listen on {host}:{port}: {reason}; "
                 "choose another port with --port, or --port 0 for any free one"
             ) from error
 

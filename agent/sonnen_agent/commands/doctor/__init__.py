@@ -6,6 +6,8 @@ what depends on what failed is skipped, and says so.
 
 import json
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -59,7 +61,8 @@ def run(  # noqa: PLR0913 - the command's options, and what systemd would tell t
         ("grafana", grafana_url, grafana.check_grafana),
     ):
         if url is not None:
-            destination, wrong = server(name, url, file.resolve().parent, credentials)
+            folder = Path(os.path.realpath(file)).parent  # also where links lead nowhere
+            destination, wrong = server(name, url, folder, credentials)
             servers.append((f"<{name}>", destination))
             found = [fail(name, f"--{name}.{problem}") for problem in wrong]
             subjects.append(partial(iter, found) if found else partial(check, destination, deadline))
@@ -73,7 +76,7 @@ def _config(file: Path, config: Config, problems: Iterable[str]) -> Findings:
         ways = ", ".join(options.summary for options in config.outputs.values())
         yield ok("config", f"{file} is good: every {config.interval_seconds:g} s, {ways}")
     folder = file.parent / "secrets"
-    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+    if os.access(folder, os.F_OK) and not os.access(folder, os.R_OK | os.X_OK):
         yield warn("secrets", f"{folder} cannot be read by this user, so they count as missing", "run doctor with sudo")
 
 
@@ -123,11 +126,17 @@ def _redaction(config: Config, servers: Iterable[tuple[str, Destination]]) -> Re
 def _print(subjects: Iterable[_Subject], redaction: Redaction, *, as_json: bool) -> int:
     found: list[Finding] = []
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        for findings in pool.map(lambda subject: list(subject()), subjects):
-            for finding in map(redaction.finding, findings):
-                found.append(finding)
-                if not as_json:
-                    print(finding, flush=True)
+        try:
+            for findings in pool.map(lambda subject: list(subject()), subjects):
+                for finding in map(redaction.finding, findings):
+                    found.append(finding)
+                    if not as_json:
+                        print(finding, flush=True)
+        except KeyboardInterrupt:
+            # The gateway's trial group still has to be deleted.
+            print("ending what is under way; Ctrl-C once more ends it at once", file=sys.stderr)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            raise
     if as_json:
         print(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=1))
     return 1 if any(finding.status == "fail" for finding in found) else 0

@@ -10,7 +10,7 @@ from sonnen_agent.battery.probe import Probe, StatusReader
 from sonnen_agent.battery.variants import SLOW_ENDPOINTS, ApiVariant, Detail, locations
 from sonnen_agent.clock import Deadline
 from sonnen_agent.commands.doctor.finding import Finding, Findings, clock, fail, ok, skipped, warn
-from sonnen_agent.details import Meter, System
+from sonnen_agent.details import NOT_CONNECTED, Meter, System
 from sonnen_agent.errors import BatteryError, Outcome
 from sonnen_agent.reading import Endpoint, Reading, Status
 
@@ -58,6 +58,8 @@ def check_battery(options: BatteryOptions, interval_seconds: float, deadline: De
         generation=variant.generation,
         system=system if isinstance(system, System) else System(),
     )
+    if not status.booting and not reading.system.booting:
+        yield _faults(f"{name} faults", reading)
     offset = reading.clock_offset_seconds
     yield clock(f"{name} clock", offset, _CLOCK_SECONDS, "it does not tell its time zone")
     client.close()
@@ -159,15 +161,24 @@ def _balance(check: str, status: Status) -> Finding:
     return fail(check, seen, f"{which} See the runbook of the alert SonnenPowerBalance")
 
 
+def _faults(check: str, reading: Reading) -> Finding:
+    if not reading.faults:
+        return ok(check, "no part is at fault")
+    seen = "; ".join(f"{part}: {said}" for part, said in reading.faults.items())
+    return fail(check, seen, "switch it off and on as its manual says, once, and else call the service")
+
+
 def _meters(check: str, meters: tuple[Meter, ...] | None) -> Findings:
     if meters is None:
         yield skipped(check, "they are not told")
         return
     broken = [meter for meter in meters if meter.error]
-    yield from (
-        fail(check, f"{meter.direction} {meter.name} has error {meter.error:g}", "look at its cable; tell the service")
-        for meter in broken
-    )
+    for meter in broken:
+        seen, cable = f"{meter.direction} {meter.name} has error {meter.error:g}", "look at its cable; tell the service"
+        if meter.error == NOT_CONNECTED:
+            yield warn(check, f"{seen}, no clamps", f"nothing where a hybrid measures its PV inside, else {cable}")
+        else:
+            yield fail(check, seen, cable)
     missing = {"production", "consumption"} - {meter.direction for meter in meters}
     if missing:
         yield warn(check, f"none for the {' and the '.join(sorted(missing))}", "is one missing, or not configured?")
