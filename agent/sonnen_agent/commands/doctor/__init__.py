@@ -134,8 +134,8 @@ def _print(subjects: Iterable[_Subject], redaction: Redaction, *, as_json: bool)
                         print(finding, flush=True)
         except KeyboardInterrupt:
             # The gateway's trial group still has to be deleted.
-            print("ending what is under way; Ctrl-C once more ends it at once", file=sys.stderr)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+            print("ending what is under way; Ctrl-C once more ends it at once", file=sys.stderr)
             raise
     if as_json:
         print(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=1))
