@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from programs import wait_until
+from programs import free_port, wait_until
 from pytest_httpserver import HTTPServer
 from servers import Simulator
 from werkzeug import Request, Response
@@ -137,9 +137,7 @@ def watching(running: ExitStack, config: Path, **more: object) -> Terminal:
 
 
 def nobody() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def test_the_screen_shows_powers_flows_charge_and_today_until_ctrl_c(
