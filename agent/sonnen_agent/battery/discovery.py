@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -98,27 +98,21 @@ def ask_host(address: str) -> FoundBattery | None:
     for port, generation, path in _PLACES:
         if found is not None and (found.serial or generation == "eco6"):
             break
-        connection = Connection("http", address, port, only_connection_seconds=_CONNECT_SECONDS)
-        with closing(connection):
-            here = _ask_port(connection, address, port, generation, path)
+        with closing(Connection("http", address, port, only_connection_seconds=_CONNECT_SECONDS)) as connection:
+            here = _ask_port(connection, generation, path)
             if here is None:
                 continue
+            told, serial = here
             # Whoever has been found is a battery: it may be asked for more, on the connection that is there.
-            facts = _facts(connection) if here.serial is None and here.generation != "eco6" else {}
-            told = found if found is not None and found.generation is not None else here
-            found = FoundBattery(
-                address=address,
-                port=told.port,
-                generation=told.generation,
-                serial=here.serial or facts.get("serial"),
-                model=facts.get("model"),
-            )
+            facts = _facts(connection) if serial is None and told != "eco6" else {}
+        if found is None or found.generation is None:
+            found = FoundBattery(address=address, port=port, generation=told)
+        found = replace(found, serial=serial or facts.get("serial"), model=facts.get("model"))
     return found
 
 
-def _ask_port(
-    connection: Connection, address: str, port: int, generation: Generation, path: str
-) -> FoundBattery | None:
+def _ask_port(connection: Connection, generation: Generation, path: str) -> tuple[Generation | None, str | None] | None:
+    """Return the API whose status a battery tells, and its serial number; None where no battery answers."""
     answer = _get(connection, path)
     if answer is None:
         return None
@@ -128,14 +122,14 @@ def _ask_port(
             return None
         # Only an eco 6 says it within its status.
         serial = _plain(document.get("S15")) if isinstance(document, dict) and generation == "eco6" else None
-        return FoundBattery(address=address, port=port, generation=generation, serial=serial)
+        return generation, serial
     if not _refuses_like_a_battery(answer):
         return None
     # Firmware without this API, or one that wants the token for it.
     older = _get(connection, "/api/v1/status") if generation == "v2" else None
     if older is not None and older.status == 200 and _is_status(_document(older), "v1"):
-        return FoundBattery(address=address, port=port, generation="v1")
-    return FoundBattery(address=address, port=port, generation=None)
+        return "v1", None
+    return None, None
 
 
 def _get(connection: Connection, path: str) -> Answer | None:
