@@ -1,19 +1,20 @@
-"""The agent as a service, installed as systemd/README.md says, on a machine that boots Debian."""
+"""The agent as a service on a machine that boots Debian, installed as systemd/README.md says or by the role."""
 
 import json
 import math
 import re
 import shlex
+import shutil
 import time
 import urllib.request
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from machines import Machine
-from playbooks import REPOSITORY, checkout
+from playbooks import REPOSITORY, Controller, Played, checkout
 from port_forwards import PortForward
 from programs import wait_until
 from prometheus_client.parser import text_string_to_metric_families
@@ -129,27 +130,9 @@ pushgateway:
         assert sum(line.startswith("Traceback") for line in journal) == planted
 
 
-@contextmanager
-def installed_service(pi: Machine, central: Machine, folder: Path) -> Iterator[Service]:
-    """Return it on the one machine, with a gateway on the other; the folder is for files."""
-    with ExitStack() as running:
-        # What is read changes all the time, and the counters run fast enough to see each step back.
-        battery = running.enter_context(Simulator(folder, options=["--start=2026-06-21T11:00:00"]))
-        gateway = Gateway(central)
-        service = Service(
-            pi=pi,
-            unit=Unit(pi, "sonnen-agent.service"),
-            gateway=gateway,
-            battery=battery,
-            to_battery=pi.reach("127.0.0.1", battery.port),
-            to_gateway=pi.reach(gateway.address, gateway.port),
-        )
-        _install(service, folder / "clone")
-        yield service
-
-
-def _install(service: Service, clone: Path) -> None:
+def install_by_hand(service: Service, folder: Path) -> None:
     """Follow systemd/README.md to the letter, as a user whose files are nobody else's business."""
+    clone = folder / "clone"
     checkout(clone, "agent", "ansible", "systemd", "LICENSE")
     service.pi.run("useradd --create-home pi && echo 'pi ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/pi")
     service.pi.copy(clone, CLONE)
@@ -167,6 +150,46 @@ def _install(service: Service, clone: Path) -> None:
     service.unit.wait_for("ActiveState", "active")
     service.pi.write(CONFIG, service.config())
     service.pi.run("systemctl restart sonnen-agent")
+
+
+def install_by_role(service: Service, folder: Path) -> Played:
+    """Play site.yml, for a gateway that somebody else has set up; it can be done again."""
+    controller_folder = folder / "controller"
+    shutil.rmtree(controller_folder, ignore_errors=True)
+    controller_folder.mkdir()
+    controller = Controller(controller_folder, {"vault_password": PASSWORD, "vault_token": service.battery.token})
+    variables = {
+        "sonnen_agent_interval_seconds": 1,
+        "sonnen_agent_node_exporter": True,
+        "sonnen_agent_batteries": [{"name": "home", "url": service.to_battery.url, "token": "{{ vault_token }}"}],
+        "sonnen_agent_pushgateway": {
+            "url": service.to_gateway.url,
+            "username": USERNAME,
+            "password": "{{ vault_password }}",
+        },
+    }
+    return controller.play_well({"pi": {"hosts": {"raspberry": service.pi.inventory_variables}, "vars": variables}})
+
+
+@contextmanager
+def installed_service(
+    pi: Machine, central: Machine, folder: Path, install: Callable[[Service, Path], object] = install_by_hand
+) -> Iterator[Service]:
+    """Return it on the one machine, with a gateway on the other; the folder is for files."""
+    with ExitStack() as running:
+        # What is read changes all the time, and the counters run fast enough to see each step back.
+        battery = running.enter_context(Simulator(folder, options=["--start=2026-06-21T11:00:00"]))
+        gateway = Gateway(central)
+        service = Service(
+            pi=pi,
+            unit=Unit(pi, "sonnen-agent.service"),
+            gateway=gateway,
+            battery=battery,
+            to_battery=pi.reach("127.0.0.1", battery.port),
+            to_gateway=pi.reach(gateway.address, gateway.port),
+        )
+        install(service, folder)
+        yield service
 
 
 def run_as_pi(machine: Machine, command: str) -> None:
