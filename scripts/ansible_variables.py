@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-_ANSIBLE = Path(__file__).parents[1] / "ansible"
-_README = _ANSIBLE / "README.md"
+_ROOT = Path(__file__).parents[1]
+_README = _ROOT / "ansible/README.md"
 _TABLE = re.compile(r"(<!-- table of (\w+), by \S+ -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _CODE = re.compile(r"C\((.*?)\)")
 
@@ -20,7 +20,7 @@ def with_tables(readme: str) -> str:
 
 def options(role: str) -> Mapping[str, Any]:
     """Return the options of a role, by name."""
-    specs = yaml.safe_load((_ANSIBLE / f"roles/{role}/meta/argument_specs.yml").read_text())
+    specs = yaml.safe_load((_ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())
     found: Mapping[str, Any] = specs["argument_specs"]["main"]["options"]
     return found
 

@@ -106,7 +106,7 @@ def test_every_kind_of_file_is_looked_at() -> None:
         "README.md",
         "docs/facts.md",
         "agent/sonnen_agent/transport.py",
-        "ansible/roles/sonnen_agent/defaults/main.yml",
+        "roles/sonnen_agent/defaults/main.yml",
         "scripts/check",
         ".ci/run",
         "systemd/sonnen-agent.service",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from playbooks import ANSIBLE, Controller
+from playbooks import REPOSITORY, Controller
 
 pytestmark = pytest.mark.system
 
@@ -18,7 +18,7 @@ def hashed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     folder = tmp_path_factory.mktemp("access")
     (task,) = (
         task
-        for task in yaml.safe_load((ANSIBLE / "roles/sonnen_central/tasks/access.yml").read_text())
+        for task in yaml.safe_load((REPOSITORY / "roles/sonnen_central/tasks/access.yml").read_text())
         if task["name"] == _TASK
     )
     tasks: list[dict[str, object]] = []

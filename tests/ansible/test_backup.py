@@ -13,7 +13,7 @@ _GUARD = "{tls_server_config: {cert_file: CERTIFICATE, key_file: k}, basic_auth_
 _LOGIN = ["--user=pi", "--password-file=/etc/prometheus/sonnen/password"]
 _TASKS = """\
     # For its variables.
-    - ansible.builtin.import_role: {name: sonnen_central, tasks_from: numbers}
+    - ansible.builtin.import_role: {name: sonnen.agent.sonnen_central, tasks_from: numbers}
       when: false
     - ansible.builtin.copy:
         content: "{{ sonnen_central_backup_arguments | to_json }}"

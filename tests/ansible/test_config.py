@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from playbooks import ANSIBLE, Controller, Played, on_a_debian
+from playbooks import REPOSITORY, Controller, Played, on_a_debian
 from programs import find_program
 
 pytestmark = pytest.mark.system
@@ -27,10 +27,10 @@ _PLAYBOOK = f"""
   vars:
     ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
   vars_files:
-    - {ANSIBLE}/roles/sonnen_agent/vars/main.yml
+    - {REPOSITORY}/roles/sonnen_agent/vars/main.yml
   tasks:
     - ansible.builtin.template:
-        src: {ANSIBLE}/roles/sonnen_agent/templates/config.yml.j2
+        src: {REPOSITORY}/roles/sonnen_agent/templates/config.yml.j2
         dest: "{{{{ inventory_hostname }}}}.yml"
         mode: "0644"
     - ansible.builtin.copy:
@@ -116,8 +116,8 @@ _REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 }
 _WRITE = on_a_debian(
     """\
-    - ansible.builtin.import_role: {name: sonnen_agent, tasks_from: secrets}
-    - ansible.builtin.import_role: {name: sonnen_agent, tasks_from: config}
+    - ansible.builtin.import_role: {name: sonnen.agent.sonnen_agent, tasks_from: secrets}
+    - ansible.builtin.import_role: {name: sonnen.agent.sonnen_agent, tasks_from: config}
   handlers:
     - ansible.builtin.debug:
       listen: [Reload sonnen-agent, Restart sonnen-agent]
@@ -152,7 +152,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("configs")
     playbook = folder / "playbook.yml"
     playbook.write_text(_PLAYBOOK)
-    defaults = yaml.safe_load((ANSIBLE / "roles/sonnen_agent/defaults/main.yml").read_text())
+    defaults = yaml.safe_load((REPOSITORY / "roles/sonnen_agent/defaults/main.yml").read_text())
     inventory = {"all": {"hosts": {name: {**defaults, **variables} for name, variables in _CASES.items()}}}
     played = Controller(folder, {}).play(inventory, playbook=playbook)
     assert played.exit_code == 0, played.output

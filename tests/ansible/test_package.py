@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from playbooks import ANSIBLE, REPOSITORY, checkout
+from playbooks import REPOSITORY, checkout
 from servers import Simulator
 
 pytestmark = pytest.mark.system
 
-_SCRIPT = ANSIBLE / "roles/sonnen_agent/files/package.py"
+_SCRIPT = REPOSITORY / "roles/sonnen_agent/files/package.py"
 
 
 def package(sources: Path, program: Path, *, python: str = sys.executable) -> subprocess.CompletedProcess[str]:

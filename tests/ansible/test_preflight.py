@@ -29,9 +29,9 @@ _PLAYBOOK = """
         service_mgr: "{{ (told | combine(facts | default({}))).service_mgr }}"
         user_id: "{{ (told | combine(facts | default({}))).user_id }}"
       tags: always
-    - ansible.builtin.import_role: {name: sonnen_agent}
+    - ansible.builtin.import_role: {name: sonnen.agent.sonnen_agent}
       when: "'agents' in group_names"
-    - ansible.builtin.import_role: {name: sonnen_central}
+    - ansible.builtin.import_role: {name: sonnen.agent.sonnen_central}
       when: "'centrals' in group_names"
 """
 _HOME = {"name": "home", "url": "http://192.0.2.1"}
@@ -185,7 +185,7 @@ def test_it_stops_with_the_fix_where_ansible_is_too_old(controller: Controller) 
 
 
 def test_all_places_agree_on_how_new_ansible_has_to_be() -> None:
-    files = [*ANSIBLE.glob("roles/*/meta/main.yml"), ANSIBLE / "roles/sonnen_host/vars/main.yml"]
+    files = [*REPOSITORY.glob("roles/*/meta/main.yml"), REPOSITORY / "roles/sonnen_host/vars/main.yml"]
     texts = [file.read_text() for file in files]
     assert {re.findall(r'(?:min|minimum)_ansible(?:_version)?: "(.*)"', text)[0] for text in texts} == {"2.14"}
     assert "ansible-core 2.14 or" in (ANSIBLE / "README.md").read_text()

@@ -17,7 +17,7 @@ _PLAYBOOK = on_a_debian(
     """\
     - ansible.builtin.set_fact:
         sonnen_agent_installed: {stat: {exists: true, lnk_source: "{{ folder }}/releases/{{ running }}"}}
-    - ansible.builtin.import_role: {name: sonnen_agent, tasks_from: release}
+    - ansible.builtin.import_role: {name: sonnen.agent.sonnen_agent, tasks_from: release}
 """
 )
 _PROGRAM = "#!/bin/sh\necho 2.0\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from playbooks import ANSIBLE, REPOSITORY, Controller, Played, on_a_debian
+from playbooks import REPOSITORY, Controller, Played, on_a_debian
 
 pytestmark = [
     pytest.mark.system,
@@ -24,8 +24,8 @@ _NOTIFIED = """\
       changed_when: true
       notify: "{{ notified }}"
 """
-_SERVICE = "    - ansible.builtin.import_role: {name: sonnen_agent, tasks_from: service}\n"
-_OLD_SECRETS = "    - ansible.builtin.import_role: {name: sonnen_agent, tasks_from: old_secrets}\n"
+_SERVICE = "    - ansible.builtin.import_role: {name: sonnen.agent.sonnen_agent, tasks_from: service}\n"
+_OLD_SECRETS = "    - ansible.builtin.import_role: {name: sonnen.agent.sonnen_agent, tasks_from: old_secrets}\n"
 _MORE = """\
   force_handlers: true
   environment:
@@ -190,7 +190,7 @@ def test_systemd_knows_the_unit_also_where_a_run_before_broke_off(run: Run) -> N
 
 
 def test_what_was_changed_before_a_failure_is_taken_over() -> None:
-    plays = yaml.safe_load((ANSIBLE / "site.yml").read_text())
+    plays = yaml.safe_load((REPOSITORY / "playbooks/site.yml").read_text())
     assert [play["force_handlers"] for play in plays] == [True] * len(plays)
 
 

@@ -36,7 +36,7 @@ def test_the_tables_of_the_readme_are_up_to_date() -> None:
 
 @pytest.mark.parametrize("role", _ROLES)
 def test_every_variable_has_the_default_that_its_description_says(role: str) -> None:
-    defaults = load(ANSIBLE / f"roles/{role}/defaults/main.yml")
+    defaults = load(REPOSITORY / f"roles/{role}/defaults/main.yml")
     described = {name: option["default"] for name, option in script().options(role).items()}
     assert described == defaults
 

@@ -17,6 +17,7 @@ from programs import MissingProgramError, ServerError, find_program
 REPOSITORY = Path(__file__).parents[2]
 ANSIBLE = REPOSITORY / "ansible"
 _OLDEST = REPOSITORY / ".venv-ansible-2.14/bin/ansible-playbook"
+_GIT = ("git", "-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
 _RECAP = re.compile(r"^(\S+) +: (ok=.*)$", re.MULTILINE)
 
 Inventory = Mapping[str, Any]
@@ -61,11 +62,13 @@ class Controller:
     def __init__(self, folder: Path, secrets: Mapping[str, str]) -> None:
         """Put the secrets into a vault, for the inventories to refer to."""
         self._ansible_playbook = find_program("ansible-playbook")
+        self._playbook: Path | str = ANSIBLE / "site.yml"
         self.folder = folder
         self._environment = {
             # Ansible starts a Python for each task: none of them is what coverage is about, and each would take longer.
             **{name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")},
             "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ANSIBLE / "collections"),
             "ANSIBLE_HOME": str(folder / "home"),
             # Ansible keeps connections open; not for longer than the machines live.
             "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=30s",
@@ -89,12 +92,25 @@ class Controller:
             raise MissingProgramError(f"{_OLDEST} is not on this machine: run scripts/test, which gets it")
         self._ansible_playbook = _OLDEST
 
-    def play(self, inventory: Inventory, *options: str, playbook: Path = ANSIBLE / "site.yml") -> Played:
-        """Run the playbook."""
+    def install_collection(self) -> Path:
+        """Play from now on from the collection, of a git repository of what is here, and return where it is."""
+        repository, collections = self.folder / "repository", self.folder / "collections"
+        checkout(repository)
+        for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=all"]):
+            subprocess.run([*_GIT, *command], cwd=repository, check=True)
+        self._environment["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
+        galaxy = self._ansible_playbook.with_name("ansible-galaxy")
+        install = [str(galaxy), "collection", "install", f"git+file://{repository}"]
+        subprocess.run(install, env=self._environment, capture_output=True, check=True)
+        self._playbook = "sonnen.agent.site"
+        return collections / "ansible_collections/sonnen/agent"
+
+    def play(self, inventory: Inventory, *options: str, playbook: Path | None = None) -> Played:
+        """Run a playbook, by default that of the roles."""
         file = self.folder / "inventory.yml"
         file.write_text(json.dumps(inventory))
         done = subprocess.run(
-            [self._ansible_playbook, f"--inventory={file}", *options, playbook],
+            [self._ansible_playbook, f"--inventory={file}", *options, playbook or self._playbook],
             cwd=self.folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -115,7 +131,7 @@ class Controller:
 
 def filter_plugin(role: str) -> ModuleType:
     """Return the filters of a role, which are no module of a package."""
-    spec = importlib.util.spec_from_file_location(f"{role}_filters", ANSIBLE / f"roles/{role}/filter_plugins/{role}.py")
+    spec = importlib.util.spec_from_file_location(f"{role}_filters", REPOSITORY / f"plugins/filter/{role}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -133,7 +149,7 @@ def checkout(folder: Path, *names: str) -> None:
     listed = subprocess.run(["git", "ls-files", "-z", *names], cwd=REPOSITORY, capture_output=True, check=True)
     for name in listed.stdout.decode().rstrip("\0").split("\0"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(REPOSITORY / name, folder / name)
+        shutil.copy(REPOSITORY / name, folder / name, follow_symlinks=False)
 
 
 def other_version(folder: Path, *, version: str, crash: str = "") -> Path:

@@ -133,7 +133,7 @@ pushgateway:
 def install_by_hand(service: Service, folder: Path) -> None:
     """Follow systemd/README.md to the letter, as a user whose files are nobody else's business."""
     clone = folder / "clone"
-    checkout(clone, "agent", "ansible", "systemd", "LICENSE")
+    checkout(clone, "agent", "roles", "systemd", "LICENSE")
     service.pi.run("useradd --create-home pi && echo 'pi ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/pi")
     service.pi.copy(clone, CLONE)
     service.pi.run(f"chown -R pi: {CLONE} && chmod -R go= {CLONE}")
