@@ -4,6 +4,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ pytestmark = [
 
 _NOTIFIED = """\
     - ansible.builtin.set_fact:
-        sonnen_agent_installed: {stat: {exists: true, lnk_source: "{{ sonnen_agent_releases }}/1.0-old"}}
+        sonnen_agent_installed: {stat: {exists: true, lnk_source: "{{ sonnen_agent_releases }}/{{ linked }}"}}
     - ansible.builtin.debug:
       changed_when: true
       notify: "{{ notified }}"
@@ -38,7 +41,7 @@ _SYSTEMCTL = """\
 #!/bin/sh
 cd "$(dirname "$0")"
 case "$1" in
-    show) echo "LoadState=loaded"; echo "ActiveState=$(cat state)"; exit ;;
+    show) echo "LoadState=loaded"; echo "ActiveState=$(cat state)"; echo "MainPID=$(cat process)"; exit ;;
     is-enabled) echo enabled; exit ;;
     daemon-reload) touch unit-is-known; exit ;;
 esac
@@ -74,6 +77,9 @@ class Case:
     service: bool = True
     """Whether it is not a run of another part alone."""
     new_unit: bool = True
+    runs: str = ""
+    """The release whose process runs."""
+    linked: str = _OLD
     told: list[str] = field(default_factory=list)
     """What systemctl is to be told to do."""
 
@@ -83,6 +89,10 @@ _CASES = {
     "secret": Case(service=False, notified=_RESTART, told=["restart"]),
     "config-and-unit": Case(told=["restart"]),
     "config-alone": Case(new_unit=False, told=["reload"]),
+    "right-release": Case(new_unit=False, runs=_OLD, told=["reload"]),
+    # A run before broke off between the switch and the start.
+    "left-release": Case(new_unit=False, runs=_OLD, linked=_NEW, upgrade_to=_NEW, told=["restart"]),
+    "left-release-service-alone": Case(new_unit=False, runs=_NEW, told=["restart"]),
     "stopped": Case(state="inactive", notified=_RESTART, told=["start"]),
     "between-starts": Case(state="activating", told=["restart"]),
     "between-starts-secret": Case(state="activating", notified=_RESTART, told=["restart"]),
@@ -112,12 +122,19 @@ def prepare(folder: Path, case: Case, *, old_secret: bool) -> None:
         (folder / name).mkdir(parents=True)
     if old_secret:
         (folder / "secrets/token-gone").touch()
-    (folder / "link").symlink_to(folder / "releases" / _OLD)
+    (folder / "link").symlink_to(folder / "releases" / case.linked)
     (folder / "config.yml").write_text("new")
     if not case.new_unit:
         shutil.copyfile(REPOSITORY / "systemd/sonnen-agent.service", folder / "sonnen-agent.service")
     for name in ("config.yml", "sonnen-agent.service"):
         (folder / "releases" / _OLD / name).write_text("old")
+
+
+def start(release: Path, processes: ExitStack) -> int:
+    """Start what passes for the agent of a release, and return its process."""
+    process = processes.enter_context(subprocess.Popen(["sleep", "infinity"], cwd=release))
+    processes.callback(process.kill)
+    return process.pid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,14 +160,22 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("service")
+    with ExitStack() as processes:
+        yield play(folder, processes)
+
+
+def play(folder: Path, processes: ExitStack) -> Run:
     groups: dict[str, Any] = {"whole": {"hosts": {}}, "without_service": {"hosts": {}}}
     for name, case in _CASES.items():
         prepare(folder / name, case, old_secret=name in _WITH_OLD_SECRET)
+        process = start(folder / name / "releases" / case.runs, processes) if case.runs else 0
+        (folder / name / "bin/process").write_text(str(process))
         upgrade: dict[str, Any] = {"sonnen_agent_program": {"stat": {}}} if case.upgrade_to else {}
         group = groups["whole" if case.service else "without_service"]
-        group["hosts"][name] = {"notified": case.notified, "upgrade_to": case.upgrade_to, **upgrade}
+        given = {"notified": case.notified, "upgrade_to": case.upgrade_to, "linked": case.linked}
+        group["hosts"][name] = {**given, **upgrade}
     # They come before those that the role keeps to itself.
     variables = {
         "folder": "{{ playbook_dir }}/{{ inventory_hostname }}",
