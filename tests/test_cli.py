@@ -229,6 +229,11 @@ def test_the_environment_names_the_config_and_an_option_another(
     assert agent("run", SONNEN_AGENT_CONFIG=str(file)).stderr.startswith(f"{file}: batteries: is missing")
 
 
+def test_discover_tells_of_a_config_of_the_environment_that_it_cannot_use(write_config: Callable[[str], Path]) -> None:
+    ended = agent("discover", "--network", "127.255.255.0/32", SONNEN_AGENT_CONFIG=str(write_config("batteries: []")))
+    assert ended.stderr.startswith("WARNING the config is not looked at: batteries: is missing")
+
+
 def test_secrets_beside_the_config_are_found_by_every_command_but_run(
     tmp_path: Path, write_config: Callable[[str], Path]
 ) -> None:

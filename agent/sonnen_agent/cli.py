@@ -195,7 +195,7 @@ def _discover(options: "Namespace") -> int:
         config = _config(options.config)
     except ConfigError as error:
         config = None
-        if options.config or os.access(DEFAULT_CONFIG, os.F_OK):
+        if _config_file(options.config) != DEFAULT_CONFIG or os.access(DEFAULT_CONFIG, os.F_OK):
             _log.warning("the config is not looked at: %s", "; ".join(error.problems))
     return discover.run(options.network, config)
 
