@@ -18,7 +18,7 @@ from sample_groups import HOME, battery_group, surroundings
 
 from sonnen_agent.destination import Destination
 from sonnen_agent.energy.meter import EnergyMeter
-from sonnen_agent.energy.state import state_from_json, state_to_json
+from sonnen_agent.energy.state import compact, state_from_json, state_to_json
 from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
 from sonnen_agent.errors import ExchangeError
 from sonnen_agent.group import Group
@@ -199,7 +199,7 @@ class World:
         def save(*, clean: bool = False) -> None:
             nonlocal known
             known = self.now if meter.settled else known
-            text = json.dumps(state_to_json(meter.state()))
+            text = json.dumps(compact(state_to_json(meter.state())))
             self.card = Checkpoint(meter=text, saved=known, boot=self.boot, clean=clean and meter.settled)
 
         def groups() -> Iterator[Group]:

@@ -312,6 +312,30 @@ def test_what_all_have_passed_is_not_kept_for_ever() -> None:
     assert home.state().ceiling is None
 
 
+def test_what_a_gateway_has_passed_is_not_kept_for_ever_either() -> None:
+    home = shared_meter(state=kept(5_000), start=KILLED)
+    home.recover(None, AFTER)
+    buy(home, 0, 1_000)
+    seen(home)
+    assert home.state().gateway_ceiling is not None, "standby is still held back"
+    buy(home, 1_005, 3_600)
+    assert seen(home).standby_watt_hours == 0
+
+    assert home.state().gateway_ceiling is None
+
+
+@pytest.mark.parametrize("tariffs", [FLAT, None])
+def test_what_is_not_shown_now_has_passed_nothing(tariffs: Tariffs | None) -> None:
+    state = replace(kept(5_000), last=None)
+    home = SharedMeter(EnergyMeter(zone=UTC, tariffs=tariffs, state=state), Wall(), KILLED, asks=True)
+    home.recover(None, AFTER)
+    buy(home, 0, 5_000)
+    seen(home)
+
+    for ceiling in (home.state().ceiling, home.state().gateway_ceiling):
+        assert (ceiling is None) == (tariffs is not None)
+
+
 def test_a_day_ends_without_a_reading_too() -> None:
     wall = Wall()
     home = shared_meter(wall)

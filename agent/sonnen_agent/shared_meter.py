@@ -134,9 +134,12 @@ class SharedMeter:
             if not self._settled and self._start is NOTHING_KEPT:
                 return None, EnergyTotals()
             shown = without_possible_resets(totals, self._ceiling)
-            if shown is totals and totals.observed_seconds:
-                self._ceiling = None  # all that is measured has passed it
-            return without_possible_resets(totals, self._gateway_ceiling) if self._settled else None, shown
+            to_gateway = without_possible_resets(totals, self._gateway_ceiling) if self._settled else None
+            if shown is totals and _all_is_shown(totals, self._ceiling):
+                self._ceiling = None
+            if to_gateway is totals and _all_is_shown(totals, self._gateway_ceiling):
+                self._gateway_ceiling = None
+            return to_gateway, shown
 
     def recover(self, recovered: RecoveredCounters | None, started_unix_seconds: float = math.inf) -> bool:
         """Take in what the gateway has, None where it has nothing or does not tell, and be settled.
@@ -201,6 +204,12 @@ class SharedMeter:
         self._gateway_ceiling, self._ceiling = kept.gateway_ceiling, kept.ceiling
         if unseen.seconds:
             self._gateway_ceiling, self._ceiling = unseen.higher(kept.gateway_ceiling), unseen.higher(kept.ceiling)
+
+
+def _all_is_shown(totals: EnergyTotals, ceiling: Ceiling | None) -> bool:
+    """Return whether nothing is left for which the ceiling is needed, such as tariffs that are not configured now."""
+    has_tariffs = ceiling is not None and not ceiling.counted.tariffs.is_empty
+    return bool(totals.observed_seconds) and (bool(totals.prices) or not has_tariffs)
 
 
 def _bounded(seconds: float) -> float:

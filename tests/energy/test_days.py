@@ -1,7 +1,8 @@
+from dataclasses import replace
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from sonnen_agent.energy.counters import Counters, EnergyCounters
+from sonnen_agent.energy.counters import Counters, EnergyCounters, TariffCounts
 from sonnen_agent.energy.days import Calendar, DailyTotals
 
 BERLIN = Calendar(ZoneInfo("Europe/Berlin"))
@@ -75,6 +76,34 @@ def test_what_nobody_takes_is_kept_for_a_year_and_a_month() -> None:
         book = counting(book, (june(1) + timedelta(days=day), day))
     assert len(book.unflushed) == 400
     assert finished(book)[-1] == (june(1) + timedelta(days=498), 498)
+
+
+def test_of_the_day_before_flows_and_money_are_known_and_the_finished_one_has_all() -> None:
+    tariffs = TariffCounts(
+        import_watt_hours={"day": 1.0},
+        export_watt_hours={"sun": 2.0},
+        consumption_watt_hours={"day": 3.0},
+        cost={"EUR": 4.0},
+        revenue={"EUR": 5.0},
+        consumption_cost={"EUR": 6.0},
+        cost_credit={"EUR": 0.1},
+        revenue_credit={"EUR": 0.2},
+        consumption_cost_credit={"EUR": 0.3},
+        standing_charge={"EUR": 0.4},
+    )
+    energies = replace(watt_hours(7).energies, totals_watt_hours={"grid_import": 7.0})
+    book = DailyTotals().counting(june(1), HOUR, Counters(energies=energies, tariffs=tariffs), BERLIN)
+    book = book.reaching(june(2), BERLIN)
+
+    before = book.counted_on(june(1))
+    assert before is not None
+    assert before.energies.flows_watt_hours == {("grid", "home"): 7}
+    assert before.energies.totals_watt_hours == {}
+    assert (before.tariffs.net_cost, before.tariffs.net_revenue) == ({"EUR": 3.9}, {"EUR": 4.8})
+    assert before.tariffs.net_consumption_cost == {"EUR": 5.7}
+    assert before.tariffs.import_watt_hours == {}
+    (finished,) = book.unflushed
+    assert (finished.energies, finished.tariffs) == (energies, tariffs)
 
 
 def test_flows_are_known_of_the_open_day_and_the_one_before() -> None:

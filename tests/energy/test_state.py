@@ -1,12 +1,16 @@
 import copy
 import json
+import math
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sonnen_agent.energy.counters import FLOWS, QUANTITIES
 from sonnen_agent.energy.days import Calendar
@@ -14,6 +18,7 @@ from sonnen_agent.energy.meter import EnergyMeter
 from sonnen_agent.energy.state import (
     MeterState,
     StateError,
+    compact,
     finished_day_from_json,
     finished_day_to_json,
     state_from_json,
@@ -78,6 +83,32 @@ def test_what_waited_long_for_the_clock_survives_json() -> None:
         meter.add(Status(consumption_watts=300), monotonic_seconds=minute * 60, wall_seconds=None)
     assert meter.state.undated.interval_seconds == 120
     assert state_from_json(json.loads(json.dumps(state_to_json(meter.state)))) == meter.state
+
+
+@given(st.floats(-1e15, 1e15))
+def test_in_a_compact_document_no_number_is_less_or_a_millionth_more_and_writing_it_again_changes_none(
+    number: float,
+) -> None:
+    (written,) = cast("list[float]", compact([number]))
+
+    assert number <= written <= number + max(1e-6, math.ulp(number))
+    assert compact([float(written)]) == [written]
+    assert len(json.dumps(written)) <= len(f"{number:.6f}")
+
+
+def test_a_compact_document_is_read_as_the_whole_one_is() -> None:
+    state = replace(full_state(), last=None)
+
+    written = compact(state_to_json(state))
+
+    assert "null" not in json.dumps(written)
+    assert len(json.dumps(written)) < 0.9 * len(json.dumps(state_to_json(state)))
+    read = state_from_json(written)
+    assert read.tally.amounts() == pytest.approx(state.tally.amounts(), abs=2e-6)
+    assert replace(read, tally=state.tally, undated=state.undated, days=state.days) == state
+    assert read.days.unflushed[0].energies.amounts() == pytest.approx(
+        state.days.unflushed[0].energies.amounts(), abs=2e-6
+    )
 
 
 def test_an_empty_state_survives_json() -> None:
@@ -207,7 +238,18 @@ def test_a_release_before_reads_the_document_by_the_same_keys() -> None:
                 "blocks": [{"start_seconds": "float", "end_seconds": "float", "energies": energies}],
             },
             "open_day": {"day": "str", "behind_seconds": "float", **counters},
-            "last_day": finished,
+            "last_day": {
+                "day": "str",
+                "length_seconds": "float",
+                "energies": {"totals_watt_hours": {}, "flows_watt_hours": flows, "observed_seconds": "float"},
+                "tariffs": {
+                    "import_watt_hours": {},
+                    "export_watt_hours": {},
+                    "cost": {"EUR": "float"},
+                    "revenue": {"EUR": "float"},
+                    "consumption_cost": {"EUR": "float"},
+                },
+            },
             "untaken": [finished],
             # It reads no others.
             "gateway_ceiling": "NoneType",

@@ -5,19 +5,33 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pytest
 
+from sonnen_agent.energy.counters import FLOWS, QUANTITIES, Counters, EnergyCounters, TariffCounts
 from sonnen_agent.energy.meter import EnergyMeter
+from sonnen_agent.energy.state import MeterState
+from sonnen_agent.energy.tariffs import TariffPeriod, Tariffs
+from sonnen_agent.energy.totals import RecoveredCounters
 from sonnen_agent.errors import StartError
 from sonnen_agent.reading import Reading, Status
-from sonnen_agent.shared_meter import SharedMeter
+from sonnen_agent.shared_meter import SharedMeter, Start
 from sonnen_agent.state.store import StateStore, StoredState, peek
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC).timestamp()
 BUYING = Status(production_watts=0, consumption_watts=3_600, grid_feed_in_watts=-3_600, discharge_watts=0)
+DIRECTIONS = ("production", "consumption")
+BY_TIME_OF_USE = Tariffs(
+    currency="EUR",
+    import_periods=(
+        TariffPeriod(name="night", price_per_kilowatt_hour=0.2213, start=time(22), end=time(6)),
+        TariffPeriod(name="day", price_per_kilowatt_hour=0.3141),
+    ),
+    export_periods=(TariffPeriod(name="feed_in", price_per_kilowatt_hour=0.0812),),
+    standing_price_per_day=0.4321,
+)
 
 
 class Wall:
@@ -161,6 +175,52 @@ def test_a_day_waits_for_a_disk_that_is_full(store: StateStore, tmp_path: Path) 
     assert store.save()
 
     assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 1
+
+
+def test_of_an_ordinary_house_all_is_in_one_block_of_a_card_also_while_counters_are_held_back(
+    store: StateStore, tmp_path: Path
+) -> None:
+    names = ("imported", "exported")
+    registers = {f"{direction} 4_{at} {way}": 1e7 / 3 for at, direction in enumerate(DIRECTIONS) for way in names}
+    years = Counters(
+        energies=EnergyCounters(
+            totals_watt_hours=dict.fromkeys(QUANTITIES, 4e7 / 3),
+            flows_watt_hours=dict.fromkeys(FLOWS, 4e7 / 3),
+            observed_seconds=1e8 / 3,
+            standby_watt_hours=1e5 / 3,
+        ),
+        tariffs=TariffCounts(standing_charge={"EUR": 1e3 / 3}),
+        refused={"spike": 12.0},
+    )
+    state = MeterState(tally=years, registers_raw=registers, registers_shown=registers)
+    power_cut = Start(clean=False, same_boot=False, saved_unix_seconds=NOON - 1e6 / 3)
+    meter = EnergyMeter(zone=UTC, tariffs=BY_TIME_OF_USE, state=state)
+    home = SharedMeter(meter, lambda: Wall.now, power_cut, asks=True)
+    home.recover(RecoveredCounters(tally=years, unix_seconds=NOON), started_unix_seconds=NOON - 1e6)
+    for seconds in range(0, 200_000, 50):
+        sun, house = 50.0 * (seconds % 130), 300.0 + seconds % 1_700
+        battery = 10.0 * (seconds % 370) - 1_700
+        status = Status(
+            production_watts=sun,
+            consumption_watts=house,
+            grid_feed_in_watts=sun + battery - house,
+            discharge_watts=battery,
+        )
+        moment = seconds + seconds / 7e6
+        Wall.now = NOON + moment
+        home.count(Reading(status=status, generation="v2", unix_seconds=Wall.now, monotonic_seconds=moment), moment)
+    home.take_finished_days()
+    store.keep({"home": home}, None)
+    store.save()
+
+    kept = home.state()
+    assert kept.ceiling is not None
+    assert kept.days.last_day is not None
+    assert set(kept.tally.tariffs.import_watt_hours) == {"night", "day"}
+    assert {file.name: file.stat().st_size <= 4096 for file in tmp_path.glob("counters*")} == {
+        "counters.json": True,
+        "counters.previous.json": True,
+    }
 
 
 def test_a_look_into_a_directory_that_is_not_there_finds_nothing(tmp_path: Path) -> None:

@@ -97,6 +97,11 @@ class EnergyCounters(_Summable):
     standby_watt_hours: float = field(default=0.0, metadata={"optional": True})
     """What a battery that neither charges nor discharges draws for itself."""
 
+    @property
+    def of_flows(self) -> "EnergyCounters":
+        """The flows alone, and the time that they cover."""
+        return EnergyCounters(flows_watt_hours=self.flows_watt_hours, observed_seconds=self.observed_seconds)
+
     def times(self, share: float) -> "EnergyCounters":
         """Return a part of it, as if the power had been constant."""
         return EnergyCounters(
@@ -140,6 +145,11 @@ class TariffCounts(_Summable):
     consumption_cost_credit: Mapping[str, float] = _added_later()
     standing_charge: Mapping[str, float] = _added_later()
     """In none of the others."""
+
+    @property
+    def of_money(self) -> "TariffCounts":
+        """The money alone, which is owed and received for energy."""
+        return replace(self, import_watt_hours={}, export_watt_hours={}, consumption_watt_hours={}, standing_charge={})
 
     @property
     def net_cost(self) -> Mapping[str, float]:

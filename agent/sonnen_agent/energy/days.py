@@ -96,7 +96,7 @@ class DailyTotals:
 
     open_day: OpenDay | None = None
     last_day: FinishedDay | None = None
-    """The latest finished one; earlier than the open one."""
+    """The latest finished one, with what is shown of it as yesterday; earlier than the open one."""
     unflushed: tuple[FinishedDay, ...] = field(default=(), metadata={"key": "untaken"})
     """Finished days that nobody asked for yet, the newest 400."""
 
@@ -141,7 +141,8 @@ class DailyTotals:
     def _finishing(self, day: date, tally: Counters, calendar: Calendar) -> "DailyTotals":
         length_seconds = calendar.length_of(day)
         over = FinishedDay(day=day, length_seconds=length_seconds, energies=tally.energies, tariffs=tally.tariffs)
-        return replace(self, last_day=over, unflushed=(*self.unflushed, over)[-_MOST_UNFLUSHED:])
+        shown = replace(over, energies=tally.energies.of_flows, tariffs=tally.tariffs.of_money)
+        return replace(self, last_day=shown, unflushed=(*self.unflushed, over)[-_MOST_UNFLUSHED:])
 
     def _not_finished(self, day: date, calendar: Calendar) -> date:
         """Return this day, or the first one that is not finished yet."""

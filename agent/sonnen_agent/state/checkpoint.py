@@ -3,7 +3,7 @@
 Whatever happens to the one that is being written, the other is whole and a minute older. The first line says
 whose a file is, its version, and the checksum of the rest; a serial number in the document says which is newer.
 Nothing is created, renamed or grown in the steady state, so that a save costs the card the blocks of the document
-and hardly more: 7 KiB, where writing beside and renaming cost 18 (docs/facts.md 5.2). A full disk does not matter.
+and those in which the journal has the file's time (docs/facts.md 5.2). A full disk does not matter.
 """
 
 import hashlib
@@ -23,7 +23,8 @@ _log = logging.getLogger(__name__)
 _MAGIC = "sonnen-agent-state"
 _VERSION = "1"
 _LARGEST_BYTES = 4 << 20
-_BLOCK_BYTES = 4096
+_BLOCK_BYTES = 1024
+"""The smallest that ext4 has."""
 
 _State = TypeVar("_State")
 

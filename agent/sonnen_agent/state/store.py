@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sonnen_agent.changes import ChangeLog
 from sonnen_agent.clock import boot_id
-from sonnen_agent.energy.state import MeterState, StateError, state_from_json, state_to_json
+from sonnen_agent.energy.state import MeterState, StateError, compact, state_from_json, state_to_json
 from sonnen_agent.errors import StartError
 from sonnen_agent.files import open_regular
 from sonnen_agent.shared_meter import SharedMeter, Start
@@ -108,7 +108,7 @@ class StateStore:
             "saved_unix_seconds": self._known_unix_seconds,
             "boot_id": boot_id(),
             "clean": clean and settled,
-            "meters": {name: state_to_json(state) for name, state in states.items()},
+            "meters": {name: compact(state_to_json(state)) for name, state in states.items()},
         }
 
 
