@@ -99,8 +99,7 @@ def test_of_the_day_before_flows_and_money_are_known_and_the_finished_one_has_al
     assert before is not None
     assert before.energies.flows_watt_hours == {("grid", "home"): 7}
     assert before.energies.totals_watt_hours == {}
-    assert (before.tariffs.net_cost, before.tariffs.net_revenue) == ({"EUR": 3.9}, {"EUR": 4.8})
-    assert before.tariffs.net_consumption_cost == {"EUR": 5.7}
+    assert [before.tariffs.net(what)["EUR"] for what in ("cost", "revenue", "consumption_cost")] == [3.9, 4.8, 5.7]
     assert before.tariffs.import_watt_hours == {}
     (finished,) = book.unflushed
     assert (finished.energies, finished.tariffs) == (energies, tariffs)

@@ -208,7 +208,7 @@ def test_months_are_sums_of_days_with_all_their_money() -> None:
         tariffs=TariffCounts(cost={"USD": 1.0}, cost_credit={"USD": 3.0}, standing_charge={"USD": 0.8}),
     )
     both = one.plus(replace(one, day=HOLIDAY + timedelta(days=1)))
-    assert both.tariffs.net_cost == {"USD": -4.0}
+    assert both.tariffs.net("cost") == {"USD": -4.0}
     assert both.tariffs.standing_charge == {"USD": 1.6}
 
 

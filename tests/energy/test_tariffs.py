@@ -254,4 +254,4 @@ def test_at_a_price_below_zero_the_money_is_in_a_counter_of_its_own() -> None:
     assert counts.cost_credit == pytest.approx({"EUR": 0.2})
     assert counts.revenue_credit == pytest.approx({"EUR": 0.01})
     assert counts.consumption_cost_credit == pytest.approx({"EUR": 0.3})
-    assert counts.net_cost == pytest.approx({"EUR": -0.2})
+    assert counts.net("cost") == pytest.approx({"EUR": -0.2})

@@ -2,11 +2,11 @@
 
 import csv
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 
 from sonnen_agent.config.load import Config
-from sonnen_agent.energy.counters import QUANTITIES, Counters, TariffCounts
+from sonnen_agent.energy.counters import QUANTITIES, Counters
 from sonnen_agent.energy.days import Calendar, FinishedDay
 from sonnen_agent.energy.meter import EnergyMeter
 from sonnen_agent.energy.state import MeterState
@@ -21,12 +21,7 @@ _PERIODS: dict[str, Callable[[date], str]] = {
     "year": lambda day: f"{day:%Y}",
 }
 
-_MONEY: dict[str, Callable[[TariffCounts], Mapping[str, float]]] = {
-    "cost": lambda tariffs: tariffs.net_cost,
-    "revenue": lambda tariffs: tariffs.net_revenue,
-    "consumption_cost": lambda tariffs: tariffs.net_consumption_cost,
-    "standing_charge": lambda tariffs: tariffs.standing_charge,
-}
+_MONEY = ("cost", "revenue", "consumption_cost", "standing_charge")
 """The columns of money, a group per currency. At prices below zero the first three may be below zero, too."""
 
 _Periods = dict[tuple[str, str], FinishedDay]
@@ -61,15 +56,15 @@ def _rows(periods: _Periods) -> Iterator[tuple[str, ...]]:
     """Yield the heading and a row per battery and period; energy in kWh, money in its currency."""
     wholes = periods.values()
     money = [
-        (f"{what}_{currency}", of, currency)
-        for what, of in _MONEY.items()
-        for currency in sorted({currency for whole in wholes for currency in of(whole.tariffs)})
+        (what, currency)
+        for what in _MONEY
+        for currency in sorted({currency for whole in wholes for currency in whole.tariffs.net(what)})
     ]
     yield (
         "battery",
         "period",
         *(f"{quantity}_kwh" for quantity in QUANTITIES),
-        *(name for name, _, _ in money),
+        *(f"{what}_{currency}" for what, currency in money),
         "coverage_percent",
     )
     for (battery, period), whole in periods.items():
@@ -78,7 +73,7 @@ def _rows(periods: _Periods) -> Iterator[tuple[str, ...]]:
             battery,
             period,
             *(_figure(totals.get(quantity), 1000) for quantity in QUANTITIES),
-            *(_figure(of(whole.tariffs).get(currency)) for _, of, currency in money),
+            *(_figure(whole.tariffs.net(what).get(currency)) for what, currency in money),
             f"{whole.coverage_percent:.1f}",
         )
 

@@ -152,10 +152,10 @@ def _tell_today(seen: _Seen, stored: StoredState | None, config: Config) -> None
         return
     totals, tariffs = opened.tally.energies.totals_watt_hours, opened.tally.tariffs
     told = [f"{_WORDS[key]} {totals[key] / 1000:.1f} kWh" for key in QUANTITIES if key in totals]
-    cost, revenue = tariffs.net_cost, tariffs.net_revenue
+    cost, revenue = tariffs.net("cost"), tariffs.net("revenue")
     saved = {
         currency: amount - cost.get(currency, 0.0) + revenue.get(currency, 0.0)
-        for currency, amount in tariffs.net_consumption_cost.items()
+        for currency, amount in tariffs.net("consumption_cost").items()
     }
     money: dict[str, Mapping[str, float]] = {
         "paid": cost,

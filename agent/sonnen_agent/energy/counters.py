@@ -151,20 +151,10 @@ class TariffCounts(_Summable):
         """The money alone, which is owed and received for energy."""
         return replace(self, import_watt_hours={}, export_watt_hours={}, consumption_watt_hours={}, standing_charge={})
 
-    @property
-    def net_cost(self) -> Mapping[str, float]:
-        """Cost less what import at a price below zero brought."""
-        return _net(self.cost, self.cost_credit)
-
-    @property
-    def net_revenue(self) -> Mapping[str, float]:
-        """Revenue less what export at a price below zero cost."""
-        return _net(self.revenue, self.revenue_credit)
-
-    @property
-    def net_consumption_cost(self) -> Mapping[str, float]:
-        """The same of consumption."""
-        return _net(self.consumption_cost, self.consumption_cost_credit)
+    def net(self, money: str) -> Mapping[str, float]:
+        """Return the money of a field less its credit, where it has one: what prices below zero turned round."""
+        credit = getattr(self, f"{money}_credit", {})
+        return {currency: amount - credit.get(currency, 0.0) for currency, amount in getattr(self, money).items()}
 
 
 NO_ENERGIES: Final = EnergyCounters()
@@ -180,10 +170,6 @@ class Counters(_Summable):
     tariffs: TariffCounts = NO_TARIFFS
     refused: Mapping[str, float] = field(default_factory=dict, metadata={"optional": True})
     """Readings that were not counted, by reason; they belong to no day."""
-
-
-def _net(money: Mapping[str, float], credit: Mapping[str, float]) -> Mapping[str, float]:
-    return {currency: amount - credit.get(currency, 0.0) for currency, amount in money.items()}
 
 
 def _sum(some: Any, more: Any) -> Any:  # noqa: ANN401 - a field of _Summable is one of three things

@@ -127,7 +127,7 @@ class EnergyMeter:
             of_tariffs = {field: getattr(priced, of) for field, of in OF_TARIFFS.items()}
             for name, counted in (("today", today), ("yesterday", yesterday)):
                 if counted is not None:
-                    of_tariffs |= {f"{what}_{name}": getattr(counted.tariffs, f"net_{what}") for what in MONEY_OF_DAY}
+                    of_tariffs |= {f"{what}_{name}": counted.tariffs.net(what) for what in MONEY_OF_DAY}
         return EnergyTotals(
             watt_hours=energies.totals_watt_hours,
             flows_watt_hours=energies.flows_watt_hours,
