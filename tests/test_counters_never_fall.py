@@ -11,7 +11,7 @@ from datetime import UTC
 from typing import Literal
 
 from by_hand import deliver
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client.core import Metric
 from sample_groups import HOME, battery_group, surroundings
@@ -347,6 +347,17 @@ def test_no_counter_falls_or_leaps_and_a_kill_costs_a_minute_at_most(
         min_size=2,
         max_size=5,
     ),
+)
+@example(
+    # The first money is so little that a gateway has 0 of it.
+    watts=100.0,
+    on_stop="counters",
+    lives=[
+        Life(beats=2, end="stop", down_seconds=0.5),
+        Life(beats=1, end="power", down_seconds=0.5, card="first"),
+        Life(beats=1, end="power", down_seconds=0.5, card="before"),
+        Life(beats=1, end="power", down_seconds=0.5),
+    ],
 )
 def test_nor_where_an_older_card_is_put_back_while_the_gateway_knows_more(
     watts: float, on_stop: OnStop, lives: list[Life]

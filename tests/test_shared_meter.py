@@ -218,6 +218,16 @@ def test_what_a_gateway_has_read_from_its_file_may_be_older_than_what_it_has_sho
     assert seen(home).watt_hours["grid_import"] == pytest.approx(8_005)
 
 
+def test_a_gateway_that_has_zero_of_the_first_little_money_has_shown_all() -> None:
+    little = replace(kept(0.2), tally=replace(counted(0.2), tariffs=TariffCounts(cost={"EUR": 0.00004})))
+    shown = replace(counted(0.3), tariffs=TariffCounts(cost={"EUR": 0.0}))
+    home = shared_meter(state=little, start=REBOOTED)
+
+    home.recover(RecoveredCounters(tally=shown, unix_seconds=NOON), BEFORE)
+
+    assert seen(home).watt_hours["grid_import"] == pytest.approx(0.3)
+
+
 def test_a_gateway_that_does_not_tell_is_shown_what_is_certain() -> None:
     home = shared_meter(state=kept(5_000), start=KILLED)
 

@@ -153,7 +153,12 @@ class SharedMeter:
             more, amounts = held.beyond(kept), held.amounts()
             has_more = max(more.amounts().values()) > _ROUNDING
             has_all = max(kept.beyond(held).amounts().values()) <= _ROUNDING
-            shows_all = all(amounts.get(key) for key, amount in kept.amounts().items() if amount)
+            # A little money reads 0 there.
+            shows_all = all(
+                key in amounts and (amounts[key] or amount <= _ROUNDING)
+                for key, amount in kept.amounts().items()
+                if amount
+            )
             forgot_seconds = 0.0
             if recovered is not None and recovered.unix_seconds is not None:
                 forgot_seconds = max(started_unix_seconds - recovered.unix_seconds, 0.0)
