@@ -237,8 +237,7 @@ def _failure(error: Exception, secrets: Sequence[str]) -> _Failure:
             return "refused", f"TLS failed: {quoted(str(error), secrets)}"
         case OSError():
             return "refused", f"the connection broke: {error.strerror or quoted(str(error), secrets)}"
-        case ValueError() if isinstance(error, UnicodeError) or str(error).startswith("Invalid header"):
-            # Not in http.client's words, which hold the header: it may be a token.
+        case UnicodeError():
             return "invalid", "a header cannot be sent: it has characters that HTTP does not know"
         case _:
             return "invalid", f"not an HTTP answer: {quoted(str(error), secrets)}"
