@@ -30,8 +30,9 @@ def firing(w: int, h: int) -> Stat:
     return Stat(
         title="Alerts",
         description=(
-            "How many alerts fire now, but for those that only tell something; the System dashboard has a tile for "
-            "each. Source: ALERTS of Prometheus, alert rules whose names begin with Sonnen."
+            "How many alerts fire now, of whatever battery and agent, but for those that only tell something; the "
+            "System dashboard has a tile for each. Source: ALERTS of Prometheus, alert rules whose names begin with "
+            "Sonnen."
         ),
         queries=[
             Query(

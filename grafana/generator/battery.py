@@ -5,7 +5,7 @@ from generator.board import Board, Section
 from generator.data_quality import DATA_QUALITY
 from generator.now import USABLE, charge
 from generator.promql import RANGE, STEP, energy, fresh, select
-from generator.tiles import Chart, CountStat, Query, Stat
+from generator.tiles import UNREAD, Chart, CountStat, Query, Stat
 
 _ON = "on (job, instance)"
 _CAPACITY = (
@@ -47,7 +47,6 @@ def _peak(which: str, series: str) -> str:
 
 
 _PACK = "Source: the battery's own readings (API v2 with a token), means of five minutes by the rules."
-_UNTOLD = "no data, or no token"
 
 
 def nights(w: int, h: int) -> CountStat:
@@ -68,6 +67,7 @@ def nights(w: int, h: int) -> CountStat:
         span="29d",
         step="1d",
         points=100,
+        nothing=UNREAD,
         w=w,
         h=h,
     )
@@ -89,7 +89,7 @@ def blackout(w: int, h: int) -> Stat:
             ),
         ],
         unit=units.DURATION,
-        nothing=_UNTOLD,
+        nothing=UNREAD,
         w=w,
         h=h,
     )
@@ -133,6 +133,7 @@ BOARD = Board(
                         ),
                         Query(expr=_GIVEN_BACK, name="round trip", unit=units.SHARE, colour=colours.NEUTRAL),
                     ],
+                    nothing=UNREAD,
                     w=8,
                     h=6,
                 ),
@@ -162,7 +163,7 @@ BOARD = Board(
                         ),
                     ],
                     unit=units.WATT_HOUR,
-                    nothing=_UNTOLD,
+                    nothing=UNREAD,
                     w=12,
                     h=8,
                 ),
@@ -248,6 +249,7 @@ BOARD = Board(
                         )
                     ],
                     decimals=2,
+                    nothing=UNREAD,
                     low=0,
                     bars=True,
                     calcs=["sum", "mean"],
@@ -277,7 +279,7 @@ BOARD = Board(
                         Query(expr=_peak("max", select("sonnen:temperature:max5m")), name="inverter {{probe}}"),
                     ],
                     unit=units.CELSIUS,
-                    nothing=_UNTOLD,
+                    nothing=UNREAD,
                     fill=0,
                     step="5m",
                     w=12,
@@ -298,7 +300,9 @@ BOARD = Board(
                         )
                     ],
                     unit=units.MILLIVOLT,
+                    nothing=UNREAD,
                     low=0,
+                    fill=0,
                     step="5m",
                     w=12,
                     h=8,
@@ -320,10 +324,11 @@ BOARD = Board(
                         ),
                     ],
                     unit=units.WATT_HOUR,
+                    nothing=UNREAD,
                     fill=0,
                     step="1h",
                     span="1y",
-                    w=12,
+                    w=24,
                     h=8,
                 ),
             ],

@@ -21,6 +21,18 @@ TIMES = {
     "Last month": ("now-1M/M", "now-1M/M"),
     "This year": ("now/y", "now"),
 }
+# What the time picker offers. Of Grafana's own, Today and its kind end at a midnight to come.
+_PICKED = {
+    "Last 15 minutes": ("now-15m", "now"),
+    "Last hour": ("now-1h", "now"),
+    "Last 12 hours": ("now-12h", "now"),
+    "Last 24 hours": ("now-24h", "now"),
+    "Last 7 days": ("now-7d", "now"),
+    "Last 30 days": ("now-30d", "now"),
+    "Last 365 days": ("now-365d", "now"),
+    **TIMES,
+    "Last year": ("now-1y/y", "now-1y/y"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +78,13 @@ class Board:
             schema_version=39,
             refresh=self.refresh,
             time=dashboard.DashboardDashboardTime(from_val=self.start, to="now"),
-            timepicker=dashboard.TimePickerConfig(refresh_intervals=["5s", "10s", "30s", "1m", "5m", "1h"]),
+            timepicker=dashboard.TimePickerConfig(
+                refresh_intervals=["5s", "10s", "30s", "1m", "5m", "1h"],
+                quick_ranges=[
+                    dashboard.TimeOption(display=title, from_val=begin, to=end)
+                    for title, (begin, end) in _PICKED.items()
+                ],
+            ),
             panels=list(_placed(self.sections)),
             templating=dashboard.DashboardDashboardTemplating(
                 list_val=[*_variables(), *([_since()] if self.calendar else []), *self.variables]
@@ -147,10 +165,11 @@ def _variables() -> list[dashboard.VariableModel]:
 
 
 def _since() -> dashboard.VariableModel:
-    """Return a hidden variable: the day from which on there are numbers of the chosen batteries."""
-    first = f"min({first_moment()})"
+    """Return a hidden variable for titles: from which day on there are numbers of the chosen batteries, or nothing."""
+    # PromQL knows UTC only, and Europe's days begin an hour or two before its.
+    first = f"(min({first_moment()}) + 7200)"
     number = f"year({first}) * 10000 + month({first}) * 100 + day_of_month({first})"
-    dated = f'label_replace(count_values("day", {number}), "since", "$1-$2-$3", "day", "(....)(..)(..)")'
+    dated = f'label_replace(count_values("day", {number}), "since", ", since $1-$2-$3", "day", "(....)(..)(..)")'
     found = variable("since", "", f"query_result({dated})")
     # Of Grafana's kinds of variable queries, the one for results.
     found.query = {"qryType": 3, "query": found.definition, "refId": "sinceValues"}

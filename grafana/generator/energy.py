@@ -125,17 +125,23 @@ def comparison(w: int, h: int) -> Table:
         lines = {name: told(what) for what, (name, _) in TOTALS.items()}
         return " or ".join(f'label_replace({expr}, "what", "{name}", "", "")' for name, expr in lines.items())
 
+    counted, counted_before = (increase("observed_seconds_total", back=back) for back in ("", RANGE))
+    alike = f"on (instance) (abs({counted_before} / ({counted} > 0) - 1) < 0.1)"
     return Table(
         title="Beside the time before",
         description=(
             "The six totals of the chosen time, those of the time of the same length just before it, and how much "
-            f"of those they are. Nothing is said where the time before has no counters. {_COUNTED}"
+            "of those they are. The last is said only where as much of both was counted, to a tenth, and nothing of a "
+            f"time that has no counters. {_COUNTED}"
         ),
         queries=[
             Query(expr=rows(lambda what: f"{energy(what)} / 1000"), name="chosen"),
             Query(expr=rows(lambda what: f"{energy(what, back=RANGE)} / 1000"), name="before"),
             # A quotient of Grafana's own is NaN or infinite where the time before has nothing.
-            Query(expr=rows(lambda what: f"{energy(what)} / ({energy(what, back=RANGE)} > 0)"), name="share"),
+            Query(
+                expr=f"({rows(lambda what: f'{energy(what)} / ({energy(what, back=RANGE)} > 0)')}) and {alike}",
+                name="share",
+            ),
         ],
         unit=units.KILOWATT_HOUR,
         transformations=[
@@ -168,12 +174,13 @@ def same_days(span: str, shift: str, w: int, h: int) -> Stat:
         title=f"Same days a {span} before",
         description=(
             f"Home, solar, import and feed-in of the chosen time moved by a calendar {span}: of the same days of the "
-            f"{span} before, in kWh. {_COUNTED}"
+            f"{span} before, in kWh, and how much of that time was counted. {_COUNTED}"
         ),
         queries=[
             Query(expr=f"{energy(what)} / 1000", name=name, colour=colour)
             for what, (name, colour) in list(TOTALS.items())[:4]
-        ],
+        ]
+        + [covered()],
         unit=units.KILOWATT_HOUR,
         nothing="nothing is known of it",
         shift=shift,
@@ -338,7 +345,7 @@ def history(w: int, h: int) -> Stat:
             Query(expr=f"{first_moment()} * 1000", name="first day", unit=units.DAY, colour=colours.NEUTRAL),
             Query(expr=f"floor((time() - {first_moment()}) / 86400)", name="days", colour=colours.NEUTRAL),
         ],
-        nothing="nothing yet: after the first night",
+        nothing="nothing yet: after the first hour",
         w=w,
         h=h,
     )

@@ -6,7 +6,18 @@ from generator import colours, units
 from generator.board import Board, Section
 from generator.data_quality import DATA_QUALITY
 from generator.promql import RANGE, STEP, fresh, select
-from generator.tiles import Chart, CourseTable, Query, Stat, Timeline, columns, mapping, override, transformation
+from generator.tiles import (
+    UNREAD,
+    Chart,
+    CourseTable,
+    Query,
+    Stat,
+    Timeline,
+    columns,
+    mapping,
+    override,
+    transformation,
+)
 
 _BAND = (
     "Healthy are 207 to 253 V in Europe, 216 to 253 V in Australia, 114 to 126 V on an American leg, and 1 % around 50 "
@@ -15,7 +26,7 @@ _BAND = (
 _STATES = {0: ("healthy", colours.GOOD), 1: ("out of band", colours.BAD)}
 _OUT_OF_BAND = " or ".join(select(f"sonnen:{quantity}_out_of_band:bool") for quantity in ("volts", "hertz"))
 _SECONDS = f"300 * sum_over_time({{}}[{RANGE}])"
-_BY_DAY = "300 * sum_over_time({}[1d] offset -1d)"
+_BY_DAY = "5 * sum_over_time({}[1d] offset -1d)"
 
 
 def _phases(series: str, *matchers: str) -> Iterator[Query]:
@@ -80,6 +91,8 @@ def _outages() -> CourseTable:
                     "Value #D": {"operation": "aggregate", "aggregations": ["mean"]},
                 },
             ),
+            # The last one first.
+            transformation("sortBy", fields={}, sort=[{"field": "Value #A", "desc": True}]),
             columns(
                 ["Value #A", "Value #B (max)", "Value #C (min)", "Value #D (mean)"],
                 {
@@ -96,8 +109,6 @@ def _outages() -> CourseTable:
             override("byName", "Lowest charge", {"unit": units.PERCENT}),
             override("byName", "Mean load", {"unit": units.WATT}),
         ],
-        sort="Start",
-        descending=True,
         w=16,
         h=8,
     )
@@ -207,6 +218,7 @@ BOARD = Board(
                     ),
                     queries=list(_phases("sonnen:meter_watts:mean5m", 'direction="consumption"')),
                     unit=units.WATT,
+                    nothing=UNREAD,
                     fill=0,
                     step="5m",
                     w=12,
@@ -219,6 +231,7 @@ BOARD = Board(
                     ),
                     queries=list(_phases("sonnen:meter_current:fresh", 'direction="consumption"')),
                     unit=units.AMPERE,
+                    nothing=UNREAD,
                     fill=0,
                     step="1m",
                     w=12,
@@ -248,7 +261,7 @@ BOARD = Board(
                     title="Out of band daily",
                     long=True,
                     description=(
-                        f"Seconds of each day of 24 hours outside of what is healthy, while on grid. {_BAND}. "
+                        f"Minutes of each day of 24 hours outside of what is healthy, while on grid. {_BAND}. "
                         "Source: the rules."
                     ),
                     queries=[
@@ -266,7 +279,7 @@ BOARD = Board(
                             colour=colours.WARNING,
                         ),
                     ],
-                    unit=units.SECONDS,
+                    unit=units.MINUTES,
                     low=0,
                     bars=True,
                     stacked=True,

@@ -3,7 +3,7 @@
 from generator import colours, units
 from generator.board import Board, Section, textbox
 from generator.data_quality import DATA_QUALITY, covered
-from generator.promql import RANGE, STEP, by_month, day, energy, flow, increase, select
+from generator.promql import MONEY, RANGE, STEP, by_month, day, energy, flow, increase, money, select
 from generator.tiles import UNTOLD, Bars, Chart, Query, Stat, Table, columns, matrix, override, transformation
 
 _BOXES = (
@@ -12,12 +12,11 @@ _BOXES = (
     textbox("currency", "Currency", "EUR", "Only where the agent's config has no tariffs"),
 )
 """What a house without tariffs types in. Prometheus takes a comma for something else, and each panel would say so."""
-_MONEY = ("instance", "currency")
 _DAY = "1d"
 _PRICED = (
     "Source: tariffs in the agent's config, at the price of the time of use (sonnen_grid_cost_total, "
     "sonnen_grid_revenue_total, less what prices below 0 turned round); without tariffs there, the energy at the "
-    "prices in the boxes above."
+    "prices in the boxes above, and where they have prices of import alone, feed-in earns nothing."
 )
 _STANDING = "with the standing charge, if the agent's tariffs have one (sonnen_standing_charge_total)"
 _PRESENT = "at the dearest import price and the best feed-in price of now"
@@ -28,51 +27,51 @@ def _typed(expression: str, price: str) -> str:
     return f'label_replace(({expression}) * ${price} / 1000, "currency", "$currency", "", "")'
 
 
-def _counted(money: str, window: str, back: str = "", *, standing: bool = False) -> str:
-    """Return money that the agent counted, less what prices below zero turned round, which most houses do not have.
-
-    With `standing`, what the days themselves cost is in it. Each is asked for once only: a year is much to ask for.
-    """
-    signs = {money: "", f"{money}_credit": "-1 * "} | ({"standing_charge": ""} if standing else {})
-    parts = (
-        f'label_replace({sign}{increase(f"{name}_total", window, back=back, by=_MONEY)}, "part", "{name}", "", "")'
-        for name, sign in signs.items()
-    )
-    return f"sum by (instance, currency) ({' or '.join(parts)})"
+def _earned(typed: str, window: str, back: str = "") -> str:
+    """Return what the agent counted; else nothing where it counts costs, for then nobody pays; else what was typed."""
+    unpaid = f"0 * {increase('grid_cost_total', window, back=back, by=MONEY)}"
+    return f"({money('grid_revenue', window, back)} or on (instance) {unpaid} or on (instance) {typed})"
 
 
 def cost(window: str = RANGE, *, standing: bool = False) -> str:
     """Return what the energy from the grid cost; with `standing` also the standing charge, which nothing saves."""
     typed = _typed(energy("grid_import", window), "price_import")
-    return f"({_counted('grid_cost', window, standing=standing)} or on (instance) {typed})"
+    return f"({money('grid_cost', window, standing=standing)} or on (instance) {typed})"
 
 
 def revenue(window: str = RANGE) -> str:
     """Return what the energy to the grid brought."""
-    typed = _typed(energy("grid_export", window), "price_export")
-    return f"({_counted('grid_revenue', window)} or on (instance) {typed})"
+    return _earned(_typed(energy("grid_export", window), "price_export"), window)
 
 
 def cost_of_day(*, standing: bool = False) -> str:
     """Return the cost of the 24 hours that begin at the step."""
-    counted = _counted("grid_cost", _DAY, "-1d", standing=standing)
+    counted = money("grid_cost", _DAY, "-1d", standing=standing)
     return f"({counted} or on (instance) {_typed(day('grid'), 'price_import')})"
 
 
 def revenue_of_day() -> str:
     """Return what the energy to the grid brought in the 24 hours that begin at the step."""
-    return f"({_counted('grid_revenue', _DAY, '-1d')} or on (instance) {_typed(day('', 'grid'), 'price_export')})"
+    return _earned(_typed(day("", "grid"), "price_export"), _DAY, "-1d")
+
+
+def _told_price(direction: str) -> str:
+    """Return the highest of the agent's present prices.
+
+    They are looked for a month back: a time that was picked may end in the future.
+    """
+    told = select("sonnen_tariff_price_per_kilowatt_hour", f'direction="{direction}"')
+    return f"max by (instance, currency) (last_over_time({told}[32d:10m] @ end()))"
 
 
 def _priced(watt_hours: str, direction: str, box: str) -> str:
     """Return watt-hours as money at the highest of the agent's present prices, or at the one in the box."""
-    told = select("sonnen_tariff_price_per_kilowatt_hour", f'direction="{direction}"')
     # Something that is there wherever there are days, to give the box's price to.
     known = select("sonnen:energy_yesterday_watt_hours:copy5m", 'from="grid"', 'to="home"')
     typed = f"0 * max by (instance) (last_over_time({known}[30d] @ end())) + ${box}"
+    unpaid = f" or on (instance) 0 * {_told_price('import')}" if direction == "export" else ""
     price = (
-        f"(max by (instance, currency) (last_over_time({told}[1h] @ end()))"
-        f' or on (instance) label_replace({typed}, "currency", "$currency", "", ""))'
+        f'({_told_price(direction)}{unpaid} or on (instance) label_replace({typed}, "currency", "$currency", "", ""))'
     )
     return f"(({watt_hours}) / 1000 * on (instance) group_right () {price})"
 
@@ -80,13 +79,13 @@ def _priced(watt_hours: str, direction: str, box: str) -> str:
 def without(window: str = RANGE) -> str:
     """Return what a house with neither sun nor battery would have paid."""
     guessed = _priced(flow("", "home", window), "import", "price_import")
-    return f"({_counted('consumption_cost', window)} or on (instance) {guessed})"
+    return f"({money('consumption_cost', window)} or on (instance) {guessed})"
 
 
 def without_of_day() -> str:
     """Return the same of the 24 hours that begin at the step."""
     guessed = _priced(day("", "home"), "import", "price_import")
-    return f"({_counted('consumption_cost', _DAY, '-1d')} or on (instance) {guessed})"
+    return f"({money('consumption_cost', _DAY, '-1d')} or on (instance) {guessed})"
 
 
 def saved(window: str = RANGE) -> str:
@@ -109,7 +108,7 @@ def _by_tariff() -> Table:
 
     by_tariff = f"({bought('import')} or {bought('export')}) / 1000"
     told = select("sonnen_tariff_price_per_kilowatt_hour")
-    price = f"max by (instance, tariff, direction, currency) (last_over_time({told}[1h]))"
+    price = f"max by (instance, tariff, direction, currency) (last_over_time({told}[32d:10m]))"
     energies = f"{by_tariff} * on (instance, tariff, direction) group_right () ({price} ^ 0)"
     return Table(
         title="By tariff",

@@ -13,7 +13,7 @@ from generator.promql import (
     flow_matchers,
     flow_watts,
     fresh,
-    increase,
+    money,
     select,
     self_consumption_today,
     self_sufficiency_today,
@@ -81,6 +81,9 @@ MODES: States = {
     2: ("self-consumption", colours.NEUTRAL),
     10: ("time of use", colours.NEUTRAL),
 }
+OFF_GRID = Query(
+    expr=f"abs({fresh('grid_feed_in_watts')}) and {_ON} {fresh('on_grid')} == 0", name="off grid", colour=colours.BAD
+)
 _STATUS = "Source: the battery's status API, every 5 s; shown only while it is pushed."
 
 
@@ -129,13 +132,18 @@ def battery(w: int, h: int) -> Stat:
 def grid(w: int, h: int) -> Stat:
     """Return what the grid does now, in a word and in watts."""
     watts = fresh("grid_feed_in_watts")
+    there = f"unless {_ON} {fresh('on_grid')} == 0"
     return Stat(
         title="Grid",
-        description=f"Grid import, feed-in or balanced (below 20 W), in watts without a sign. {_STATUS}",
+        description=(
+            "Grid import, feed-in or balanced (below 20 W), in watts without a sign; or off grid, while the battery "
+            f"carries the house alone. {_STATUS}"
+        ),
         queries=[
-            Query(expr=f"-1 * ({watts} < -20)", name="importing", colour=colours.FROM_GRID),
-            Query(expr=f"{watts} > 20", name="feeding in", colour=colours.TO_GRID),
-            Query(expr=f"abs({watts}) <= 20", name="balanced", colour=colours.NEUTRAL),
+            Query(expr=f"-1 * ({watts} < -20) {there}", name="importing", colour=colours.FROM_GRID),
+            Query(expr=f"{watts} > 20 {there}", name="feeding in", colour=colours.TO_GRID),
+            Query(expr=f"abs({watts}) <= 20 {there}", name="balanced", colour=colours.NEUTRAL),
+            OFF_GRID,
         ],
         unit=units.WATT,
         one=True,
@@ -170,9 +178,9 @@ def outlook(w: int, h: int) -> Stat:
         description=(
             "Which comes first, and when: the battery full, or down to the reserve its owner set, if sun and house go "
             "on as they did a day ago from this hour on; to ten minutes. Where that is not within a day, whether it is "
-            "full (99 % or more), or at its reserve. Nothing is said on the first day, and where the capacity is not "
-            "known, as without a token. Source: USOC, BackupBuffer, full charge capacity (installed capacity where the "
-            "battery does not tell it); energy counted by the agent."
+            "full (99 % or more), or at its reserve. There is no forecast where neither is, on the first day, and "
+            "where the capacity is not known, as without a token. Source: USOC, BackupBuffer, full charge capacity "
+            "(installed capacity where the battery does not tell it); energy counted by the agent."
         ),
         queries=[
             Query(expr=FULL_AT, name="full at", colour=colours.CHARGING),
@@ -187,7 +195,7 @@ def outlook(w: int, h: int) -> Stat:
             ),
         ],
         unit=units.MOMENT,
-        nothing="not within a day",
+        nothing="no forecast",
         one=True,
         w=w,
         h=h,
@@ -301,7 +309,7 @@ def balance_of_power(w: int, h: int) -> Bars:
         overrides=[
             override("byName", "side", {"unit": units.TEXT}),
             *(
-                override("byName", place, {"color": {"mode": "fixed", "fixedColor": colour}})
+                override("byName", place, {"color": {"mode": "fixed", "fixedColor": colour}, "noValue": UNTOLD})
                 for place, (*_, colour) in SIDES.items()
             ),
         ],
@@ -334,18 +342,16 @@ def cost_today(w: int, h: int) -> Stat:
     """Return what the grid costs today, and what it cost yesterday."""
 
     def paid(window: str, back: str = "") -> str:
-        cost, revenue = (
-            increase(f"grid_{what}_total", window, back=back, by=("instance", "currency"))
-            for what in ("cost", "revenue")
-        )
+        cost, revenue = money("grid_cost", window, back, standing=True), money("grid_revenue", window, back)
         return f"({cost} - ({revenue} or 0 * {cost}))"
 
     return Stat(
         title="Grid costs",
         description=(
-            "What import cost less what feed-in earned, at the price of the time of use: today so far, and in the 24 "
-            "hours before today. Above 0 was paid. Source: tariffs in the agent's config; sonnen_grid_cost_total, "
-            "sonnen_grid_revenue_total."
+            "What import cost, with the standing charge, if the tariffs have one, less what feed-in earned, at the "
+            "price of the time of use: today so far, and in the 24 hours before today. Above 0 was paid. The balance "
+            "on Money is the same. Source: tariffs in the agent's config; sonnen_grid_cost_total, "
+            "sonnen_grid_revenue_total, less what prices below 0 turned round; sonnen_standing_charge_total."
         ),
         queries=[
             Query(expr=paid(RANGE), name="today {{currency}}", colour=colours.HOUSE),
@@ -364,8 +370,8 @@ def last_outage(w: int, h: int) -> Stat:
     return Stat(
         title="Last outage",
         description=(
-            "When the battery was off grid last, within a year, and for how long. Source: SystemStatus; "
-            "sonnen:off_grid_seconds by the rules."
+            "When the battery was off grid last, within a year, and for how long, so far where it still is. "
+            "Source: SystemStatus; sonnen:off_grid_seconds by the rules."
         ),
         queries=[
             Query(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from generator import colours, units
 from generator.board import Board, Section
 from generator.data_quality import DATA_QUALITY
-from generator.now import charge, cost_today, course, grid_today, last_outage, outlook, shares, totals
+from generator.now import OFF_GRID, charge, cost_today, course, grid_today, last_outage, outlook, shares, totals
 from generator.promql import fresh
 from generator.tiles import Query, Stat
 
@@ -21,7 +21,8 @@ POWERS = Stat(
     title="Now",
     description=(
         "Power of sun and house now, and what battery and grid do if it is more than 20 W, in watts without a "
-        "sign. Source: the battery's status API, every 5 s; shown only while it is pushed."
+        "sign; and whether the house is off grid. Source: the battery's status API, every 5 s; shown only while it "
+        "is pushed."
     ),
     queries=[
         Query(expr=fresh("production_watts"), name="solar", colour=colours.SUN),
@@ -30,6 +31,7 @@ POWERS = Stat(
         Query(expr=_BATTERY["above"], name="battery discharging", colour=colours.BATTERY),
         Query(expr=_GRID["below"], name="importing", colour=colours.FROM_GRID),
         Query(expr=_GRID["above"], name="feeding in", colour=colours.TO_GRID),
+        OFF_GRID,
     ],
     unit=units.WATT,
     w=24,

@@ -7,6 +7,8 @@ SELECTOR = "job=~`${job:regex}`,instance=~`${instance:regex}`"
 AGENT = "job=~`${job:regex}_agent`,instance=~`${agent:regex}`"
 RANGE = "$__range"
 STEP = "$__interval"
+MONEY = ("instance", "currency")
+"""Two currencies are never added up."""
 FLOWS = (
     ("solar", "home"),
     ("solar", "battery"),
@@ -71,6 +73,19 @@ def increase(
 def energy(quantity: str, window: str = RANGE, *, back: str = "") -> str:
     """Return the watt-hours of one of the six totals in a window."""
     return increase(f"{quantity}_watt_hours_total", window, back=back)
+
+
+def money(name: str, window: str = RANGE, back: str = "", *, standing: bool = False) -> str:
+    """Return money that the agent counted, less what prices below zero turned round, which most houses do not have.
+
+    With `standing`, what the days themselves cost is in it. Each is asked for once only: a year is much to ask for.
+    """
+    signs = {name: "", f"{name}_credit": "-1 * "} | ({"standing_charge": ""} if standing else {})
+    parts = (
+        f'label_replace({sign}{increase(f"{part}_total", window, back=back, by=MONEY)}, "part", "{part}", "", "")'
+        for part, sign in signs.items()
+    )
+    return f"sum by (instance, currency) ({' or '.join(parts)})"
 
 
 def flow_matchers(source: str = "", target: str = "") -> tuple[str, ...]:
@@ -172,9 +187,9 @@ def self_consumption(window: str = RANGE, *, back: str = "") -> str:
 
 
 def first_moment() -> str:
-    """Return when the oldest number was recorded that Prometheus still has, to a day."""
+    """Return when the oldest number was recorded that Prometheus still has, to an hour."""
     copy = select("sonnen:consumption_watt_hours_total:copy1m")
-    return f"min_over_time((time() + 0 * max by (instance) ({copy}))[10y:1d])"
+    return f"min_over_time((time() + 0 * max by (instance) ({copy}))[10y:1h])"
 
 
 def coverage() -> str:

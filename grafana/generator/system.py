@@ -5,7 +5,7 @@ from generator.board import Board, Section, variable
 from generator.data_quality import DATA_QUALITY
 from generator.now import MODES
 from generator.promql import RANGE, STEP, agent, fresh, select, while_fresh
-from generator.tiles import Chart, Query, Stat, States, Table, Timeline, columns, mapping
+from generator.tiles import Chart, Query, Stat, States, Table, Timeline, columns, mapping, steps
 
 _RATE = "$__rate_interval"
 _FRESH = agent("sonnen_agent:fresh:bool")
@@ -288,13 +288,16 @@ _PI = (
     ),
     Stat(
         title="Pi now",
-        description=f"Temperature of the CPU, and what is free of the disk and of the memory. {_RELAYED}",
+        description=(
+            "Temperature of the CPU, which slows down at 80 °C, and what is free of the disk and of the memory. "
+            f"{_RELAYED}"
+        ),
         queries=[
             Query(
                 expr=f"max by (instance) ({_node('node_thermal_zone_temp')})",
                 name="CPU temperature",
                 unit=units.CELSIUS,
-                colour=colours.WARNING,
+                look={"thresholds": steps([(0, colours.GOOD), (70, colours.WARNING), (80, colours.BAD)])},
             ),
             Query(
                 expr=f"min by (instance) ({_node('node_filesystem_avail_bytes', _ROOT)}"

@@ -31,6 +31,8 @@ POINTS = 6000
 """Grafana rounds steps down, too, by up to a factor of 1.75, and Prometheus gives no more than 11,000 points."""
 UNTOLD = "\N{EN DASH}"
 """In a table's cell of which nothing is known."""
+UNREAD = "no data, or no token"
+"""Where the battery tells it only to who has a token."""
 _COLUMN_PIXELS = 70
 """A column is at least so wide; with Grafana's 150 the last ones would be outside of the panel."""
 Look = Mapping[str, object]
@@ -94,7 +96,7 @@ class Tile:
     low: float | None = None
     high: float | None = None
     thresholds: Sequence[tuple[float, str]] = ()
-    """Where good and bad begin; the first is the base, whatever its number."""
+    """Where good and bad begin; below the first, and where there is no value, is neither."""
     states: States = field(default_factory=dict)
     nothing: str = "no data"
     """Said instead of a value where there is none."""
@@ -126,32 +128,37 @@ class Tile:
         """Return whether each query is a table, with its labels as columns."""
         return False
 
+    def at_present(self) -> bool:
+        """Return whether it tells of the present, whatever relative time is chosen.
+
+        Grafana's own Today, This month and This year end at a midnight to come, of which nobody knows anything.
+        """
+        own = self.span or self.shift
+        return self.at_once() and not own and not any("$__range" in query.expr for query in self.queries)
+
     def mode(self) -> dashboard.FieldColorModeId:
         """Return where colours come from that no query fixes."""
         # Without any value, Grafana 10.4 fails to find the colour of what has no name.
         by_value = self.thresholds or self.states or self.kind in {"stat", "gauge", "bargauge"}
-        return dashboard.FieldColorModeId.THRESHOLDS if by_value else dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
+        return dashboard.FieldColorModeId.THRESHOLDS if by_value else dashboard.FieldColorModeId.PALETTE_CLASSIC
 
     def panel(self) -> dashboard.Panel:
         """Return the panel; the layout gives it its place."""
         letters = [chr(ord("A") + number) for number in range(len(self.queries))]
         own = (query.override(letter) for letter, query in zip(letters, self.queries, strict=True))
-        steps = [
-            dashboard.Threshold(value=value if number else None, color=colour)
-            for number, (value, colour) in enumerate(self.thresholds or ((0, colours.NEUTRAL),))
-        ]
         return dashboard.Panel(
             type_val=self.kind,
             # From the title, so that a link to a panel stays right when others are added.
             id_val=zlib.crc32(self.title.encode()) % 1_000_000 + 1,
-            title=f"{self.title}, since $since" if self.long else self.title,
+            title=f"{self.title}$since" if self.long else self.title,
             description=f"{self.description} {_OWN_TIME}" if self.span else self.description,
             datasource=DATASOURCE,
             targets=[self._target(letter, query) for letter, query in zip(letters, self.queries, strict=True)],
             grid_pos=dashboard.GridPos(w=self.w, h=self.h),
             interval=self.step,
             max_data_points=self.points,
-            time_from=self.span,
+            time_from="1m" if self.at_present() else self.span,
+            hide_time_override=self.at_present() or None,
             time_shift=self.shift,
             transformations=list(self.transformations) or None,
             options=self.options(),
@@ -163,7 +170,7 @@ class Tile:
                     max_val=self.high,
                     no_value=self.nothing,
                     color=dashboard.FieldColor(mode=self.mode()),
-                    thresholds=dashboard.ThresholdsConfig(mode=dashboard.ThresholdsMode.ABSOLUTE, steps=steps),
+                    thresholds=steps(self.thresholds),
                     mappings=[mapping(self.states)] if self.states else [],
                     custom=self.custom(),
                 ),
@@ -197,6 +204,16 @@ def mapping(states: States) -> dashboard.ValueMap:
             f"{value:g}": dashboard.ValueMappingResult(text=words, color=colour, index=index)
             for index, (value, (words, colour)) in enumerate(states.items())
         }
+    )
+
+
+def steps(thresholds: Sequence[tuple[float, str]]) -> dashboard.ThresholdsConfig:
+    """Return where colours begin; Grafana gives that of the base also to the words for no value."""
+    return dashboard.ThresholdsConfig(
+        mode=dashboard.ThresholdsMode.ABSOLUTE,
+        steps=[
+            dashboard.Threshold(value=value, color=colour) for value, colour in ((None, colours.NEUTRAL), *thresholds)
+        ],
     )
 
 
@@ -403,8 +420,6 @@ class Table(Tile):
 
     step: str | None = "1m"
     points: int | None = POINTS
-    sort: str = ""
-    descending: bool = False
 
     def tabular(self) -> bool:
         """Return that each query is a table."""
@@ -412,8 +427,7 @@ class Table(Tile):
 
     def options(self) -> table.Options:
         """Return the options of a table."""
-        order = [common.TableSortByFieldState(display_name=self.sort, desc=self.descending)] if self.sort else []
-        return table.Options(show_header=True, cell_height=common.TableCellHeight.SM, sort_by=order)
+        return table.Options(show_header=True, cell_height=common.TableCellHeight.SM)
 
     def custom(self) -> common.TableFieldOptions:
         """Return how cells look."""

@@ -30,6 +30,7 @@ CURRENCIES = {
 }
 """Grafana's own units of money write 1234.56 as 1.23K."""
 SECONDS = "s"
+MINUTES = "m"
 DURATION = "dtdurations"
 """With one decimal it says two parts, as in 14 hours, 30 minutes; with none only the first."""
 MOMENT = "time:ddd HH:mm"

@@ -382,7 +382,7 @@ async function main() {
           width={at.width}
           height={at.height}
           padding={panel.type === 'table' ? 'none' : 'md'}
-          titleItems={panel.timeFrom ? [<span key="time" style={{ fontSize: 12, whiteSpace: 'nowrap' }}>{data.rangeUtil.describeTextRange(panel.timeFrom).display}</span>] : []}
+          titleItems={panel.timeFrom && !panel.hideTimeOverride ? [<span key="time" style={{ fontSize: 12, whiteSpace: 'nowrap' }}>{data.rangeUtil.describeTextRange(panel.timeFrom).display}</span>] : []}
         >
           {(width, height) => <Kind panel={panel} shown={shown} range={range} replace={replace} width={width} height={height} />}
         </PanelChrome>

@@ -33,7 +33,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from golden_events import NOW
+from golden_events import NOW, START
 from golden_house import House, golden_house
 from golden_store import golden_blocks, link_blocks
 from golden_truth import Truth, golden_truth
@@ -69,7 +69,14 @@ class GoldenPrometheus(Prometheus):
 
     def forget_after(self, moment: float) -> None:
         """Delete all samples after a moment: who looks at the house then must not see what comes."""
-        chosen = urllib.parse.urlencode({"match[]": '{__name__=~".+"}', "start": moment + 0.001, "end": NOW + 86_400})
+        self._forget(moment + 0.001, NOW + 86_400)
+
+    def forget_before(self, moment: float) -> None:
+        """Delete all samples before a moment, as if the agent had begun then."""
+        self._forget(START - 86_400, moment - 0.001)
+
+    def _forget(self, begin: float, end: float) -> None:
+        chosen = urllib.parse.urlencode({"match[]": '{__name__=~".+"}', "start": begin, "end": end})
         address = f"{self.url}/api/v1/admin/tsdb/delete_series?{chosen}"
         with urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=60):
             pass

@@ -37,7 +37,7 @@ def targets() -> Iterator[tuple[Json, Json, Json]]:
 
 def title_of(panel: Json) -> str:
     """Return a panel's title without what Grafana fills in."""
-    return str(panel["title"]).removesuffix(", since $since")
+    return str(panel["title"]).removesuffix("$since")
 
 
 def key_of(board: Json, panel: Json, target: Json) -> Key:
@@ -92,6 +92,10 @@ class Viewer:
         board, panel, _ = self._asked[key]
         begin, end = self._grafana(board).time_range(board, panel)
         return begin.timestamp(), end.timestamp()
+
+    def filled_in(self, board: Json, expr: str) -> str:
+        """Return a query of a dashboard's variable as it is asked."""
+        return self._grafana(board).filled_in(expr, 0, 60)
 
     def __getitem__(self, key: Key) -> list[Json]:
         if key not in self._answers:

@@ -40,6 +40,8 @@ SOMETIMES: Final[dict[tuple[str, str], str]] = {
     ("Grid", "A"): "only while it is imported from",
     ("Grid", "B"): "only while it is fed into",
     ("Grid", "C"): "only while nothing flows",
+    ("Grid", "D"): "only while it is not there",
+    ("Now", "G"): "only while the grid is not there",
     ("Now", "C"): "only while the battery charges",
     ("Now", "D"): "only while the battery discharges",
     ("Now", "E"): "only while the grid is imported from",
@@ -52,8 +54,9 @@ SOMETIMES: Final[dict[tuple[str, str], str]] = {
     ("Why is it at this charge?", "A"): "only where it was full within a fortnight",
     ("Why is it at this charge?", "B"): "only where it was full within a fortnight",
     ("What fires now", "A"): "only while an alert fires",
-    **{("Same days a year before", letter): "only where there are numbers of it" for letter in "ABCD"},
-    **{("Same days a month before", letter): "only where there are numbers of it" for letter in "ABCD"},
+    **{("Same days a year before", letter): "only where there are numbers of it" for letter in "ABCDE"},
+    **{("Same days a month before", letter): "only where there are numbers of it" for letter in "ABCDE"},
+    ("Beside the time before", "C"): "only where as much of the time before was counted",
     **{("Last outage", letter): "only where there was an outage" for letter in "AB"},
     ("Volts and hertz now", "E"): "an island has no limits",
     ("Outages", "A"): "only where there was an outage",
@@ -297,15 +300,47 @@ def test_the_grid_balance_of_a_day_is_the_truth(viewer: Viewer) -> None:
     assert viewer.value(("sonnen-energy", "Grid balance", "A")) == close_to((sold - bought) / 1000, "suffix:kWh")
 
 
+def test_grafana_s_own_today_which_ends_at_midnight_shows_what_is_the_case_now(
+    golden_house: Golden, golden_prometheus: GoldenPrometheus
+) -> None:
+    so_far, whole = (
+        Viewer(golden_prometheus.url, NOW, golden_house.truth, time=("now/d", end)) for end in ("now", "now/d")
+    )
+    asked = [key_of(board, panel, target) for board, panel, target in targets() if panel.get("hideTimeOverride")]
+    assert len(asked) > 100
+    assert {key for key in asked if so_far[key] != whole[key]} == set()
+    # Prices of now are those of the tariffs then, too, and not those in the boxes.
+    for panel, letters in (("Grid costs", "ABC"), ("Saved", "ABCD"), ("By tariff", "A")):
+        for letter in letters:
+            key = ("sonnen-money", panel, letter)
+            labels = {"tariff": "day"} if panel == "By tariff" else {}
+            assert whole.value(key, **labels) == pytest.approx(so_far.value(key, **labels), rel=2e-3), key
+
+
+@pytest.mark.parametrize(("begin", "day"), [("2024-07-10 00:00", "2024-07-10"), ("2024-12-24 08:15", "2024-12-24")])
+def test_the_first_day_is_that_of_the_first_number(golden_house: Golden, tmp_path: Path, begin: str, day: str) -> None:
+    with GoldenPrometheus(tmp_path, golden_house) as prometheus:
+        prometheus.forget_before(local(begin))
+        (board,) = (board for board in boards() if board["uid"] == "sonnen-energy")
+        (since,) = (one["query"]["query"] for one in board["templating"]["list"] if one["name"] == "since")
+        viewer = Viewer(prometheus.url, NOW, golden_house.truth)
+        asked = viewer.filled_in(board, since.removeprefix("query_result"))
+        ((labels, _),) = prometheus.query(asked)
+        assert labels["since"] == f", since {day}"
+        first = viewer.value(("sonnen-energy", "How far back the numbers go", "A"))
+        assert first / 1000 == pytest.approx(local(begin), abs=3600)
+
+
 def test_what_happens_now_is_the_truth(viewer: Viewer) -> None:
     read = viewer.now - LAG
     watts = {name: viewer.truth.watts(name, read) for name in ("production", "consumption", "discharge", "feed_in")}
     assert viewer.value(("sonnen-now", "Solar", "A")) == pytest.approx(watts["production"], abs=0.06)
     assert viewer.value(("sonnen-now", "Home", "A")) == pytest.approx(watts["consumption"], abs=0.06)
     for panel, name in (("Battery", "discharge"), ("Grid", "feed_in")):
-        shown = {ref: viewer[("sonnen-now", panel, ref)] for ref in "ABC"}
+        shown = {ref: viewer[("sonnen-now", panel, ref)] for ref in ("ABCD" if panel == "Grid" else "ABC")}
         assert sum(map(len, shown.values())) == 1
         ref = next(ref for ref, found in shown.items() if found)
+        assert (ref == "D") == (panel == "Grid" and any(viewer.now in outage for outage in OFF_GRID))
         sign = -1.0 if ref == "A" or watts[name] < 0 else 1.0
         assert viewer.value(("sonnen-now", panel, ref)) == pytest.approx(sign * watts[name], abs=0.06)
     usable = viewer.truth.usable_percent(read)
@@ -546,6 +581,8 @@ def test_the_same_days_before_are_the_same_days(
     assert viewer.span(key) == (local(begin), local(end))
     whole = golden_house.truth.watt_hours("consumption", max(local(begin), START), local(end))
     assert viewer.value(key) == close_to(whole / 1000, "suffix:kWh", share=5e-3)
+    seen = coverage(golden_house.truth, local(begin), local(end))
+    assert viewer.value((*key[:2], "E")) == close_to(seen, "percentunit")
 
 
 @pytest.mark.parametrize("moment", ["2025-03-30 00:40", "2025-03-30 11:00", "2024-10-27 12:00", "2025-06-03 12:00"])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from grafana_asking import MOST_POINTS
+from grafana_asking import MOST_POINTS, moment
 from grafana_asking import Prometheus as Grafana
 
 REPOSITORY = Path(__file__).parents[2]
@@ -77,6 +77,7 @@ UNITS = {
     *("suffix:kr", "suffix:zł", "suffix:Kč"),
     *(
         "s",
+        "m",
         "dtdurations",
         "time:ddd HH:mm",
         "time:YYYY-MM-DD",
@@ -271,10 +272,29 @@ def test_a_raw_gauge_is_guarded_against_a_gateway_that_repeats_it(board: Json) -
                 assert GUARD.match(expr, match.end()), f"{match[1]} in {expr}"
 
 
-@pytest.mark.parametrize("title", ["A blackout now would last", "Capacity", "Temperatures"])
-def test_what_is_not_told_without_a_token_says_so(title: str) -> None:
-    (panel,) = [one for one in panels(DASHBOARDS["sonnen-battery"]) if one["title"] == title]
-    assert panel["fieldConfig"]["defaults"]["noValue"] == "no data, or no token"
+NEEDS_A_TOKEN = re.compile(r"sonnen:(?:\w+_capacity_watt_hours|cell_\w+|meter_\w+|temperature):|usable_watt_hours")
+
+
+@pytest.mark.parametrize("uid", ["sonnen-battery", "sonnen-grid"])
+def test_what_is_not_told_without_a_token_says_so(uid: str) -> None:
+    for panel in panels(DASHBOARDS[uid]):
+        if all(NEEDS_A_TOKEN.search(target["expr"]) for target in panel["targets"]):
+            assert panel["fieldConfig"]["defaults"]["noValue"] == "no data, or no token", panel["title"]
+
+
+@each_board()
+def test_series_without_a_colour_of_their_own_never_share_one(board: Json) -> None:
+    modes = {panel["fieldConfig"]["defaults"]["color"]["mode"] for panel in panels(board)}
+    # By name, two of one panel may have the same.
+    assert modes <= {"thresholds", "palette-classic"}
+
+
+@each_board()
+def test_no_value_is_neither_good_nor_bad(board: Json) -> None:
+    for panel in panels(board):
+        steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        assert (steps[0]["value"], steps[0]["color"]) == (None, "#A1A2A4"), panel["title"]
+        assert None not in [step["value"] for step in steps[1:]], panel["title"]
 
 
 def test_a_price_is_asked_for_with_a_point() -> None:
@@ -435,9 +455,26 @@ def test_to_the_grid_and_from_it_have_the_colours_that_the_readme_tells(names: s
 @each_board()
 def test_a_panel_with_a_time_of_its_own_shows_it_and_says_when_it_does_not_count(board: Json) -> None:
     for panel in panels(board):
-        assert "hideTimeOverride" not in panel, panel["title"]
-        assert ("timeFrom" in panel) == ("It has a time of its own" in panel["description"]), panel["title"]
+        told = "timeFrom" in panel and "hideTimeOverride" not in panel
+        assert told == ("It has a time of its own" in panel["description"]), panel["title"]
         assert "whatever time" not in panel["description"], panel["title"]
+
+
+@each_board()
+def test_what_is_the_case_now_is_looked_for_now_and_not_at_the_end_of_the_day(board: Json) -> None:
+    now = [panel for panel in panels(board) if "hideTimeOverride" in panel]
+    assert {panel["timeFrom"] for panel in now} == {"1m"}
+    # What is asked about a time, or is a course, is of the time that is told.
+    assert not [panel["title"] for panel in now if "$__" in "".join(target["expr"] for target in panel["targets"])]
+    assert not [panel["title"] for panel in now if not all(target["instant"] for target in panel["targets"])]
+
+
+@each_board()
+def test_no_time_that_the_picker_offers_ends_in_the_future(board: Json) -> None:
+    offered = {one["display"]: (one["from"], one["to"]) for one in board["timepicker"]["quick_ranges"]}
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert not [name for name, (_, end) in offered.items() if moment(end, now, last=True) > now]
+    assert offered["Today"] == ("now/d", "now")
 
 
 def test_bars_of_months_and_years_begin_with_a_whole_one() -> None:
@@ -450,7 +487,8 @@ def test_bars_of_months_and_years_begin_with_a_whole_one() -> None:
 def test_long_ranges_read_only_what_is_recorded(uid: str) -> None:
     for expr in expressions(DASHBOARDS[uid]):
         for match in re.finditer(SELECTOR.pattern + r"\[(\$__range|1?\d+d|\$__interval)", expr):
-            assert match[1].startswith("sonnen:"), expr
+            # Prices change seldom: they are looked at every ten minutes only.
+            assert match[1].startswith("sonnen:") or expr.startswith(":10m]", match.end()), expr
 
 
 def test_a_year_of_the_grid_is_read_from_what_is_recorded_every_five_minutes() -> None:

@@ -213,8 +213,14 @@ def test_what_was_paid_has_credit_and_standing_charge_in_it_and_saved_is_what_th
         f'sonnen:{name}_total:copy1m{{{BATTERY},currency="EUR"}}': f"0+{money / 288}x600"
         for name, money in by_day.items()
     }
-    expected = {("Grid costs", "A"): 1.2, ("Grid costs", "C"): 0.7, ("Saved", "A"): 2.75, ("Saved", "D"): 3.0}
-    asked = {query_of("sonnen-money", *panel): money for panel, money in expected.items()}
+    board = "sonnen-money"
+    expected = {
+        (board, "Grid costs", "A"): 1.2,
+        (board, "Grid costs", "C"): 0.7,
+        ("sonnen-now", "Grid costs", "A"): 0.7,
+    }
+    expected |= {(board, "Saved", "A"): 2.75, (board, "Saved", "D"): 3.0}
+    asked = {query_of(*panel): money for panel, money in expected.items()}
     hold(tmp_path, series, {by_currency(f"round({expr}, 0.01)", "EUR"): ("2d", money) for expr, money in asked.items()})
 
 
@@ -223,6 +229,36 @@ def test_without_tariffs_the_prices_and_the_currency_are_those_in_the_boxes(tmp_
     series = {f"sonnen:grid_import_watt_hours_total:copy1m{{{BATTERY}}}": f"0+{10_000 / 288}x600"}
     paid = query_of("sonnen-money", "Grid costs", "A")
     hold(tmp_path, series, {by_currency(f"round({paid}, 0.01)", "GBP"): ("2d", 2.5)})
+
+
+def test_who_is_paid_nothing_for_feed_in_does_not_earn_what_the_box_says(tmp_path: Path) -> None:
+    # By the day: ten kilowatt-hours fed in, and one euro paid.
+    price = f'{BATTERY},direction="import",tariff="day",currency="EUR"'
+    series = {
+        f"sonnen:grid_export_watt_hours_total:copy1m{{{BATTERY}}}": f"0+{10_000 / 288}x600",
+        f'sonnen:flow_watt_hours_total:copy1m{{{BATTERY},from="solar",to="grid"}}': f"0+{10_000 / 288}x600",
+        f'sonnen:flow_watt_hours_total:copy1m{{{BATTERY},from="solar",to="home"}}': f"0+{5_000 / 288}x600",
+        f'sonnen:flow_watt_hours_total:copy1m{{{BATTERY},from="solar",to="battery"}}': "0x600",
+        f'sonnen:grid_cost_total:copy1m{{{BATTERY},currency="EUR"}}': f"0+{1 / 288}x600",
+        f"sonnen_tariff_price_per_kilowatt_hour{{{price}}}": "0.3x600",
+    }
+    expected = {("Grid costs", "B"): 0.0, ("Grid costs", "C"): 1.0, ("Saved", "B"): 1.5}
+    asked = {f"round({query_of('sonnen-money', *panel)}, 0.01)": value for panel, value in expected.items()}
+    asked[f"round({query_of('sonnen-money', 'Paid and earned by day', 'B')}, 0.01)"] = 0.0
+    hold(tmp_path, series, {by_currency(expr, "EUR"): ("2d", value) for expr, value in asked.items()})
+
+
+@pytest.mark.parametrize(("begins", "moment", "told"), [(0, 48, 1.0), (6, 48, None), (0, 54, None)])
+def test_a_time_of_which_less_was_counted_is_no_measure(
+    tmp_path: Path, begins: int, moment: int, told: float | None
+) -> None:
+    # Two days of numbers, but for some hours at the beginning; a time that was chosen may end in the future.
+    series = {
+        f"sonnen:{name}:copy1m{{{BATTERY}}}": f"_x{begins * 12} 0+{grows}x{(48 - begins) * 12}"
+        for name, grows in (("production_watt_hours_total", 10), ("observed_seconds_total", 300))
+    }
+    share = f"round({query_of('sonnen-energy', 'Beside the time before', 'C')}, 0.1)"
+    hold(tmp_path, series, {share: (f"{moment}h", told)})
 
 
 def test_nothing_is_said_of_a_time_before_of_which_nothing_is_known(tmp_path: Path) -> None:
