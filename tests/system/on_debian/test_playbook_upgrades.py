@@ -1,4 +1,4 @@
-"""The playbook of Debian 12's Ansible on a Pi that has an earlier version: upgrades, those that fail, and the way back.
+"""Debian 12's Ansible and the collection on a Pi that has an earlier version: upgrades, failing ones, and the way back.
 
 The tests of this file are one story, told in order: each begins where the one before it ended.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import images
 import pytest
-from playbooks import REPOSITORY, other_version
+from playbooks import other_version
 from programs import wait_until
 from sites import OLD_VERSION, Site
 
@@ -24,6 +24,7 @@ _CRASH = "this version is broken"
 
 def test_an_earlier_version_is_there(site: Site) -> None:
     site.controller.use_oldest_ansible()
+    site.controller.install_collection()
 
     site.controller.play_well(site.inventory())
 
@@ -34,7 +35,9 @@ def test_an_upgrade_keeps_state_and_config(site: Site) -> None:
     observed = site.wait_for_value("sonnen_observed_seconds_total")
     config = site.pi.run("cat /etc/sonnen-agent/config.yml").stdout
 
-    site.change_pi(sonnen_agent_source=str(REPOSITORY))
+    # To what is in the collection.
+    del site.agent["sonnen_agent_source"]
+    site.change_pi()
 
     assert site.version() not in {OLD_VERSION, _BROKEN_VERSION}
     assert site.pi.run("cat /etc/sonnen-agent/config.yml").stdout == config
