@@ -115,7 +115,9 @@ class AnswerReader:
         """Return the headers; all names are written like Content-Length, and the first of each counts."""
         headers: dict[str, str] = {}
         name = ""
-        while line := self._line():
+        for _ in range(_MOST_HEADERS + 1):
+            if not (line := self._line()):
+                return headers
             if line[0] in " \t":
                 headers[name] = (
                     f"{headers.get(name, '')} {line.strip()}".strip()
@@ -124,9 +126,7 @@ class AnswerReader:
             name, _, value = line.partition(":")
             name = name.title()
             headers.setdefault(name, value.strip())
-            if len(headers) > _MOST_HEADERS:
-                raise AnswerError(f"more than {_MOST_HEADERS} headers")
-        return headers
+        raise AnswerError(f"more than {_MOST_HEADERS} headers")
 
     def _line(self) -> str:
         """Return the next line without its end."""
