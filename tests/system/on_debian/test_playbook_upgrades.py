@@ -40,6 +40,9 @@ def test_an_upgrade_keeps_state_and_config(site: Site) -> None:
     site.change_pi()
 
     assert site.version() not in {OLD_VERSION, _BROKEN_VERSION}
+    # By which a run sees that another release is still running than the one that it finds in place.
+    running = site.pi.run(f"readlink /proc/{site.show('MainPID')}/cwd").stdout
+    assert running == site.pi.run("readlink --canonicalize /opt/sonnen-agent").stdout
     assert site.pi.run("cat /etc/sonnen-agent/config.yml").stdout == config
     wait_until(lambda: site.query("sonnen_observed_seconds_total") > [observed], "the counters to go on")
     assert site.query("resets(sonnen_observed_seconds_total[5m])") == [0]
