@@ -56,6 +56,12 @@ class _MachineScenarios(LoadFileScheduling):  # type: ignore[misc] # xdist has n
         return nodeid if file.startswith(_SERVERS) and file != _CASES else file
 
 
+def pytest_configure() -> None:
+    """Let the programs that tests start hear Ctrl-C, also where a shell started the tests in its background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _MachineScenarios:
     """Say how tests are shared out between several processes: in their own order."""
