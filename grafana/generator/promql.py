@@ -187,9 +187,9 @@ def self_consumption(window: str = RANGE, *, back: str = "") -> str:
 
 
 def first_moment() -> str:
-    """Return when the oldest number was recorded that Prometheus still has, to an hour."""
+    """Return when the oldest number was recorded that Prometheus still has, to three hours: to one takes thrice the time."""
     copy = select("sonnen:consumption_watt_hours_total:copy1m")
-    return f"min_over_time((time() + 0 * max by (instance) ({copy}))[10y:1h])"
+    return f"min_over_time((time() + 0 * max by (instance) ({copy}))[10y:3h])"
 
 
 def coverage() -> str:
