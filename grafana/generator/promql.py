@@ -187,7 +187,7 @@ def self_consumption(window: str = RANGE, *, back: str = "") -> str:
 
 
 def first_moment() -> str:
-    """Return when the oldest number was recorded that Prometheus still has, to three hours: to one takes thrice the time."""
+    """Return when the oldest number was recorded that Prometheus still has, to three hours; one takes longer."""
     copy = select("sonnen:consumption_watt_hours_total:copy1m")
     return f"min_over_time((time() + 0 * max by (instance) ({copy}))[10y:3h])"
 
