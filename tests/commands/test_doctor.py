@@ -96,7 +96,7 @@ def test_where_nothing_answers_what_depends_on_it_is_skipped(doctor: Doctor) -> 
 
     assert found["battery home"][0] == "fail"
     assert found["battery home"][1].startswith("nothing answers: ")
-    for part in ("token", "balance", "meters", "clock"):
+    for part in ("token", "balance", "meters", "faults", "clock"):
         assert found[f"battery home {part}"] == ("skipped", "it cannot be read", "")
 
 

@@ -1,7 +1,7 @@
 """A battery: which API answers, its token, each endpoint and how long it takes, and whether its numbers can be true."""
 
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from sonnen_agent.battery import BatteryOptions
@@ -17,6 +17,8 @@ from sonnen_agent.reading import Endpoint, Reading, Status
 _BALANCE_WATTS, _TURNED_SHARE = 200, 0.15
 _CLOCK_SECONDS = 120
 """Both as the alerts have them (prometheus/rules)."""
+_SKIPPED = ("token", "balance", "meters", "faults", "clock")
+"""What cannot be looked at where the battery cannot be read."""
 
 
 @dataclass(slots=True)
@@ -33,36 +35,35 @@ def check_battery(options: BatteryOptions, interval_seconds: float, deadline: De
     """Yield what there is to say of one battery."""
     name = f"battery {options.name}"
     seconds: list[float] = []
-    client = Client(options, lambda _endpoint, _outcome, taken: seconds.append(taken))
-    try:
-        variant, status = Probe(client).read_status(deadline.share(0.5))
-    except BatteryError as error:
-        yield fail(name, *_why_not(error))
-        yield from (skipped(f"{name} {what}", "it cannot be read") for what in ("token", "balance", "meters", "clock"))
-        return
-    unix_seconds = time.time()
-    yield _timed(name, f"{variant.generation} on port {variant.port}", seconds[-1], interval_seconds)
-    asked = _ask(client, variant, interval_seconds, deadline)
-    yield _token(f"{name} token", options, variant, asked.with_token)
-    yield from asked.findings
-    if status.booting:
-        yield warn(f"{name} balance", "it is starting, all that it measures is 0", "wait some minutes")
-    else:
-        yield _balance(f"{name} balance", _settled(client, variant, status, deadline))
-    meters, system = asked.details.get("powermeter"), asked.details.get("latestdata")
-    yield from _meters(f"{name} meters", meters if isinstance(meters, tuple) else None)
-    reading = Reading(
-        status=status,
-        unix_seconds=unix_seconds,
-        monotonic_seconds=0,
-        generation=variant.generation,
-        system=system if isinstance(system, System) else System(),
-    )
-    if not status.booting and not reading.system.booting:
-        yield _faults(f"{name} faults", reading)
-    offset = reading.clock_offset_seconds
-    yield clock(f"{name} clock", offset, _CLOCK_SECONDS, "it does not tell its time zone")
-    client.close()
+    with closing(Client(options, lambda _endpoint, _outcome, taken: seconds.append(taken))) as client:
+        try:
+            variant, status = Probe(client).read_status(deadline.share(0.5))
+        except BatteryError as error:
+            yield fail(name, *_why_not(error))
+            yield from (skipped(f"{name} {what}", "it cannot be read") for what in _SKIPPED)
+            return
+        unix_seconds = time.time()
+        yield _timed(name, f"{variant.generation} on port {variant.port}", seconds[-1], interval_seconds)
+        asked = _ask(client, variant, interval_seconds, deadline)
+        yield _token(f"{name} token", options, variant, asked.with_token)
+        yield from asked.findings
+        if status.booting:
+            yield warn(f"{name} balance", "it is starting, all that it measures is 0", "wait some minutes")
+        else:
+            yield _balance(f"{name} balance", _settled(client, variant, status, deadline))
+        meters, system = asked.details.get("powermeter"), asked.details.get("latestdata")
+        yield from _meters(f"{name} meters", meters if isinstance(meters, tuple) else None)
+        reading = Reading(
+            status=status,
+            unix_seconds=unix_seconds,
+            monotonic_seconds=0,
+            generation=variant.generation,
+            system=system if isinstance(system, System) else System(),
+        )
+        if not status.booting and not reading.system.booting:
+            yield _faults(f"{name} faults", reading)
+        offset = reading.clock_offset_seconds
+        yield clock(f"{name} clock", offset, _CLOCK_SECONDS, "it does not tell its time zone")
 
 
 def _why_not(error: BatteryError) -> tuple[str, str]:
