@@ -173,6 +173,35 @@ def test_two_hundred_slow_connections_keep_no_good_client_waiting_and_leave_noth
     wait_until(lambda: threading.active_count() <= threads, "the end of all threads")
 
 
+def test_a_slow_client_is_cut_off_by_nobody_who_has_gone(output: PullOutput) -> None:
+    with socket.create_connection(("127.0.0.1", output.port), timeout=10) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\n")
+        for _ in range(40):
+            assert get(output, "/metrics")[0] == 200
+        client.sendall(b"\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.0 200 OK")
+
+
+def test_who_has_asked_is_answered_whoever_comes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, crowded = threading.Event(), threading.Event()
+
+    def slow_page(_: PullOutput) -> bytes:
+        asked.set()
+        crowded.wait(10)
+        return b"a page\n"
+
+    monkeypatch.setattr(PullOutput, "page", slow_page)
+    with serving(HOME) as output, ExitStack() as stack:
+        address = ("127.0.0.1", output.port)
+        client = stack.enter_context(socket.create_connection(address, timeout=10))
+        client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert asked.wait(10)
+        crowd = [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(40)]
+        assert crowd[20].recv(1) == b"", "one that says nothing makes room"
+        crowded.set()
+        assert client.recv(4096).startswith(b"HTTP/1.0 200 OK")
+
+
 def test_of_a_request_that_does_not_end_no_more_than_a_bound_is_read(output: PullOutput) -> None:
     with socket.create_connection(("127.0.0.1", output.port), timeout=10) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\n" + b"X-Long: ".ljust(16 * 1024, b"x"))

@@ -5,7 +5,6 @@ import socket
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -125,16 +124,33 @@ class _Server(ThreadingTCPServer):
     def __init__(self, host: str, port: int, page: Callable[[], bytes]) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.page = page
-        self._latest = deque[socket.socket]()
+        self._open: dict[socket.socket, bool] = {}
+        """The connections in the order in which they came, and whether each has asked."""
+        self._lock = threading.Lock()
         super().__init__((host, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's
-        """Give a connection a thread; the one before the latest sixteen has had its time."""
-        self._latest.append(request)
-        if len(self._latest) > _MOST_CONNECTIONS:
-            with suppress(OSError):  # it has ended
-                self._latest.popleft().shutdown(socket.SHUT_RDWR)
+        """Give a connection a thread; where sixteen are open, the oldest that has not asked has had its time."""
+        with self._lock:
+            if len(self._open) >= _MOST_CONNECTIONS:
+                oldest = min(self._open, key=self._open.__getitem__)
+                del self._open[oldest]
+                with suppress(OSError):  # it has ended
+                    oldest.shutdown(socket.SHUT_RDWR)
+            self._open[request] = False
         super().process_request(request, client_address)
+
+    def asked(self, request: Any) -> None:  # noqa: ANN401 - socketserver's
+        """Note that a connection has asked: its answer is on its way."""
+        with self._lock:
+            if request in self._open:
+                self._open[request] = True
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - socketserver's
+        """End a connection: from now on it takes nobody's place."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - socketserver's
         """Note quietly that a scraper went away in the middle; anything else is an error of ours."""
@@ -151,6 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         head = line = self.rfile.readline(_HEAD_BYTES)
         while line.strip() and len(head) < _HEAD_BYTES:
             head += (line := self.rfile.readline(_HEAD_BYTES))
+        self.server.asked(self.connection)
         self.rfile = BytesIO(head)
         self.raw_requestline = self.rfile.readline()
         if not self.parse_request():
