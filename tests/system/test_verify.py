@@ -246,7 +246,8 @@ def test_meters_and_a_ledger_that_differ_are_named(
 def test_a_label_that_changed_within_the_time_changes_nothing(
     running: ExitStack, stored: Callable[..., Prometheus], verify: Verify
 ) -> None:
-    house = House(begin=now() - 7200, end=now(), step=10, labels_from=now() - 1200)
+    # It goes on while it is stored, which takes a moment.
+    house = House(begin=now() - 7200, end=now() + 300, step=10, labels_from=now() - 1200)
     prometheus = running.enter_context(stored(house))
     done = verify(prometheus.url, "--range", "1h")
     found = rows(done.stdout)["production"]
