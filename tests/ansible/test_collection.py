@@ -76,7 +76,7 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         "sonnen_host_before_paths": [],
     }
     options = f"--extra-vars={json.dumps(variables)}"
-    played = controller.play({"all": {"hosts": {"here": {}}}}, options, playbook=playbook)
+    played = controller.play({"all": {"hosts": {"here": {}}}}, options, playbook=playbook, as_users_do=True)
     return Installed(controller=folder, folder=collection, looked=looked, played=played)
 
 

@@ -141,7 +141,9 @@ def play(controller: Controller, *options: str) -> Played:
         "centrals": {"hosts": {name: variables for name, (variables, _) in _CENTRALS.items()}},
     }
     # Only what always runs: the preflight.
-    return controller.play(inventory, "--check", "--tags=none-of-them", "-vvv", *options, playbook=playbook)
+    return controller.play(
+        inventory, "--check", "--tags=none-of-them", "-vvv", *options, playbook=playbook, as_users_do=True
+    )
 
 
 @pytest.fixture(scope="module")

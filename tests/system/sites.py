@@ -58,8 +58,8 @@ class Site:
             "pi": {"hosts": {"raspberry": self.pi.inventory_variables}, "vars": {**self.agent, **variables}},
         }
 
-    def play_pi(self, *options: str, **variables: object) -> Played:
-        return self.controller.play(self.inventory(**variables), "--limit=raspberry", *options)
+    def play_pi(self, *options: str, as_users_do: bool = False, **variables: object) -> Played:
+        return self.controller.play(self.inventory(**variables), "--limit=raspberry", *options, as_users_do=as_users_do)
 
     def change_pi(self, *options: str, **variables: object) -> Played:
         """Set these variables for good, and run the playbook."""

@@ -77,7 +77,7 @@ def test_a_part_alone_stops_on_bare_hosts_before_anything_is_touched(site: Site)
 
 
 def test_check_mode_on_bare_hosts_fails_nowhere_and_touches_nothing(site: Site) -> None:
-    played = site.controller.play_well(site.inventory(), "--check", "--diff")
+    played = site.controller.play_well(site.inventory(), "--check", "--diff", as_users_do=True)
 
     assert '+  url: "https://' in played.output, "the config to come is shown"
     assert site.secrets_in(played.output) == []

@@ -129,7 +129,7 @@ def test_where_prometheus_does_not_get_at_the_gateway_all_is_put_back(site: Site
 def test_numbers_come_by_their_servers_which_stay_as_they_are(site: Site) -> None:
     login = {"sonnen_central_users": {"pi": "{{ vault_password }}"}}
 
-    played = site.controller.play_well(inventory(site, login), "-vvv", "--diff")
+    played = site.controller.play_well(inventory(site, login), "-vvv", "--diff", as_users_do=True)
 
     assert site.secrets_in(played.output) == []
     now = own_files(site)

@@ -26,7 +26,7 @@ def test_an_earlier_version_is_there(site: Site) -> None:
     site.controller.use_oldest_ansible()
     site.controller.install_collection()
 
-    site.controller.play_well(site.inventory())
+    site.controller.play_well(site.inventory(), as_users_do=True)
 
     assert site.version() == OLD_VERSION
 
@@ -87,7 +87,7 @@ def test_a_power_cut_in_the_midst_of_an_upgrade_is_mended_by_the_next_run(site: 
     site.agent["sonnen_agent_source"] = str(other_version(tmp_path, version=_NEXT_VERSION))
     new = f"/opt/sonnen-agent-releases/{_NEXT_VERSION}-*/bin/sonnen-agent"
     with ThreadPoolExecutor() as pool:
-        playing = pool.submit(site.play_pi)
+        playing = pool.submit(site.play_pi, as_users_do=True)
         wait_until(lambda: site.pi.run(f"test -e {new}", check=False).returncode == 0, "the new release", seconds=300)
         site.pi.kill()
         assert playing.result().exit_code != 0
