@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -165,6 +167,16 @@ def test_two_batteries_are_two_servers_and_one_that_is_away_is_told(tmp_path: Pa
         once = agent("once", "--config", write_config(tmp_path, *urls))
     assert once.returncode == 1
     assert "sonnen_online" in once.stdout
+
+
+def test_a_status_that_http_does_not_know_is_replayed(tmp_path: Path, httpserver: HTTPServer) -> None:
+    httpserver.expect_request(re.compile("/.*")).respond_with_data("", status=499)
+    dump = tmp_path / "dump.json"
+    dump.write_text(agent("dump", "--config", write_config(tmp_path, httpserver.url_for(""))).stdout)
+    with replayed(dump) as (url,), pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{url}/api/v2/status", timeout=10)
+    with refused.value as answer:
+        assert answer.code == 499
 
 
 def test_an_answer_without_end_is_no_answer(tmp_path: Path, httpserver: HTTPServer) -> None:

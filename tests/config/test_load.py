@@ -329,6 +329,10 @@ def test_objects_of_python_are_refused(problems: Problems, tmp_path: Path) -> No
         ("xyz: 5", "xyz: unknown key; known here are interval_seconds, timezone, state_directory, batteries, "),
         ("name: 7", "name: should be text, got 7; put it into quotes"),
         ("7: 5", "7: unknown key; known here are interval_seconds, timezone, state_directory, batteries, "),
+        (
+            "state_directory: ~/kept",
+            "state_directory: should be written out from / on, as ~ is only a shell's, got '~/kept'",
+        ),
         ("pull: 9422", "pull: should be a mapping of keys, got 9422"),
         ("pull: {}", "pull.listen: is missing; write for example listen: 127.0.0.1:9422"),
         ("pull: {listen: 9422}", "pull.listen: should be text, got 9422"),

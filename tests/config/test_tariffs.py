@@ -152,7 +152,7 @@ DATE = "should be a date of the calendar with its year, such as 2026-12-25, got"
         ("}], holidays: 2026-12-25, export: [{", ["holidays: should be a list such as [2026-12-25], got '2026-12-25'"]),
         ("}], standing: {price: -1}, export: [{", ["standing.price: should be a number from 0 to 1000, got -1"]),
         ("}], standing: {}, export: [{", ["standing.price: is missing; write for example price: 0.45"]),
-        ("}], standing: 0.45, export: [{", ["standing: should be a mapping of keys, got 0.45"]),
+        ("}], standing: 0.45, export: [{", ["standing: should be a mapping of keys, such as {price: 0.45}, got 0.45"]),
     ],
 )
 def test_every_wrong_day_month_and_holiday_is_named_with_the_fix(
@@ -185,6 +185,12 @@ def test_a_zone_that_does_not_exist_is_named_with_the_nearest(problems: Problems
     assert problem == (
         "timezone: no such time zone, got 'Europe/Berln'; did you mean 'Europe/Berlin'? write for example Europe/Berlin"
     )
+
+
+@pytest.mark.parametrize("name", ["CEST", "PDT", "PST"])
+def test_for_what_a_clock_shows_no_zone_without_a_summer_is_proposed(problems: Problems, name: str) -> None:
+    (problem,) = problems(f"timezone: {name}\n" + UNTIL_TARIFFS)
+    assert problem == f"timezone: no such time zone, got '{name}'; write for example Europe/Berlin"
 
 
 def test_a_zone_without_a_name_is_that_of_the_machine(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def read_config(
     config = Config(
         interval_seconds=root.number("interval_seconds", minimum=1, maximum=3600, default=DEFAULT_INTERVAL_SECONDS),
         timezone=_timezone(root, "timezone"),
-        state_directory=secrets.folder / (root.text("state_directory") or state_directory or DEFAULT_STATE_DIRECTORY),
+        state_directory=secrets.folder / (_state_directory(root) or state_directory or DEFAULT_STATE_DIRECTORY),
         batteries=_batteries(root, secrets),
         outputs=_outputs(root, secrets),
         name=root.text("name") or socket.gethostname(),
@@ -232,6 +232,13 @@ def _outputs(root: Section, secrets: Secrets) -> dict[str, OutputOptions]:
     return {name: found for name, found in options if found is not None}
 
 
+def _state_directory(root: Section) -> str | None:
+    text = root.text("state_directory")
+    if text is not None and text.startswith("~"):
+        root.problem("state_directory", f"should be written out from / on, as ~ is only a shell's, got {text!r}")
+    return text
+
+
 def _timezone(section: Section, key: str) -> str | None:
     """Return the name of a zone that exists, or None where the key is absent."""
     name = section.text(key)
@@ -240,7 +247,8 @@ def _timezone(section: Section, key: str) -> str | None:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        guess = did_you_mean(name, available_timezones())
+        # Not the likes of EST: they know no summer.
+        guess = did_you_mean(name, (zone for zone in available_timezones() if "/" in zone))
         section.problem(key, f"no such time zone, got {name!r}; {guess}write for example Europe/Berlin")
         return None
     return name

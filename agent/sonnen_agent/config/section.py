@@ -127,13 +127,14 @@ class Section:
             return value
         return ""
 
-    def section(self, key: str) -> "Section | None":
+    def section(self, key: str, example: str = "") -> "Section | None":
         """Return the mapping below a key, or None where the key is absent."""
         value = self.value(key)
         if value is None:
             return None
         if not isinstance(value, dict):
-            self.problem(key, f"should be a mapping of keys, got {redacted(value)}")
+            such = f", such as {example}" if example else ""
+            self.problem(key, f"should be a mapping of keys{such}, got {redacted(value)}")
             return None
         return Section(value, self._at(key), self.problems)
 
@@ -179,9 +180,9 @@ class Section:
                 self.problem(f"{key}.{name}", "is a label that the agent sets itself; choose another name")
         return labels
 
-    def read(self, key: str, read: Callable[["Section"], _Item]) -> _Item | None:
+    def read(self, key: str, read: Callable[["Section"], _Item], example: str = "") -> _Item | None:
         """Return what `read` makes of the section below a key, or None where it is absent."""
-        section = self.section(key)
+        section = self.section(key, example)
         if section is None:
             return None
         item = read(section)

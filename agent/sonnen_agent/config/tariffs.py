@@ -22,7 +22,7 @@ def read_tariffs(section: Section) -> Tariffs:
         import_periods=_periods(section, "import"),
         export_periods=_periods(section, "export"),
         holidays=frozenset(_holidays(section, "holidays")),
-        standing_price_per_day=section.read("standing", _standing_price),
+        standing_price_per_day=section.read("standing", _standing_price, "{price: 0.45}"),
     )
     # Of a period that could not be read, its place among the others means nothing.
     if len(section.problems) == problems_before:

@@ -35,7 +35,7 @@ def simulated_clock(
 class Answer:
     """An HTTP answer before it meets the network."""
 
-    status: HTTPStatus
+    status: int
     content_type: str
     payload: bytes
     location: str | None = None

@@ -55,7 +55,7 @@ def _answer(entry: dict[str, Any]) -> Answer:
     body = json.dumps(entry["json"]) if "json" in entry else str(entry["text"])
     headers = entry["headers"]
     return Answer(
-        status=HTTPStatus(entry["status"]),
+        status=int(entry["status"]),
         content_type=str(headers.get("Content-Type", "application/json")),
         payload=body.encode(),
         location="/" if "Location" in headers else None,

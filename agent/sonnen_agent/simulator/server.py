@@ -6,6 +6,7 @@ import sys
 import threading
 from contextlib import suppress
 from email.utils import formatdate
+from http.client import responses
 from http.server import BaseHTTPRequestHandler
 from typing import Protocol, Self
 from weakref import WeakSet
@@ -21,7 +22,7 @@ _POLL_SECONDS = 0.05
 def rendered(answer: Answer, *, close: bool) -> bytes:
     """Return a whole HTTP answer."""
     lines = [
-        f"HTTP/1.1 {answer.status.value} {answer.status.phrase}",
+        f"HTTP/1.1 {answer.status} {responses.get(answer.status, 'Unknown')}",
         f"Date: {formatdate(usegmt=True)}",
         f"Content-Type: {answer.content_type}",
         f"Content-Length: {len(answer.payload)}",
