@@ -162,7 +162,7 @@ def test_a_changed_secret_is_one_restart_and_an_unneeded_one_is_removed(site: Si
     site.controller.change_secrets({"vault_password": NEW_PASSWORD, "vault_token": site.battery.token})
     pid, cursor = site.show("MainPID"), site.cursor()
 
-    played = site.controller.play_well(site.inventory(), "-vvv", "--diff", "--tags=secrets,access", as_users_do=True)
+    played = site.controller.play_well(site.inventory(), "-vvv", "--diff", "--tags=secrets,access")
 
     assert site.secrets_in(played.output) == []
     said = site.journal(cursor)
@@ -208,7 +208,7 @@ def test_prometheus_takes_remote_write_from_the_pi_and_what_is_the_users_in_it_s
         }
     )
 
-    played = site.controller.play_well(inventory, "-vvv", "--diff", as_users_do=True)
+    played = site.controller.play_well(inventory, "-vvv", "--diff")
     site.prometheus_url = "https://127.0.0.1:9090"
 
     assert _BOT_TOKEN not in played.output

@@ -127,9 +127,13 @@ def test_where_prometheus_does_not_get_at_the_gateway_all_is_put_back(site: Site
 
 
 def test_numbers_come_by_their_servers_which_stay_as_they_are(site: Site) -> None:
-    login = {"sonnen_central_users": {"pi": "{{ vault_password }}"}}
+    site.central.run("mkdir /mnt/backup; mount -t tmpfs tmpfs /mnt/backup")
+    central = {
+        "sonnen_central_users": {"pi": "{{ vault_password }}"},
+        "sonnen_central_backup": {"folder": "/mnt/backup/disk"},
+    }
 
-    played = site.controller.play_well(inventory(site, login), "-vvv", "--diff", as_users_do=True)
+    played = site.controller.play_well(inventory(site, central), "-vvv", "--diff")
 
     assert site.secrets_in(played.output) == []
     now = own_files(site)
@@ -137,6 +141,7 @@ def test_numbers_come_by_their_servers_which_stay_as_they_are(site: Site) -> Non
     assert now.items() <= _OWN.items()
     assert site.query('sonnen_production_watts{job="sonnen",instance="home"}')[0] > 0
     assert site.wait_for_value('node_memory_MemTotal_bytes{job="node"}') > 0
+    assert site.wait_for_value("sonnen_backup_success") == 1
     assert site.pi.run(f"cat {_NODE_EXPORTER}").stdout == _PI_OWN
     assert "mine" in site.prometheus("/api/v1/status/config")["yaml"]
     ours = "/etc/grafana/provisioning/datasources/sonnen.yml"
@@ -144,7 +149,7 @@ def test_numbers_come_by_their_servers_which_stay_as_they_are(site: Site) -> Non
     assert (source["isDefault"], source["url"]) == (False, site.prometheus_url)
     asked = site.central.run('grep --no-filename \'"value": "sonnen-prom\' /var/lib/grafana/dashboards/sonnen/*.json')
     assert asked.stdout
-    again = site.controller.play_well(inventory(site, login))
+    again = site.controller.play_well(inventory(site, central))
     assert (again.count("gateway", "changed"), again.count("raspberry", "changed")) == (0, 0), again.output
 
 
