@@ -99,6 +99,17 @@ def test_a_second_run_changes_nothing(site: Site) -> None:
     assert played.count("gateway", "changed") == 0, played.output
 
 
+def test_what_a_run_has_written_before_it_broke_off_is_handed_over_by_the_next_one(site: Site) -> None:
+    pid, cursor = site.show("MainPID"), site.cursor()
+    site.pi.run("touch /etc/sonnen-agent/config.yml")
+
+    site.change_pi("--tags=config")
+
+    assert site.journal(cursor).count("Started sonnen-agent.service") == 1
+    assert site.show("MainPID") != pid
+    assert site.change_pi("--tags=config").count("raspberry", "changed") == 0
+
+
 def test_secrets_are_nowhere_but_in_their_files(site: Site) -> None:
     for machine in (site.pi, site.central):
         for text in (
