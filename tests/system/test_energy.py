@@ -194,6 +194,13 @@ class Cut:
     """When the battery was read whose values the gateway holds; a reading after it is lost."""
 
 
+def left_alone() -> set[int]:
+    """Return the ports of this machine at which somebody has not noticed yet that the other end is gone."""
+    close_wait = "08"
+    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return {int(local.partition(":")[2], 16) for _, local, _, state, *_ in lines if state == close_wait}
+
+
 class Day:
     """A simulated day of two houses, with its hours as `at` waits for them."""
 
@@ -216,11 +223,16 @@ class Day:
                 self.read[name].add(last_reading(self.gateway, name))
 
     def kill(self, agent: Agent) -> None:
-        seen = last_reading(self.gateway)
-        wait_until(lambda: last_reading(self.gateway) != seen, "a beat", pause_seconds=0.02)
-        # Between two beats, when no push is on its way.
-        time.sleep(0.3)
+        seen = {name: last_reading(self.gateway, name) for name in self.batteries}
+        wait_until(
+            lambda: all(last_reading(self.gateway, name) != moment for name, moment in seen.items()),
+            "a beat of each battery",
+            pause_seconds=0.02,
+        )
         agent.kill()
+        # What it had sent or asked for may still be on its way.
+        ports = {self.gateway.port, *(battery.port for battery in self.batteries.values())}
+        wait_until(lambda: not ports & left_alone(), "the servers to notice", pause_seconds=0.02)
         for name, battery in self.batteries.items():
             number = deliveries(battery)[-1]["number"]
             self.cuts[name].append(Cut(number=number, pushed=last_reading(self.gateway, name)))
