@@ -130,7 +130,7 @@ class _Server(ThreadingTCPServer):
         super().__init__((host, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's
-        """Give a connection a thread; where sixteen are open, the oldest has had its time, first of those yet to ask."""
+        """Give a connection a thread; of sixteen others the oldest has had its time, first of those yet to ask."""
         with self._lock:
             if len(self._open) >= _MOST_CONNECTIONS:
                 oldest = min(self._open, key=self._open.__getitem__)
